@@ -1,0 +1,62 @@
+"""PoseTrack: the keypoints of every person in every frame, the currency of all pose code."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+BODY = slice(0, 18)  # OpenPose / COCO-18: 0 nose 1 neck 2-4 R arm 5-7 L arm 8-10 R leg 11-13 L leg 14 R eye 15 L eye 16 R ear 17 L ear
+FEET = slice(18, 24)  # L big toe, L small toe, L heel, R big toe, R small toe, R heel
+FACE = slice(24, 92)  # the 68 iBUG landmarks
+LEFT_HAND = slice(92, 113)  # 21 each: wrist, then thumb to little finger, root to tip
+RIGHT_HAND = slice(113, 134)
+WHOLE_BODY = 134
+
+PARENTS = (1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15)
+"""Parent of each of the 18 body joints; the neck (1) is the root."""
+
+
+@dataclass(frozen=True)
+class PoseTrack:
+    """Keypoints of P people over F frames; index p is the same person in every frame.
+
+    Attributes:
+        keypoints: float32 (F, P, K, 2), x and y in pixels, (0, 0) at the top left corner of the top left pixel;
+            K is 18 (body) or 134 (body, feet, face, hands; see the slices of this module).
+        scores: float32 (F, P, K) in [0, 1]; 0 means "not seen", whatever the coordinates say.
+        size: (height, width) of the frames in pixels.
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        k, s = self.keypoints, self.scores
+        if k.ndim != 4 or k.shape[-1] != 2 or s.shape != k.shape[:3] or k.shape[2] not in (18, WHOLE_BODY):
+            raise ValueError(
+                f"PoseTrack needs keypoints (F, P, 18 or {WHOLE_BODY}, 2) and scores (F, P, K); got {k.shape} and {s.shape}"
+            )
+
+    def __len__(self) -> int:
+        return self.keypoints.shape[0]
+
+    def __getitem__(self, frames: slice) -> "PoseTrack":
+        return replace(self, keypoints=self.keypoints[frames], scores=self.scores[frames])
+
+    @property
+    def people(self) -> int:
+        return self.keypoints.shape[1]
+
+    def person(self, index: int) -> "PoseTrack":
+        """The track of one person, P = 1."""
+        return replace(self, keypoints=self.keypoints[:, index : index + 1], scores=self.scores[:, index : index + 1])
+
+    def frames(self) -> Iterator["PoseTrack"]:
+        """One PoseTrack of length 1 per frame."""
+        return (self[i : i + 1] for i in range(len(self)))
+
+    def scaled(self, size: tuple[int, int]) -> "PoseTrack":
+        """The same poses for frames resized to `size` (height, width)."""
+        factor = np.array([size[1] / self.size[1], size[0] / self.size[0]], np.float32)
+        return PoseTrack(self.keypoints * factor, self.scores, size)
