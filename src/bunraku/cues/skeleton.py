@@ -74,7 +74,9 @@ def draw_skeleton(
     _draw_dots(canvas, points[:, :, :18], seen[:, :, :18], radius, COLOURS)
     if track.keypoints.shape[2] == WHOLE_BODY:
         for hand in (LEFT_HAND, RIGHT_HAND) if hands else ():
-            _draw_hand(canvas, points[:, :, hand], seen[:, :, hand], radius)
+            for person in range(track.people):
+                at = np.s_[:, person : person + 1, hand]
+                _draw_hand(canvas, points[at], seen[at], radius)
         if style == "dwpose" if face is None else face:
             _draw_dots(canvas, points[:, :, FACE], seen[:, :, FACE], int(0.75 * radius), ((255, 255, 255),) * 68)
     return canvas
