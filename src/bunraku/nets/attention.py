@@ -1,0 +1,119 @@
+"""Attention: one module for self, reference and cross-attention in space, and self-attention in time."""
+
+import math
+from functools import lru_cache
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Tokens = tuple[Tensor, Tensor]
+"""Projected keys and values, each (B, heads, N, head_dim)."""
+
+EXPLICIT_LOGITS = 1 << 18
+"""Up to this many logits per head a plain softmax beats the fused CPU kernels, in both directions."""
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(Q Kᵀ / sqrt(d)) V, shapes (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, d)."""
+    if query.is_cpu and query.shape[-2] * key.shape[-2] <= EXPLICIT_LOGITS:
+        logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        return logits.softmax(-1) @ value
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with diffusers' parameter names (`to_q`, `to_k`, `to_v` without bias, `to_out.0`).
+
+    Args:
+        channels: width of the queries and of the output.
+        heads: number of heads; divides `channels`.
+        context_channels: width of keys and values, `channels` if None.
+    """
+
+    def __init__(self, channels: int, heads: int, context_channels: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(context_channels or channels, channels, bias=False)
+        self.to_v = nn.Linear(context_channels or channels, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def split(self, tokens: Tensor) -> Tensor:
+        return rearrange(tokens, "b n (h d) -> b h n d", h=self.heads)
+
+    def project(self, tokens: Tensor, positions: Tensor | None = None) -> Tokens:
+        """Keys and values of `tokens` (B, N, C); `positions` (N, C) are added for the keys only."""
+        keyed = tokens if positions is None else tokens + positions
+        return self.split(self.to_k(keyed)), self.split(self.to_v(tokens))
+
+    def forward(
+        self,
+        tokens: Tensor,
+        context: Tensor | None = None,
+        *,
+        positions: Tensor | None = None,
+        extra: Tokens | None = None,
+        temperature: Tensor | None = None,
+    ) -> Tensor:
+        """Attend from `tokens` to `context`, or to themselves and `extra`.
+
+        Args:
+            tokens: (B, N, C).
+            context: (B', M, D) with B' dividing B (each serves B / B' consecutive rows), or None for self-attention.
+                One context token is a constant: its softmax weight is 1, so no query is computed.
+            positions: (N, C), added to queries and keys, not to values.
+            extra: further keys and values, B' rows as above.
+            temperature: (B, 1, 1), divides the logits (TCAN Eq. 5; done on the queries so that fused kernels still run).
+
+        Returns:
+            (B, N, C); (B, 1, C) for a single context token.
+        """
+        if context is not None and context.shape[1] == 1:
+            constant = self.to_out[0](self.to_v(context))  # (B', 1, C)
+            return _spread(constant, tokens.shape[0])
+        queries = self.to_q(tokens if positions is None else tokens + positions)
+        if temperature is not None:
+            queries = queries / temperature
+        key, value = self.project(tokens, positions) if context is None else self.project(context)
+        if context is not None:
+            key, value = _spread(key, tokens.shape[0]), _spread(value, tokens.shape[0])
+        if extra is not None:
+            key = torch.cat([key, _spread(extra[0], tokens.shape[0])], dim=-2)
+            value = torch.cat([value, _spread(extra[1], tokens.shape[0])], dim=-2)
+        return self.to_out[0](rearrange(attend(self.split(queries), key, value), "b h n d -> b n (h d)"))
+
+
+def _spread(tensor: Tensor, batch: int) -> Tensor:
+    """(B', ...) -> (B, ...): every row serves its B / B' consecutive rows of the batch (the frames of one clip)."""
+    return tensor if tensor.shape[0] == batch else repeat(tensor, "b ... -> (b f) ...", f=batch // tensor.shape[0])
+
+
+@lru_cache(maxsize=64)
+def sinusoid(length: int, channels: int) -> Tensor:
+    """Sine and cosine of position k at channels (2i, 2i+1): k / 10000^(2i / channels). float32 (length, channels)."""
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    frequency = torch.exp(torch.arange(0, channels, 2, dtype=torch.float64) * (-math.log(10000.0) / channels))
+    table = torch.zeros(length, channels, dtype=torch.float64)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency)[:, : channels // 2]
+    return table.float()
+
+
+@lru_cache(maxsize=64)
+def sinusoid_2d(height: int, width: int, channels: int) -> Tensor:
+    """Positions of a map: half of the channels tell the row, half the column. float32 (height * width, channels)."""
+
+    def axis(length: int) -> Tensor:
+        # wavelengths from 2 to 4 map lengths: the finest tells neighbours apart, the coarsest one end from the other
+        count = channels // 4
+        wavelength = torch.logspace(1, math.log2(4 * max(length, 2)), count, base=2, dtype=torch.float64)
+        phase = torch.arange(length, dtype=torch.float64)[:, None] * (2 * math.pi / wavelength)
+        return torch.cat([phase.sin(), phase.cos()], dim=1).float()
+
+    table = torch.zeros(height, width, channels)
+    half = 2 * (channels // 4)
+    table[..., :half] = axis(height)[:, None]
+    table[..., half : 2 * half] = axis(width)[None]
+    return table.reshape(height * width, channels)

@@ -1,0 +1,234 @@
+"""The blocks of Denoiser and ReferenceNet: spatial transformer, motion module, and a level of the UNet.
+
+Parameter names are diffusers' (`UNet2DConditionModel`, `UNetMotionModel`), so public weights load by name. Unlike there, every
+condition is an argument of `forward`: nothing is stored on a module between calls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from diffusers.models.attention import FeedForward
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from bunraku.nets.attention import Attention, Tokens, sinusoid, sinusoid_2d
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What every layer of one forward pass may look at; B clips of `frames` frames are folded into B * frames rows.
+
+    Attributes:
+        time: time embedding (B * frames, T).
+        image_token: (B, N, D), context of the cross-attention.
+        frames: frames per clip.
+        reference: projected reference keys and values per transformer block, each with B rows; empty: none.
+        temperature: maps (B, 1, h, w) >= 1 dividing the temporal logits, resized to each layer; None: 1 everywhere.
+    """
+
+    time: Tensor
+    image_token: Tensor
+    frames: int = 1
+    reference: Mapping[str, Tokens] = field(default_factory=dict)
+    temperature: Tensor | None = None
+
+
+def grid_positions(tokens: Tensor) -> Tensor:
+    """2-D sinusoids for tokens (B, h, w, C), as (h * w, C) of their dtype and device."""
+    _, h, w, c = tokens.shape
+    return sinusoid_2d(h, w, c).to(tokens)
+
+
+class SpatialTransformerBlock(nn.Module):
+    """Self-attention over the map and the reference tokens, cross-attention to the image token, feed-forward."""
+
+    def __init__(self, channels: int, heads: int, context_channels: int, positions: bool) -> None:
+        super().__init__()
+        self.positions = positions
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.attn2 = Attention(channels, heads, context_channels)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels, activation_fn="geglu")
+
+    def project_reference(self, tokens: Tensor) -> Tokens:
+        """Keys and values of reference tokens (B, h, w, C), by this block's own projections."""
+        return self.attn1.project(tokens.flatten(1, 2), grid_positions(tokens) if self.positions else None)
+
+    def forward(self, grid: Tensor, image_token: Tensor, reference: Tokens | None) -> tuple[Tensor, Tensor]:
+        """(B, h, w, C) -> the same, and the normalised tokens (B, h, w, C) that a ReferenceNet hands out."""
+        normed = self.norm1(grid)
+        positions = grid_positions(normed) if self.positions else None
+        hidden = grid.flatten(1, 2)
+        hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference)
+        hidden = hidden + self.attn2(self.norm2(hidden), image_token)
+        hidden = hidden + self.ff(self.norm3(hidden))
+        return hidden.view(grid.shape), normed
+
+
+class SpatialTransformer(nn.Module):
+    """Animate Anyone's "spatial attention" (fig. 2): a transformer over the pixels of one frame.
+
+    The paper concatenates reference and target features along the width, attends, and keeps the target half; the same result
+    comes from queries of the target and keys and values of both, which is what is computed here.
+    """
+
+    def __init__(self, channels: int, heads: int, context_channels: int, groups: int, positions: bool = False) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([SpatialTransformerBlock(channels, heads, context_channels, positions)])
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, hidden: Tensor, image_token: Tensor, reference: Tokens | None = None) -> tuple[Tensor, Tensor]:
+        """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C)."""
+        grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
+        grid, tokens = self.transformer_blocks[0](grid, image_token, reference)
+        return hidden + self.proj_out(rearrange(grid, "b h w c -> b c h w")), tokens
+
+
+class ReferenceTail(nn.Module):
+    """The last spatial transformer of a ReferenceNet: nothing behind its first norm is ever used, so nothing is kept."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([nn.ModuleDict({"norm1": nn.LayerNorm(channels)})])
+
+    def forward(self, hidden: Tensor, image_token: Tensor, reference: Tokens | None = None) -> tuple[Tensor, Tensor]:
+        grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
+        return hidden, self.transformer_blocks[0]["norm1"](grid)
+
+
+class MotionModuleBlock(nn.Module):
+    """Two temporal self-attentions, each behind a norm and a sinusoidal position, then a feed-forward."""
+
+    def __init__(self, channels: int, heads: int, max_frames: int) -> None:
+        super().__init__()
+        self.max_frames = max_frames
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.attn2 = Attention(channels, heads)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels, activation_fn="geglu")
+
+    def forward(self, hidden: Tensor, temperature: Tensor | None) -> Tensor:
+        """(B * h * w, F, C) -> the same."""
+        if hidden.shape[1] > self.max_frames:
+            raise ValueError(f"{hidden.shape[1]} frames in one window, but this motion module knows {self.max_frames}")
+        positions = sinusoid(hidden.shape[1], hidden.shape[2]).to(hidden)
+        for norm, attention in ((self.norm1, self.attn1), (self.norm2, self.attn2)):
+            # the position travels with the values too: AnimateDiff adds it before all three projections
+            hidden = hidden + attention(norm(hidden) + positions, temperature=temperature)
+        return hidden + self.ff(self.norm3(hidden))
+
+
+class MotionModule(nn.Module):
+    """AnimateDiff's motion module: every pixel attends along time. The output projection starts at zero.
+
+    Args:
+        per_frame_norm: group norm of each frame by itself (AnimateDiff v2, Moore) instead of over all frames (v1, diffusers).
+    """
+
+    def __init__(self, channels: int, heads: int, max_frames: int, groups: int, per_frame_norm: bool) -> None:
+        super().__init__()
+        self.per_frame_norm = per_frame_norm
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList([MotionModuleBlock(channels, heads, max_frames)])
+        self.proj_out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, hidden: Tensor, frames: int, temperature: Tensor | None = None) -> Tensor:
+        """(B * frames, C, h, w) -> the same. `temperature` (B, 1, H, W) is resized (nearest) to h x w."""
+        h, w = hidden.shape[-2:]
+        if self.per_frame_norm:
+            normed = self.norm(hidden)
+        else:
+            normed = rearrange(self.norm(rearrange(hidden, "(b f) c h w -> b c f h w", f=frames)), "b c f h w -> (b f) c h w")
+        if temperature is not None:
+            temperature = rearrange(nn.functional.interpolate(temperature, (h, w)), "b 1 h w -> (b h w) 1 1")
+        tokens = rearrange(normed, "(b f) c h w -> (b h w) f c", f=frames)
+        tokens = self.proj_out(self.transformer_blocks[0](self.proj_in(tokens), temperature))
+        return hidden + rearrange(tokens, "(b h w) f c -> (b f) c h w", h=h, w=w)
+
+
+class Level(nn.Module):
+    """One resolution of the UNet: layers of resnet -> spatial transformer -> motion module, then maybe a resampler.
+
+    Args:
+        inputs: input channels of each layer's resnet (skips included).
+        channels: output channels.
+        attention: builds the spatial transformer of a layer, None for a level without.
+        motion: builds the motion module of a layer, None for a level without.
+        resample: "down", "up" or None.
+    """
+
+    gradient_checkpointing = False
+
+    def __init__(self, inputs, channels, time_channels, groups, attention=None, motion=None, resample=None) -> None:  # noqa: ANN001
+        super().__init__()
+
+        def resnet(width: int) -> ResnetBlock2D:
+            return ResnetBlock2D(
+                in_channels=width, out_channels=channels, temb_channels=time_channels, groups=groups, eps=1e-5
+            )
+
+        self.resnets = nn.ModuleList([resnet(width) for width in inputs])
+        self.attentions = nn.ModuleList([attention() for _ in inputs]) if attention else None
+        self.motion_modules = nn.ModuleList([motion() for _ in inputs]) if motion else None
+        if resample == "down":
+            self.downsamplers = nn.ModuleList([Downsample2D(channels, use_conv=True, padding=1, name="op")])
+        if resample == "up":
+            self.upsamplers = nn.ModuleList([Upsample2D(channels, use_conv=True)])
+
+    def layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
+        """Layer `index` on (B * F, C, h, w): its output, and the reference tokens it could hand out, by block name."""
+        run = self._checkpointed if self.gradient_checkpointing and torch.is_grad_enabled() else self._layer
+        return run(index, hidden, conditions, name)
+
+    def _checkpointed(self, *args):  # noqa: ANN002, ANN202
+        return torch.utils.checkpoint.checkpoint(self._layer, *args, use_reentrant=False)
+
+    def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
+        hidden = self.resnets[index](hidden, conditions.time)
+        hidden, tokens = self.attend(index, hidden, conditions, name)
+        return self.move(index, hidden, conditions), tokens
+
+    def attend(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.attentions is None:
+            return hidden, {}
+        block = f"{name}.attentions.{index}.transformer_blocks.0"
+        hidden, tokens = self.attentions[index](hidden, conditions.image_token, conditions.reference.get(block))
+        return hidden, {block: tokens}
+
+    def move(self, index: int, hidden: Tensor, conditions: Conditions) -> Tensor:
+        if self.motion_modules is None:
+            return hidden
+        return self.motion_modules[index](hidden, conditions.frames, conditions.temperature)
+
+
+class MidLevel(Level):
+    """The lowest level: resnet, spatial transformer, motion module, resnet."""
+
+    def __init__(self, channels, time_channels, groups, attention, motion=None) -> None:  # noqa: ANN001
+        super().__init__([channels], channels, time_channels, groups, attention, motion)
+        self.resnets.append(Level([channels], channels, time_channels, groups).resnets[0])
+
+    def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
+        hidden = self.resnets[0](hidden, conditions.time)
+        hidden, tokens = self.attend(0, hidden, conditions, name)
+        return self.resnets[1](self.move(0, hidden, conditions), conditions.time), tokens
+
+
+def per_frame(rows: Tensor, frames: int) -> Tensor:
+    """(B, ...) -> (B * frames, ...)."""
+    return rows if frames == 1 else repeat(rows, "b ... -> (b f) ...", f=frames)

@@ -1,0 +1,115 @@
+"""The denoiser: SD1.5's UNet with motion modules, and one argument for every condition."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from einops import rearrange
+from torch import Tensor, nn
+
+from bunraku.nets.attention import Tokens
+from bunraku.nets.blocks import Conditions, MotionModule, per_frame
+from bunraku.nets.unet import UNet
+
+
+class Denoiser(UNet):
+    """Predicts noise, velocity or sample of F frames at once; parameter names of diffusers' `UNetMotionModel`.
+
+    Config beyond `UNet`'s:
+        motion: whether there are motion modules (stage 1 trains without).
+        motion_num_attention_heads, motion_norm_num_groups, motion_max_seq_length, motion_per_frame_norm: theirs.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        attention_levels: Sequence[bool] | None = None,
+        num_attention_heads: int | Sequence[int] = 8,
+        cross_attention_dim: int = 768,
+        norm_num_groups: int = 32,
+        spatial_positions: bool = False,
+        motion: bool = True,
+        motion_num_attention_heads: int = 8,
+        motion_norm_num_groups: int = 32,
+        motion_max_seq_length: int = 32,
+        motion_per_frame_norm: bool = True,
+    ) -> None:
+        super().__init__()
+
+        def motion_module(channels: int) -> MotionModule:
+            return MotionModule(
+                channels, motion_num_attention_heads, motion_max_seq_length, motion_norm_num_groups, motion_per_frame_norm
+            )
+
+        self.build(
+            in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
+            cross_attention_dim, norm_num_groups, spatial_positions, motion_module if motion else None,
+        )  # fmt: skip
+        self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=1e-5)
+        self.conv_out = nn.Conv2d(block_out_channels[0], out_channels, 3, padding=1)
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor | int,
+        image_token: Tensor,
+        *,
+        add: Tensor | None = None,
+        reference: Mapping[str, Tokens] | None = None,
+        residuals: Sequence[Tensor] = (),
+        temperature: Tensor | None = None,
+    ) -> Tensor:
+        """Denoise one window of frames.
+
+        Args:
+            latents: noisy latents (B, C, F, h, w).
+            timestep: one or (B,).
+            image_token: (B, N, D); zeros where unconditional.
+            add: sum of the guiders' maps, (B, C0, F, h, w), added after conv_in.
+            reference: keys and values from `project_reference`; None: self-attention only.
+            residuals: ControlNet's maps (B * F, C, h, w), one per skip and one for the middle.
+            temperature: (B, 1, H, W) >= 1, divides the temporal attention's logits.
+
+        Returns:
+            prediction (B, C, F, h, w).
+        """
+        batch, _, frames, _, _ = latents.shape
+        conditions = Conditions(
+            per_frame(self.embed_time(timestep, batch), frames), image_token, frames, reference or {}, temperature
+        )
+        hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
+        if add is not None:
+            hidden = hidden + rearrange(add, "b c f h w -> (b f) c h w")
+        *_, hidden = self.walk(hidden, conditions, residuals)
+        out = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
+        return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
+
+    def project_reference(self, tokens: Mapping[str, Tensor]) -> dict[str, Tokens]:
+        """Reference tokens {block: (B, h, w, C)} -> keys and values for `forward`: once per clip, not per frame or step."""
+        return {name: self.get_submodule(name).project_reference(t) for name, t in tokens.items()}
+
+    @property
+    def motion_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters of the motion modules by name: what stage 2 trains."""
+        return {name: p for name, p in self.named_parameters() if ".motion_modules." in name}
+
+
+def initialise_from_scratch(net: UNet, generator: torch.Generator | None = None) -> None:
+    """Start values for a UNet that loads no pre-trained weights (the mini size), in place.
+
+    Queries and keys start equal and orthogonal, so a token looks first at tokens like itself (its counterpart in the
+    reference); values and outputs orthogonal, so what it finds passes through; the prediction starts at zero.
+    """
+    for name, module in net.named_modules():
+        if name.endswith(("attn1", "attn2")) and ".motion_modules." not in name:
+            for linear in (module.to_k, module.to_v, module.to_out[0]):
+                nn.init.orthogonal_(linear.weight, generator=generator)
+            if name.endswith("attn1"):
+                module.to_q.weight.data.copy_(module.to_k.weight)
+    if isinstance(net, Denoiser):
+        nn.init.zeros_(net.conv_out.weight)
+        nn.init.zeros_(net.conv_out.bias)

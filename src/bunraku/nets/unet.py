@@ -1,0 +1,133 @@
+"""The trunk that Denoiser and ReferenceNet share: time embedding, levels, and the walk down and up again."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from torch import Tensor, nn
+
+from bunraku.nets.blocks import Conditions, Level, MidLevel, MotionModule, SpatialTransformer
+
+REFERENCE_BLOCKS = ("full", "midup")
+
+
+class UNet(ModelMixin, ConfigMixin):
+    """SD1.5's UNet as a sequence of levels; subclasses add their ports.
+
+    Config (names as in diffusers where diffusers has them):
+        in_channels, out_channels: latent channels.
+        block_out_channels: width of each level, highest resolution first.
+        layers_per_block: layers per level on the way down; one more on the way up.
+        attention_levels: which levels have spatial transformers; None: all but the lowest (SD1.5).
+        num_attention_heads: heads per spatial attention, one number or one per level.
+        cross_attention_dim: width of the image token.
+        norm_num_groups: groups of every group norm.
+        spatial_positions: add 2-D sinusoids to queries and keys of spatial self- and reference attention (models that
+            start from nothing learn correspondences faster with them; SD1.5 has none).
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ("ResnetBlock2D", "SpatialTransformer", "MotionModule")
+
+    def build(
+        self,
+        in_channels: int,
+        block_out_channels: Sequence[int],
+        layers_per_block: int,
+        attention_levels: Sequence[bool] | None,
+        num_attention_heads: int | Sequence[int],
+        cross_attention_dim: int,
+        norm_num_groups: int,
+        spatial_positions: bool,
+        motion: Callable[[int], MotionModule] | None = None,
+    ) -> None:
+        widths = list(block_out_channels)
+        depth = len(widths)
+        heads = [num_attention_heads] * depth if isinstance(num_attention_heads, int) else list(num_attention_heads)
+        attended = [True] * (depth - 1) + [False] if attention_levels is None else list(attention_levels)
+        if not len(heads) == len(attended) == depth:
+            raise ValueError(f"{depth} levels in block_out_channels, but {len(heads)} heads and {len(attended)} attention_levels")
+        time_channels = 4 * widths[0]
+        groups = norm_num_groups
+
+        def attention(i: int) -> Callable[[], nn.Module]:
+            return lambda: SpatialTransformer(widths[i], heads[i], cross_attention_dim, groups, spatial_positions)
+
+        def level(i: int, inputs: Sequence[int], resample: str | None) -> Level:
+            return Level(
+                inputs, widths[i], time_channels, groups,
+                attention(i) if attended[i] else None,
+                (lambda: motion(widths[i])) if motion else None,
+                resample,
+            )  # fmt: skip
+
+        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.time_proj = Timesteps(widths[0], flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(widths[0], time_channels)
+        last = depth - 1
+        self.down_blocks = nn.ModuleList()
+        skips = [widths[0]]
+        for i in range(depth):
+            before = widths[max(i - 1, 0)]
+            self.down_blocks.append(
+                level(i, [before] + [widths[i]] * (layers_per_block - 1), "down" if i < last else None)
+            )
+            skips += [widths[i]] * (layers_per_block + (i < last))
+        self.mid_block = MidLevel(
+            widths[last], time_channels, groups, attention(last), (lambda: motion(widths[last])) if motion else None
+        )
+        self.up_blocks = nn.ModuleList()
+        before = widths[last]
+        for i in reversed(range(depth)):
+            inputs = [(before if j == 0 else widths[i]) + skips.pop() for j in range(layers_per_block + 1)]
+            self.up_blocks.append(level(i, inputs, "up" if i > 0 else None))
+            before = widths[i]
+
+    def embed_time(self, timestep: Tensor | int, batch: int) -> Tensor:
+        """Timesteps, one or (B,), -> (B, T)."""
+        steps = torch.as_tensor(timestep, device=self.conv_in.weight.device).reshape(-1).expand(batch)
+        return self.time_embedding(self.time_proj(steps).to(self.conv_in.weight.dtype))
+
+    def walk(self, hidden: Tensor, conditions: Conditions, residuals: Sequence[Tensor] = ()) -> Iterator[dict[str, Tensor] | Tensor]:
+        """Down, middle and up. Yields every layer's reference tokens in order, then the last hidden state.
+
+        Args:
+            hidden: output of conv_in and what was added to it, (B * F, C0, h, w).
+            conditions: what the layers look at.
+            residuals: ControlNet's maps for the skips, in order, then one for the middle; or nothing.
+        """
+        skips = [hidden]
+        for i, block in enumerate(self.down_blocks):
+            for j in range(len(block.resnets)):
+                hidden, tokens = block.layer(j, hidden, conditions, f"down_blocks.{i}")
+                yield tokens
+                skips.append(hidden)
+            if hasattr(block, "downsamplers"):
+                hidden = block.downsamplers[0](hidden)
+                skips.append(hidden)
+        hidden, tokens = self.mid_block.layer(0, hidden, conditions, "mid_block")
+        yield tokens
+        if residuals:
+            if len(residuals) != len(skips) + 1:
+                raise ValueError(f"{len(residuals)} residuals for {len(skips)} skips and the middle")
+            skips = [skip + residual for skip, residual in zip(skips, residuals)]
+            hidden = hidden + residuals[-1]
+        for i, block in enumerate(self.up_blocks):
+            for j in range(len(block.resnets)):
+                hidden, tokens = block.layer(j, torch.cat([hidden, skips.pop()], dim=1), conditions, f"up_blocks.{i}")
+                yield tokens
+            if hasattr(block, "upsamplers"):
+                # to the size of the next skip, not times two: odd sizes come out right
+                hidden = block.upsamplers[0](hidden, output_size=skips[-1].shape[-2:])
+        yield hidden
+
+    def reference_block_names(self, blocks: str = "full") -> list[str]:
+        """Names of the spatial transformer blocks that take part in reference attention, in order of execution."""
+        if blocks not in REFERENCE_BLOCKS:
+            raise ValueError(f"reference blocks are one of {REFERENCE_BLOCKS}, not {blocks!r}")
+        levels = [] if blocks == "midup" else [(f"down_blocks.{i}", b) for i, b in enumerate(self.down_blocks)]
+        levels += [("mid_block", self.mid_block)] + [(f"up_blocks.{i}", b) for i, b in enumerate(self.up_blocks)]
+        return [f"{name}.attentions.{j}.transformer_blocks.0" for name, level in levels for j in range(len(level.attentions or []))]
+
+
