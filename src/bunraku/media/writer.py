@@ -1,0 +1,324 @@
+"""RGB frames to video files: streaming, with sound, put in place only when complete, the same bytes every time."""
+
+import os
+import re
+import shutil
+from abc import abstractmethod
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import av
+import cv2
+import numpy as np
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from PIL import Image
+
+from bunraku.errors import BunrakuError
+from bunraku.media.audio import AudioTrack
+from bunraku.media.files import check_output, plain_write_errors, replacing
+
+H264_SUFFIXES = (".mp4", ".mov", ".mkv")
+VIDEO_SUFFIXES = (*H264_SUFFIXES, ".webm", ".gif", ".webp")
+_ACCURATE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+# The number of threads changes how x264 and libvpx cut up their work, hence the bytes; the machine must not decide it.
+_THREADS = 4
+
+
+def check_video_output(
+    path: str | os.PathLike[str], inputs: tuple[str | os.PathLike[str], ...] = (), *, overwrite: bool = True
+) -> Path:
+    """As `check_output`, for a video file, a folder of PNG frames (no extension), or a pattern such as out/%04d.png."""
+    path = Path(path)
+    if _is_frames(path):
+        folder, pattern = _frame_pattern(path)
+        if folder.exists() and not folder.is_dir():
+            raise BunrakuError(f"cannot write frames into {folder}: it is a file; give another name or an extension")
+        if not overwrite and _numbered(folder, pattern):
+            raise BunrakuError(f"{folder} holds frames already; choose another folder or allow overwriting")
+        if folder.is_dir():
+            check_output(folder / "frame", inputs)
+        else:
+            check_output(folder, inputs)
+        return path
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise BunrakuError(
+            f"cannot write {path}: unknown video extension {path.suffix!r}; known are {', '.join(VIDEO_SUFFIXES)}, and "
+            "for PNG frames a folder or a pattern such as frames/%04d.png"
+        )
+    if path.is_dir():
+        raise BunrakuError(f"cannot write {path}: a folder of that name exists; choose another name")
+    return check_output(path, inputs, overwrite=overwrite)
+
+
+class VideoWriter:
+    """Writes frames one by one; use it in a `with` statement.
+
+    On clean exit the finished file takes the place of `path`; on any exception, Ctrl-C included, nothing is left behind
+    and an existing file stays as it was. The same frames and settings give the same bytes on any number of cores.
+
+    By extension: .mp4 .mov .mkv (H.264, yuv420p), .webm (VP9), all tagged BT.709 limited range, an odd width or height
+    grown to even by repeating the last column or row; .gif (at most 50 fps, a palette per frame) and .webp, both
+    looping; PNG frames into a folder (no extension, 0000.png on) or by a pattern such as out/%04d.png.
+
+    Args:
+        path: the file, folder or pattern.
+        fps: frames per second.
+        size: (height, width) of the frames in pixels.
+        audio_from: a file whose sound is kept, copied without encoding where the container permits.
+        audio_start: seconds of that file that fall on the first frame written; the sound ends with the last one.
+        crf: quality of H.264 (0 to 51) and VP9 (0 to 63), lower is better.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        BunrakuError: see `check_video_output`; also when the disk is full, or at the end when no frame was written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: Fraction | int,
+        size: tuple[int, int],
+        audio_from: str | os.PathLike[str] | None = None,
+        audio_start: Fraction | float = 0,
+        crf: int = 18,
+        overwrite: bool = True,
+    ) -> None:
+        inputs = () if audio_from is None else (audio_from,)
+        self.path = check_video_output(path, inputs, overwrite=overwrite)
+        self.fps, self.size, self.frames = Fraction(fps), tuple(size), 0
+        self._crf = crf
+        self._audio = None if audio_from is None else (Path(audio_from), Fraction(audio_start))
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "VideoWriter":
+        with ExitStack() as stack, plain_write_errors(self.path):
+            self._sink = self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Appends one frame, uint8 (H, W, 3) RGB of the size given at the start."""
+        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"frame is {frame.dtype} {frame.shape}; expected uint8 {(*self.size, 3)}")
+        with plain_write_errors(self.path):
+            self._sink.write(np.ascontiguousarray(frame), self.frames)
+        self.frames += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, traceback)
+            return
+        with self._stack, plain_write_errors(self.path):
+            if self.frames == 0:
+                raise BunrakuError(f"{self.path} is not written: it would have no frames")
+            self._sink.finish(self.frames)
+
+    def _open(self, stack: ExitStack) -> "_Sink":
+        if _is_frames(self.path):
+            return _PngFrames(self.path, stack)
+        temporary = stack.enter_context(replacing(self.path))
+        suffix = self.path.suffix.lower()
+        if suffix == ".gif":
+            return _Gif(temporary, self.fps, self.size, stack)
+        if suffix == ".webp":
+            return _WebP(temporary, self.fps, self.size, stack)
+        return _Encoded(temporary, self.fps, self.size, self._crf, self._audio, stack)
+
+
+class _Sink(Protocol):
+    @abstractmethod
+    def write(self, frame: np.ndarray, index: int) -> None: ...
+
+    @abstractmethod
+    def finish(self, frames: int) -> None: ...
+
+
+class _Container:
+    """One FFmpeg output with one video stream; closed, but not finished, when the stack unwinds."""
+
+    def __init__(self, temporary: Path, options: dict[str, str], stack: ExitStack) -> None:
+        # Without bitexact, Matroska files carry random identifiers.
+        self.container = av.open(str(temporary), "w", options={"fflags": "+bitexact", **options})
+        self._temporary, self._finished = temporary, False
+        stack.callback(self._abandon)
+
+    def encode(self, frame: VideoFrame | None) -> None:
+        self.container.mux(self.container.streams.video[0].encode(frame))
+
+    def close(self) -> None:
+        self.encode(None)
+        self.container.close()
+        self._finished = True
+
+    def _abandon(self) -> None:
+        if self._finished:
+            return
+        self._temporary.unlink(missing_ok=True)
+        try:
+            self.container.close()
+        except (av.FFmpegError, OSError):
+            pass  # the file is gone on purpose
+
+
+class _Encoded:
+    """H.264 or VP9 with sound."""
+
+    def __init__(
+        self,
+        temporary: Path,
+        fps: Fraction,
+        size: tuple[int, int],
+        crf: int,
+        audio: tuple[Path, Fraction] | None,
+        stack: ExitStack,
+    ) -> None:
+        suffix = temporary.suffix.lower()
+        self._fps = fps
+        self._odd = (size[0] % 2, size[1] % 2)
+        self._output = _Container(temporary, {"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {}, stack)
+        if suffix in H264_SUFFIXES:
+            codec, options = "libx264", {"crf": str(crf), "preset": "medium"}
+        else:
+            codec, options = "libvpx-vp9", {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4"}
+        stream = self._output.container.add_stream(codec, rate=fps, options=options)
+        stream.height, stream.width = size[0] + self._odd[0], size[1] + self._odd[1]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.thread_count = _THREADS
+        context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        self._audio = None
+        if audio is not None:
+            self._audio = AudioTrack(audio[0], self._output.container, suffix, audio[1])
+            stack.callback(self._audio.close)
+
+    def write(self, frame: np.ndarray, index: int) -> None:
+        if any(self._odd):
+            frame = cv2.copyMakeBorder(frame, 0, self._odd[0], 0, self._odd[1], cv2.BORDER_REPLICATE)
+        picture = VideoFrame.from_ndarray(frame, format="rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_ACCURATE,
+        )
+        picture.pts, picture.time_base = index, 1 / self._fps
+        self._output.encode(picture)
+        if self._audio is not None:
+            self._audio.mux_until((index + 1) / self._fps)
+
+    def finish(self, frames: int) -> None:
+        self._output.close()
+
+
+class _Gif:
+    """GIF with a palette of its own for each frame, so that no pass over the whole video is needed."""
+
+    def __init__(self, temporary: Path, fps: Fraction, size: tuple[int, int], stack: ExitStack) -> None:
+        self._fps, self._last = fps, -2
+        self._output = _Container(temporary, {"loop": "0"}, stack)
+        stream = self._output.container.add_stream("gif", rate=100)
+        stream.height, stream.width = size
+        stream.pix_fmt = "pal8"
+        self._graph = Graph()
+        source = self._graph.add_buffer(
+            width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=Fraction(1, 100)
+        )
+        split = self._graph.add("split")
+        palette = self._graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+        use = self._graph.add("paletteuse", "new=1:dither=sierra2_4a")
+        sink = self._graph.add("buffersink")
+        source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(palette, 1, 0)
+        palette.link_to(use, 0, 1)
+        use.link_to(sink)
+        self._graph.configure()
+
+    def write(self, frame: np.ndarray, index: int) -> None:
+        centiseconds = round(index * 100 / self._fps)
+        if centiseconds < self._last + 2:  # browsers play shorter delays at 10 fps
+            return
+        self._last = centiseconds
+        picture = VideoFrame.from_ndarray(frame, format="rgb24")
+        picture.pts, picture.time_base = centiseconds, Fraction(1, 100)
+        self._graph.push(picture)
+        self._drain()
+
+    def finish(self, frames: int) -> None:
+        self._graph.push(None)
+        self._drain()
+        self._output.close()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                picture = self._graph.vpull()
+            except (BlockingIOError, EOFError):
+                return
+            self._output.encode(picture)
+
+
+class _WebP:
+    """Animated WebP."""
+
+    def __init__(self, temporary: Path, fps: Fraction, size: tuple[int, int], stack: ExitStack) -> None:
+        self._fps = fps
+        self._output = _Container(temporary, {"loop": "0"}, stack)
+        stream = self._output.container.add_stream("libwebp_anim", rate=fps, options={"quality": "90"})
+        stream.height, stream.width = size
+        stream.pix_fmt = "bgra"
+
+    def write(self, frame: np.ndarray, index: int) -> None:
+        picture = VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="bgra")
+        picture.pts, picture.time_base = index, 1 / self._fps
+        self._output.encode(picture)
+
+    def finish(self, frames: int) -> None:
+        self._output.close()
+
+
+class _PngFrames:
+    """Numbered PNG files, gathered in a temporary folder and moved together at the end."""
+
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self._folder, self._pattern = _frame_pattern(path)
+        self._temporary = self._folder.with_name(f".{self._folder.name}-{os.getpid()}.partial")
+        self._temporary.mkdir()
+        stack.callback(shutil.rmtree, self._temporary, ignore_errors=True)
+
+    def write(self, frame: np.ndarray, index: int) -> None:
+        Image.fromarray(frame).save(self._temporary / (self._pattern % index), compress_level=4)
+
+    def finish(self, frames: int) -> None:
+        self._folder.mkdir(exist_ok=True)
+        written = sorted(self._temporary.iterdir())
+        for file in written:
+            os.replace(file, self._folder / file.name)
+        # A longer run before this one must not lend its tail to this one.
+        for number, stale in _numbered(self._folder, self._pattern).items():
+            if number >= frames:
+                stale.unlink()
+
+
+def _is_frames(path: Path) -> bool:
+    return not path.suffix or (path.suffix.lower() == ".png" and re.search(r"%0?\d*d", path.name) is not None)
+
+
+def _frame_pattern(path: Path) -> tuple[Path, str]:
+    return (path.parent, path.name) if path.suffix else (path, "%04d.png")
+
+
+def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
+    """The files of the folder that the pattern names, by number."""
+    head, tail = re.split(r"%0?\d*d", pattern, maxsplit=1)
+    matcher = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
+    files = folder.iterdir() if folder.is_dir() else ()
+    return {int(found[1]): file for file in files if (found := matcher.fullmatch(file.name))}
