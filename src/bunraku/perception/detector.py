@@ -1,0 +1,122 @@
+"""The pose detector: what every backend gives per frame, and the choice between the backends."""
+
+import logging
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from bunraku.errors import BunrakuError
+from bunraku.perception.pose import WHOLE_BODY
+
+logger = logging.getLogger(__name__)
+
+DetectorName = Literal["auto", "mediapipe", "dwpose"]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The people found in one frame, in no particular order; P may be 0.
+
+    Attributes:
+        keypoints: float32 (P, 134, 2), x and y in pixels, in the layout of `bunraku.perception.pose`.
+        scores: float32 (P, 134) in [0, 1]; 0 means "not seen".
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        people = len(self.keypoints)
+        if self.keypoints.shape != (people, WHOLE_BODY, 2) or self.scores.shape != (people, WHOLE_BODY):
+            raise ValueError(
+                f"Detections needs keypoints (P, {WHOLE_BODY}, 2) and scores (P, {WHOLE_BODY}); "
+                f"got {self.keypoints.shape} and {self.scores.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @classmethod
+    def of(cls, people: list[tuple[np.ndarray, np.ndarray]]) -> "Detections":
+        """Stack the (keypoints (134, 2), scores (134,)) of each person."""
+        keypoints = np.zeros((len(people), WHOLE_BODY, 2), np.float32)
+        scores = np.zeros((len(people), WHOLE_BODY), np.float32)
+        for i, person in enumerate(people):
+            keypoints[i], scores[i] = person
+        return cls(keypoints, scores)
+
+
+class PoseDetector(Protocol):
+    """Finds people and their keypoints in the consecutive frames of one clip; use a new detector for another clip.
+
+    `name` is the backend, `provider` what it computes on, for the user to see.
+    """
+
+    name: str
+    provider: str
+
+    def __call__(self, frame: np.ndarray) -> Detections:
+        """The people in `frame`, uint8 (H, W, 3) RGB."""
+        ...
+
+    def close(self) -> None:
+        """Free the models; the detector cannot be used afterwards."""
+        ...
+
+
+def create_pose_detector(
+    name: DetectorName = "auto",
+    *,
+    max_people: int = 1,
+    device: str | None = None,
+    models: Path | None = None,
+    video: bool = True,
+) -> PoseDetector:
+    """The pose detector called `name`; "auto" is DWPose where it can run, else MediaPipe.
+
+    Args:
+        name: the backend. "auto" downloads nothing: fetch DWPose's weights first if they are wanted.
+        max_people: at most so many people per frame, >= 1.
+        device: "cuda", "cuda:1", "mps" (CoreML) or "cpu"; None takes the best there is. MediaPipe has the CPU only.
+        models: folder of DWPose's weight files; default `$BUNRAKU_HOME/dwpose`, see `dwpose.locate_weights`.
+        video: frames follow one another, so tracking and smoothing between them may help; False for unrelated stills.
+
+    Raises:
+        BunrakuError: unknown name, max_people < 1, or a backend that is not installed or lacks its weights.
+    """
+    if max_people < 1:
+        raise BunrakuError(f"max_people is {max_people}, expected at least 1.")
+    if name == "auto":
+        name = _best_backend(models)
+    detector: PoseDetector
+    if name == "dwpose":
+        from bunraku.perception.dwpose import DWPose
+
+        detector = DWPose(max_people=max_people, device=device, models=models)
+    elif name == "mediapipe":
+        from bunraku.perception.mediapipe_pose import MediaPipePose
+
+        if device not in (None, "cpu"):
+            logger.warning("The mediapipe pose detector runs on the CPU only; device %r is not used for it.", device)
+        detector = MediaPipePose(max_people=max_people, video=video)
+    else:
+        raise BunrakuError(f"Unknown pose detector {name!r}, expected 'auto', 'mediapipe' or 'dwpose'.")
+    logger.info("Pose detector: %s on %s", detector.name, detector.provider)
+    return detector
+
+
+def _best_backend(models: Path | None) -> DetectorName:
+    from bunraku.perception.dwpose import SOURCE, WEIGHTS, missing_weights, weights_folder
+
+    missing = missing_weights(models)
+    if not missing and find_spec("onnxruntime"):
+        return "dwpose"
+    if find_spec("mediapipe"):
+        return "mediapipe"
+    raise BunrakuError(
+        "No pose detector can run. Either install MediaPipe (`pip install 'bunraku[mediapipe]'`), or install ONNX Runtime "
+        f"(`pip install 'bunraku[onnx]'`) and put {' and '.join(WEIGHTS)} from {SOURCE} into {weights_folder(models)}."
+    )
