@@ -50,7 +50,7 @@ class Background:
             drawing.fill(polygon[None], colour)
         large = cv2.resize(picture, (width * _SAMPLES, height * _SAMPLES), interpolation=cv2.INTER_LINEAR)
         canvas = np.dstack([large, np.zeros(large.shape[:2], np.uint8)])
-        painted = drawing.paint(canvas, height * _SAMPLES, (width * _SAMPLES / 2, 0))[0]
+        painted = next(drawing.paint(canvas, height * _SAMPLES, (width * _SAMPLES / 2, 0)))
         return cv2.resize(painted[..., :3], (width, height), interpolation=cv2.INTER_AREA)
 
 

@@ -1,6 +1,7 @@
 """Character: who stands on the stage; the proportions of a body and what it wears."""
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,22 +117,20 @@ _HAIRS = (
 )
 
 
-def sample_character(rng: np.random.Generator, fold: int | None = None, folds: int = 8) -> Character:
+def sample_character(rng: np.random.Generator, folds: Sequence[int] = range(8)) -> Character:
     """A random character.
 
     Args:
         rng: source of randomness.
-        fold: draw only outfits (garment, pattern, hair, hat together) of this fold; negative: of all folds but the last -fold.
-            None: any outfit. Outfits of different folds never coincide.
-        folds: number of folds.
+        folds: which eighths (0 to 7) of all outfits to draw from. An outfit is garment, pattern, hair and hat together; each
+            belongs to one eighth, so that characters of different folds never wear the same.
     """
     while True:
-        outfit = [int(rng.integers(len(pool))) for pool in (GARMENTS, PATTERNS, HAIR_STYLES, HATS)]
-        words = GARMENTS[outfit[0]], PATTERNS[outfit[1]], HAIR_STYLES[outfit[2]], HATS[outfit[3]]
-        drawn = sum(sum(map(ord, word)) for word in words) % folds
-        if fold is None or drawn == fold or (fold < 0 and drawn < folds + fold):
-            break
-    return Character(_sample_body(rng), _sample_look(rng, *words))
+        garment, pattern, hair, hat = (
+            pool[int(rng.integers(len(pool)))] for pool in (GARMENTS, PATTERNS, HAIR_STYLES, HATS)
+        )
+        if sum(map(ord, garment + pattern + hair + hat)) % 8 in folds:
+            return Character(_sample_body(rng), _sample_look(rng, garment, pattern, hair, hat))
 
 
 def _sample_body(rng: np.random.Generator) -> Body:

@@ -156,7 +156,7 @@ _MOVES: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
     },
 }
 _COMMON = {
-    "travel": (0, 7, 3, 0),
+    "travel": (0, 5, 3, 0),
     "trunk": (0, 3, 3, 0),
     "shoulders": (0, 3, 6, 0),
     "hips": (0, 3, 5, 0),
@@ -346,7 +346,7 @@ def motion_from_pose(track: PoseTrack, fps: float | Fraction) -> Recording:
             trunk=np.unwrap(np.arctan2(trunk[:, 0], -trunk[:, 1])),
             shoulders=_tilt(shoulder),
             hips=_tilt(hip),
-            head=_tilt(eyes),
+            head=np.clip(_tilt(eyes), -0.7, 0.7),  # eyes seen from the side make no reliable line
             shoulder_width=_relative(np.linalg.norm(shoulder, axis=-1)) * _facing(shoulder),
             hip_width=_relative(np.linalg.norm(hip, axis=-1)) * _facing(hip),
             yaw=np.clip(yaw, -1, 1),
@@ -367,7 +367,7 @@ def _bridge(xy: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         good = seen[:, joint]
         for axis in range(2):
             filled[:, joint, axis] = np.interp(frames, frames[good], xy[good, joint, axis])
-    return filled, seen.any(0)
+    return filled, np.asarray(seen.any(0))
 
 
 def _relative(length: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ class Skeleton:
     head: Frame
 
 
+_SKIRTS = {"dress": (1.75, 0.09), "skirt": (1.5, 0.13), "coat": (1.45, 0.05)}  # level of the hem, flare
 _EYE, _EYE_Y, _NOSE_Y = 0.38, 0.02, -0.22  # face, in half head heights
 _FACE_SHIFT = np.array([0.3, 0.14])  # how far the face moves when the head turns or nods fully
 
@@ -210,22 +211,29 @@ class _Puppet:
     # --- trunk -------------------------------------------------------------------------------------------------------------------
 
     def _loft(self, top: float, bottom: float, grow: float = 1.0, flare: float = 0.0, points: int = 7) -> np.ndarray:
-        """The trunk's outline (F, 2 points, 2) between two levels: 0 the shoulder line, 1 the hip line."""
+        """The trunk's outline (F, 2 points, 2) between two levels: 0 the shoulder line, 1 the hip line, below 1 a skirt.
+
+        A skirt hangs between the thighs: its middle follows them and it is wide enough for both.
+        """
+        body = self.body
         level = np.linspace(top, bottom, points)[None, :, None]
-        joints, body = self.bones.joints, self.body
-        shoulder_mid, hip_mid = joints[:, None, 1], (joints[:, None, 8] + joints[:, None, 11]) / 2
-        shoulder, hip = joints[:, None, 5] - joints[:, None, 2], joints[:, None, 11] - joints[:, None, 8]
-        centre = shoulder_mid + (hip_mid - shoulder_mid) * level
-        half = (shoulder + (hip - shoulder) * level) / 2
-        length = np.maximum(np.linalg.norm(half, axis=-1, keepdims=True), 1e-9)
-        inner = np.clip(level, 0, 1)
+        inner, below = np.clip(level, 0, 1), np.maximum(level - 1, 0)
+        neck, shoulder_r, shoulder_l, hip_r, knee_r, hip_l, knee_l = (
+            self.bones.joints[:, None, j] for j in (1, 2, 5, 8, 9, 11, 12)
+        )
+        hips, knees = (hip_r + hip_l) / 2, (knee_r + knee_l) / 2
+        hang = below * body.trunk / body.thigh  # in thighs
+        centre = neck + (hips - neck) * inner + (knees - hips) * hang
+        across = (shoulder_l - shoulder_r) * (1 - inner) + (hip_l - hip_r) * inner
+        length = np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
+        spread = np.linalg.norm(knee_l - knee_r, axis=-1, keepdims=True) / 2
         middle = np.sin(np.pi * inner)
-        thickness = body.arm_radius * 0.75 * (1 - inner) + body.leg_radius * 0.95 * inner + body.belly * middle
-        wide = (length * (1 + (body.waist - 1) * middle) + thickness) * grow + flare * np.maximum(level - 0.6, 0)
-        edge = half / length * wide
+        half = length / 2 * (1 + (body.waist - 1) * middle) + np.maximum(spread * 0.9 - length / 2, 0) * hang
+        half = half + body.arm_radius * 0.75 * (1 - inner) + body.leg_radius * 0.95 * inner + body.belly * middle
+        edge = across / length * (half * grow + flare * np.maximum(level - 0.6, 0))
         return np.concatenate([centre - edge, (centre + edge)[:, ::-1]], 1)
 
-    def _trunk_frame(self) -> Frame:
+    def _chest(self) -> Frame:
         """The chest's frame: origin at the neck, unit of x half the shoulder width, y from the hips (-1) to the neck (0)."""
         joints = self.bones.joints
         up = joints[:, 1] - (joints[:, 8] + joints[:, 11]) / 2
@@ -233,49 +241,47 @@ class _Puppet:
 
     def trunk(self) -> None:
         look, body, joints = self.look, self.body, self.bones.joints
-        neck = (capsule(joints[:, 1], self.bones.head.origin, body.arm_radius * 0.95), darker(look.skin, 0.82))
-        yoke = capsule(joints[:, 2], joints[:, 5], body.arm_radius * 1.2)
-        cloth = look.skin if look.garment == "none" else look.top
-        shaded, lit = darker(cloth, 0.82), cloth
-        self._parts([neck])
-        parts = [
-            (yoke, lit),
-            (self._loft(0.0, 1.12), shaded),
-            (self._loft(0.0, 1.1, 0.86) + _LIGHT * body.arm_radius * 0.5, lit),
-        ]
-        self._parts(parts)
+        self._parts([(capsule(joints[:, 1], self.bones.head.origin, body.arm_radius * 0.95), darker(look.skin, 0.82))])
+        seat = {"shirt": look.legs[0], "overall": look.legs[0], "skirt": look.bottom}.get(look.garment, look.top)
+        self._parts(
+            [
+                (capsule(joints[:, 8], joints[:, 11], body.leg_radius * 1.15), seat),
+                (capsule(joints[:, 2], joints[:, 5], body.arm_radius * 1.2), look.top),
+                (self._loft(0.0, 1.0), darker(look.top, 0.82)),
+                (self._loft(0.0, 1.0, 0.86) + _LIGHT * body.arm_radius * 0.5, look.top),
+            ]
+        )
         self._pattern()
-        if look.garment in ("shirt", "suit"):
-            self._parts([(self._loft(0.88, 1.14, 1.02), look.legs[0] if look.garment == "shirt" else lit)])
-        if look.garment == "shirt":
-            self.drawing.fill(self._loft(0.84, 0.93, 1.04), darker(look.accent, 0.75))
-        elif look.garment == "overall":
-            frame = self._trunk_frame()
-            self._parts([(self._loft(0.55, 1.16, 1.03), look.legs[0])])
-            bib = np.array([[-0.55, -0.3], [0.55, -0.3], [0.62, -0.6], [-0.62, -0.6]])
-            self.drawing.fill(frame(bib), look.legs[0])
-            for x in (-0.5, 0.5):
-                self.drawing.fill(
-                    frame(np.array([[x - 0.12, 0.08], [x + 0.12, 0.08], [x + 0.12, -0.35], [x - 0.12, -0.35]])),
-                    look.legs[0],
-                )
-                self.drawing.fill(frame(ellipse(x, -0.36, 0.1, 0.045, points=10)), look.accent)
-        elif look.garment in ("dress", "skirt", "coat"):
-            colour = {"dress": look.top, "skirt": look.bottom, "coat": look.top}[look.garment]
-            long = {"dress": 1.75, "skirt": 1.5, "coat": 1.45}[look.garment]
-            flare = {"dress": 0.09, "skirt": 0.13, "coat": 0.05}[look.garment]
-            self._parts([(self._loft(0.66, long, 1.06, flare), darker(colour, 0.85))])
-            self.drawing.fill(self._loft(0.67, long - 0.06, 0.86, flare), colour)
-            self.drawing.fill(self._loft(long - 0.12, long, 1.05, flare), look.accent)
-            self.drawing.fill(self._loft(0.64, 0.74, 1.07), darker(look.accent, 0.7))
+        self._garment(seat)
         if look.collar:
-            frame = self._trunk_frame()
-            self.drawing.fill(frame(np.array([[-0.45, 0.1], [0.45, 0.1], [0.0, -0.28]])), look.skin)
-            self.drawing.fill(frame(np.array([[-0.6, 0.1], [-0.35, 0.12], [0.0, -0.26], [-0.2, -0.34]])), look.accent)
-            self.drawing.fill(frame(np.array([[0.6, 0.1], [0.35, 0.12], [0.0, -0.26], [0.2, -0.34]])), look.accent)
+            chest = self._chest()
+            self.drawing.fill(chest(np.array([[-0.45, 0.1], [0.45, 0.1], [0.0, -0.28]])), look.skin)
+            for side in (-1, 1):
+                lapel = np.array([[0.6, 0.1], [0.35, 0.12], [0.0, -0.26], [0.2, -0.34]]) * (side, 1)
+                self.drawing.fill(chest(lapel), look.accent)
+
+    def _garment(self, seat: Colour) -> None:
+        """What is worn over the top: a belt, a bib with braces, or a skirt."""
+        look, fill = self.look, self.drawing.fill
+        if look.garment == "shirt":
+            fill(self._loft(0.84, 0.94, 1.03), darker(look.accent, 0.75))
+        elif look.garment == "overall":
+            chest = self._chest()
+            self._parts([(self._loft(0.58, 1.02, 1.03), seat)])
+            fill(chest(np.array([[-0.55, -0.3], [0.55, -0.3], [0.62, -0.62], [-0.62, -0.62]])), seat)
+            for x in (-0.5, 0.5):
+                strap = np.array([[-0.12, 0.08], [0.12, 0.08], [0.12, -0.35], [-0.12, -0.35]])
+                fill(chest(strap + (x, 0)), seat)
+                fill(chest(ellipse(x, -0.36, 0.1, 0.045, points=10)), look.accent)
+        elif look.garment in _SKIRTS:
+            long, flare = _SKIRTS[look.garment]
+            self._parts([(self._loft(0.66, long, 1.06, flare), darker(seat, 0.85))])
+            fill(self._loft(0.67, long - 0.06, 0.86, flare), seat)
+            fill(self._loft(long - 0.12, long, 1.05, flare), look.accent)
+            fill(self._loft(0.64, 0.74, 1.07), darker(look.accent, 0.7))
 
     def _pattern(self) -> None:
-        fill, frame, accent = self.drawing.fill, self._trunk_frame(), self.look.accent
+        fill, frame, accent = self.drawing.fill, self._chest(), self.look.accent
         pattern = self.look.pattern
         if pattern == "stripes":
             for level in (0.08, 0.34, 0.6, 0.86):
@@ -290,7 +296,7 @@ class _Puppet:
         elif pattern == "sash":
             fill(frame(np.array([[-0.95, 0.06], [-0.5, 0.1], [0.85, -0.75], [0.6, -0.95]])), accent)
         elif pattern == "halves":
-            half = self._loft(0.0, 1.1)
+            half = self._loft(0.0, 1.0)
             middle = (half[:, :7] + half[:, :6:-1]) / 2
             fill(np.concatenate([middle, half[:, 7:]], 1), accent)
         elif pattern == "buttons":

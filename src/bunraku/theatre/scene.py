@@ -14,15 +14,16 @@ from bunraku.theatre.character import Character, sample_character
 from bunraku.theatre.motion import Motion, sample_dance
 from bunraku.theatre.puppet import draw, skeleton
 
-SPLITS = {"train": -2, "val": 6, "test": 7}
-"""Splits of scenes and the folds of outfits (of 8) that they draw from."""
+SPLITS: dict[str, Sequence[int]] = {"train": range(6), "val": (6,), "test": (7,)}
+"""Splits of scenes and the eighths of all outfits that each draws from."""
 
 _SAMPLES = 2  # supersampling of the puppet along either axis
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a character stands: middle `x` (in frame heights from the frame's middle), `floor` and standing `height` (in frame heights)."""
+    """Where a character stands: middle `x` (in frame heights from the frame's middle), `floor` and standing `height` (in frame heights,
+    less in narrow frames)."""
 
     x: float = 0.0
     floor: float = 0.93
@@ -104,7 +105,8 @@ def render(scene: Scene, frames: Sequence[int] | int, size: int | tuple[int, int
     drawing = draw(scene.character, posture, bones, scene.motion.behind)
 
     stage = scene.background.render((height, width))
-    scale = scene.placement.height * height
+    # Narrow frames get a smaller character, so that stretched arms still fit.
+    scale = scene.placement.height * min(height, 1.2 * width)
     offset = width / 2 + scene.placement.x * height, scene.placement.floor * height
     canvas = np.dstack(
         [

@@ -4,7 +4,7 @@ Every outline of the theatre is an array (F, N, 2): N vertices of one closed pol
 all frames at once; only the filling loops over frames.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -94,22 +94,22 @@ class Drawing:
         for polygon, colour in parts:
             self.fill(polygon, colour)
 
-    def paint(self, canvas: np.ndarray, scale: float, offset: tuple[float, float]) -> np.ndarray:
-        """Paint every frame over a copy of `canvas`.
+    def paint(self, canvas: np.ndarray, scale: float, offset: tuple[float, float]) -> Iterator[np.ndarray]:
+        """Paint every frame over a copy of `canvas`, one after the other.
 
         Args:
             canvas: uint8 (H, W, 4), RGB and coverage; opaque paint sets coverage to 255.
             scale: canvas pixels per unit of the polygons.
             offset: where the polygons' origin lies, (x, y) in canvas pixels.
 
-        Returns:
-            uint8 (F, H, W, 4).
+        Yields:
+            uint8 (H, W, 4), a new array per frame.
         """
         # OpenCV's integer coordinates are pixel centres; ours are pixel corners.
         shift = np.array(offset) - 0.5
         fixed = [(np.rint((p * scale + shift) * 2**_SHIFT).astype(np.int32), c) for p, c in self.layers]
-        frames = np.repeat(canvas[None], len(self.layers[0][0]), 0)
-        for index, frame in enumerate(frames):
+        for index in range(len(self.layers[0][0])):
+            frame = canvas.copy()
             for polygon, colour in fixed:
                 cv2.fillPoly(frame, [polygon[index]], colour, cv2.LINE_AA, _SHIFT)
-        return frames
+            yield frame
