@@ -4,8 +4,10 @@ import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.filter import Graph
@@ -75,7 +77,8 @@ class AudioTrack:
     def _encoded(self, stream: AudioStream, suffix: str, start: Fraction) -> Iterator[Packet]:
         codec, sample_format, rate = _ENCODER.get(suffix, _AAC)
         layout = "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
-        target = self._output.add_stream(codec, rate or min(stream.codec_context.sample_rate, 48000), layout=layout)
+        rate = rate or min(stream.codec_context.sample_rate, 48000)
+        target = cast(AudioStream, self._output.add_stream(codec, rate, layout=layout))
         return _encoded_from(self._input, stream, target, start, sample_format)
 
 
@@ -122,7 +125,7 @@ def _encoded_from(
     def drained() -> Iterator[Packet]:
         while True:
             try:
-                frame = graph.pull()
+                frame = cast(AudioFrame, graph.pull())
             except (BlockingIOError, EOFError):
                 return
             yield from target.encode(frame)

@@ -78,9 +78,8 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: b
     if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
         raise BunrakuError(f"cannot write {path}: unknown image extension; known are {', '.join(IMAGE_SUFFIXES)}")
     path = check_output(path, overwrite=overwrite)
-    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"quality": 95}}
     with plain_write_errors(path), replacing(path) as temporary:
-        Image.fromarray(image).save(temporary, **options.get(path.suffix.lower(), {}))
+        Image.fromarray(image).save(temporary, quality=95)  # of JPEG and WebP; others ignore it
     return path
 
 

@@ -1,11 +1,12 @@
 """Video files to RGB frames: streaming, at a constant frame rate, upright, whatever FFmpeg can decode."""
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -79,16 +80,16 @@ class VideoReader:
             self.has_audio = bool(container.streams.audio)
             self._times, duration = _timestamps(container, stream)
             container.seek(0)
-            first = next(_decoded(container, stream), None)
+            _, first = next(_decoded(container, stream), (0, None))
             if first is None:
                 raise BunrakuError(f"{self.path} has no frame that can be decoded; it is damaged or of no use")
             self._stored_size = _square_pixels(first, stream)
             self.size = self._rgb(first).shape[:2]
-            self.fps = Fraction(fps) if fps is not None else _frame_rate(self._times, stream)
+            self.fps = _frame_rate(self._times, stream) if fps is None else Fraction(fps).limit_denominator(10_000)
             self._time_base = stream.time_base or Fraction(1, 1)
         if min(self.size) < 32:
             raise BunrakuError(f"{self.path} is {self.size[1]}x{self.size[0]} px; 32 px is the least on either side")
-        total = max(self._slot(int(self._times[-1])) + 1, self._slot(int(self._times[0]) + duration))
+        total = max(self._slot(self._times[-1]) + 1, self._slot(self._times[0] + duration))
         self._start, self._stop = (start or 0), total if stop is None else min(stop, total)
         if self._start < 0 or self._stop <= self._start:
             raise BunrakuError(
@@ -110,14 +111,14 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with _opened(self.path) as (container, stream):
-            slots = [self._slot(int(t)) for t in self._times]
-            first = int(np.searchsorted(slots, self._start, "right")) - 1
+            slots = [self._slot(time) for time in self._times]
+            first = bisect_right(slots, self._start) - 1
             if first > 0:
-                container.seek(int(self._times[first]), stream=stream)
+                container.seek(self._times[first], stream=stream)
             following, held = self._start, None
-            for frame in _decoded(container, stream):
+            for pts, frame in _decoded(container, stream):
                 # A frame stays on screen from its own slot to the next frame's.
-                slot = min(self._slot(frame.pts), self._stop)
+                slot = min(self._slot(pts), self._stop)
                 if held is not None and slot > following:
                     yield from _repeat(self._rgb(held), slot - following)
                     following = slot
@@ -130,7 +131,8 @@ class VideoReader:
 
     def _slot(self, pts: int) -> int:
         """Index of the output frame that is nearest in time."""
-        return int((pts - int(self._times[0])) * self._time_base * self.fps + Fraction(1, 2))
+        rate = self._time_base * self.fps
+        return (2 * (pts - self._times[0]) * rate.numerator + rate.denominator) // (2 * rate.denominator)
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         return _upright(_to_rgb(frame, self._stored_size, self._background), frame)
@@ -178,8 +180,8 @@ def _opened(path: os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStrea
             ) from error
 
 
-def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[np.ndarray, int]:
-    """Presentation times of all frames, int64 ascending, and the duration from the first, in stream time base."""
+def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[int], int]:
+    """Presentation times of all frames, ascending, and the duration from the first, in stream time base."""
     times: list[int] = []
     last_duration, end, corrupt = 0, Fraction(0), False
     for packet in container.demux(stream, *container.streams.audio):
@@ -199,17 +201,17 @@ def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[np.ndar
             f"{container.name} is truncated: {float(end):.2f} s of {float(promised):.2f} s are there; copy it again, or "
             "keep what there is: ffmpeg -i INPUT -c copy OUTPUT.mp4"
         )
-    ordered = np.unique(np.array(times, np.int64))
-    return ordered, int(ordered[-1] - ordered[0]) + last_duration
+    ordered = sorted(set(times))
+    return ordered, ordered[-1] - ordered[0] + last_duration
 
 
-def _frame_rate(times: np.ndarray, stream: VideoStream) -> Fraction:
+def _frame_rate(times: list[int], stream: VideoStream) -> Fraction:
     """The rate on whose grid every frame falls once, else that of the usual interval between frames."""
     named = [Fraction(r) for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r]
     time_base = stream.time_base or Fraction(1, 1)
     if len(times) == 1:
         return named[0] if named else Fraction(25)
-    seconds = (times - times[0]) * float(time_base)
+    seconds = (np.array(times) - times[0]) * float(time_base)
     for rate in named:
         if np.abs(seconds * float(rate) - np.arange(len(times))).max() < 0.5:
             return rate
@@ -218,17 +220,16 @@ def _frame_rate(times: np.ndarray, stream: VideoStream) -> Fraction:
     return nearest if abs(float(nearest) / usual - 1) < 0.02 else Fraction(usual).limit_denominator(1001)
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames with their presentation times, in order of display."""
+    decoder: Any = stream
     if stream.codec_context.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
-        return _decoded_vp9_alpha(container, stream)
-    return (frame for frame in container.decode(stream) if frame.pts is not None)
-
-
-def _decoded_vp9_alpha(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    # FFmpeg's own VP9 decoder drops the transparency that WebM stores beside each packet; libvpx reads it.
-    decoder: Any = av.CodecContext.create("libvpx-vp9", "r")
+        # FFmpeg's own VP9 decoder drops the transparency that WebM stores beside each packet; libvpx reads it.
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
     for packet in container.demux(stream):
-        yield from decoder.decode(packet if packet.size else None)
+        for frame in decoder.decode(packet if packet.size else None):
+            if frame.pts is not None:
+                yield frame.pts, frame
 
 
 def _square_pixels(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
@@ -254,7 +255,7 @@ def _to_rgb(frame: VideoFrame, size: tuple[int, int], background: tuple[int, int
 
 def _upright(image: np.ndarray, frame: VideoFrame) -> np.ndarray:
     """Applies the display matrix (a, b, u; c, d, v; x, y, w): stored (p, q) is shown at (a p + c q, b p + d q)."""
-    side_data = frame.side_data.get(SideData.DISPLAYMATRIX)
+    side_data = cast(Any, frame.side_data).get(SideData.DISPLAYMATRIX)
     if side_data is None:
         return image
     a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5]

@@ -4,11 +4,11 @@ import os
 import re
 import shutil
 from abc import abstractmethod
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, cast
 
 import av
 import cv2
@@ -16,6 +16,7 @@ import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.stream import VideoStream
 from PIL import Image
 
 from bunraku.errors import BunrakuError
@@ -91,7 +92,7 @@ class VideoWriter:
     ) -> None:
         inputs = () if audio_from is None else (audio_from,)
         self.path = check_video_output(path, inputs, overwrite=overwrite)
-        self.fps, self.size, self.frames = Fraction(fps), tuple(size), 0
+        self.fps, self.size, self.frames = Fraction(fps), (int(size[0]), int(size[1])), 0
         self._crf = crf
         self._audio = None if audio_from is None else (Path(audio_from), Fraction(audio_start))
         self._stack = ExitStack()
@@ -144,14 +145,28 @@ class _Sink(Protocol):
 class _Container:
     """One FFmpeg output with one video stream; closed, but not finished, when the stack unwinds."""
 
-    def __init__(self, temporary: Path, options: dict[str, str], stack: ExitStack) -> None:
+    def __init__(
+        self,
+        temporary: Path,
+        codec: str,
+        pixels: str,
+        fps: Fraction,
+        size: tuple[int, int],
+        stack: ExitStack,
+        *,
+        muxing: dict[str, str],
+        coding: dict[str, str] | None = None,
+    ) -> None:
         # Without bitexact, Matroska files carry random identifiers.
-        self.container = av.open(str(temporary), "w", options={"fflags": "+bitexact", **options})
+        self.container = av.open(str(temporary), "w", options={"fflags": "+bitexact", **muxing})
         self._temporary, self._finished = temporary, False
         stack.callback(self._abandon)
+        self.stream = cast(VideoStream, self.container.add_stream(codec, rate=fps, options=coding))
+        self.stream.height, self.stream.width = size
+        self.stream.pix_fmt = pixels
 
     def encode(self, frame: VideoFrame | None) -> None:
-        self.container.mux(self.container.streams.video[0].encode(frame))
+        self.container.mux(self.stream.encode(frame))
 
     def close(self) -> None:
         self.encode(None)
@@ -159,13 +174,10 @@ class _Container:
         self._finished = True
 
     def _abandon(self) -> None:
-        if self._finished:
-            return
-        self._temporary.unlink(missing_ok=True)
-        try:
-            self.container.close()
-        except (av.FFmpegError, OSError):
-            pass  # the file is gone on purpose
+        if not self._finished:
+            self._temporary.unlink(missing_ok=True)
+            with suppress(av.FFmpegError, OSError):  # the file is gone on purpose
+                self.container.close()
 
 
 class _Encoded:
@@ -183,15 +195,21 @@ class _Encoded:
         suffix = temporary.suffix.lower()
         self._fps = fps
         self._odd = (size[0] % 2, size[1] % 2)
-        self._output = _Container(temporary, {"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {}, stack)
         if suffix in H264_SUFFIXES:
-            codec, options = "libx264", {"crf": str(crf), "preset": "medium"}
+            codec, coding = "libx264", {"crf": str(crf), "preset": "medium"}
         else:
-            codec, options = "libvpx-vp9", {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4"}
-        stream = self._output.container.add_stream(codec, rate=fps, options=options)
-        stream.height, stream.width = size[0] + self._odd[0], size[1] + self._odd[1]
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
+            codec, coding = "libvpx-vp9", {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4"}
+        self._output = _Container(
+            temporary,
+            codec,
+            "yuv420p",
+            fps,
+            (size[0] + self._odd[0], size[1] + self._odd[1]),
+            stack,
+            muxing={"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {},
+            coding=coding,
+        )
+        context = self._output.stream.codec_context
         context.thread_count = _THREADS
         context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU709
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
@@ -223,10 +241,7 @@ class _Gif:
 
     def __init__(self, temporary: Path, fps: Fraction, size: tuple[int, int], stack: ExitStack) -> None:
         self._fps, self._last = fps, -2
-        self._output = _Container(temporary, {"loop": "0"}, stack)
-        stream = self._output.container.add_stream("gif", rate=100)
-        stream.height, stream.width = size
-        stream.pix_fmt = "pal8"
+        self._output = _Container(temporary, "gif", "pal8", Fraction(100), size, stack, muxing={"loop": "0"})
         self._graph = Graph()
         source = self._graph.add_buffer(
             width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=Fraction(1, 100)
@@ -271,10 +286,9 @@ class _WebP:
 
     def __init__(self, temporary: Path, fps: Fraction, size: tuple[int, int], stack: ExitStack) -> None:
         self._fps = fps
-        self._output = _Container(temporary, {"loop": "0"}, stack)
-        stream = self._output.container.add_stream("libwebp_anim", rate=fps, options={"quality": "90"})
-        stream.height, stream.width = size
-        stream.pix_fmt = "bgra"
+        self._output = _Container(
+            temporary, "libwebp_anim", "bgra", fps, size, stack, muxing={"loop": "0"}, coding={"quality": "90"}
+        )
 
     def write(self, frame: np.ndarray, index: int) -> None:
         picture = VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="bgra")
