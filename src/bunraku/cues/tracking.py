@@ -1,0 +1,159 @@
+"""Tracking: who is who from frame to frame, and what to do where a detector lost somebody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from bunraku.perception.pose import BODY, PoseTrack
+
+SPREAD = 0.25  # how far a joint moves in one frame, in person sizes (one standard deviation)
+MIN_SIMILARITY = 0.1
+MIN_JOINTS = 3  # fewer body joints are not a person
+
+
+def link(
+    detections: Sequence[tuple[np.ndarray, np.ndarray]],
+    size: tuple[int, int],
+    *,
+    max_lost: int = 60,
+    min_frames: int = 3,
+    max_people: int | None = None,
+    threshold: float = 0.3,
+) -> PoseTrack:
+    """Give the people of every frame identities that are stable over the clip.
+
+    Frame by frame, detections are assigned to the people known so far by the Hungarian method on the similarity
+
+        OKS = mean_k exp(-|d_k - t_k|^2 / (2 n (0.25 s)^2))
+
+    over body joints k seen in both, with d the detection, t the person's last pose moved on with its last velocity, s
+    its size and n the number of frames since it was seen. A detection that is similar to nobody starts a new person.
+
+    Args:
+        detections: for each frame keypoints (P_i, K, 2) in pixels and scores (P_i, K), people in any order.
+        size: (height, width) of the frames in pixels.
+        max_lost: a person who is gone for more frames counts as a new one afterwards.
+        min_frames: people seen in fewer frames (or in fewer than all of a shorter clip) are dropped.
+        max_people: keep only so many, the largest. Default: all.
+        threshold: joints with a lower score do not count as seen.
+
+    Returns:
+        (F, P, K) with people ordered by mean size, the largest first; where a person was not found, scores are 0.
+
+    Source: object keypoint similarity (Ronchi and Perona 2017), the assignment of SORT (Bewley et al. 2016).
+    """
+    people: list[_Person] = []
+    for frame, (keypoints, scores) in enumerate(detections):
+        seen = _seen(keypoints, scores, threshold)
+        found = [i for i in range(len(seen)) if seen[i].sum() >= MIN_JOINTS]
+        known = [person for person in people if frame - person.frames[-1] <= max_lost + 1]
+        similarity = np.array([[p.similarity(keypoints[i, BODY], seen[i], frame) for i in found] for p in known])
+        rows, columns = linear_sum_assignment(-similarity) if similarity.size else ([], [])
+        matched = {found[c]: known[r] for r, c in zip(rows, columns) if similarity[r, c] >= MIN_SIMILARITY}
+        for i in found:
+            if i not in matched:
+                people.append(person := _Person())
+                matched[i] = person
+            matched[i].add(frame, i, keypoints[i, BODY], seen[i])
+
+    enough = min(min_frames, len(detections))
+    people = sorted((p for p in people if len(p.frames) >= enough), key=lambda p: -p.mean_size)[:max_people]
+    joints = detections[0][0].shape[1] if detections else BODY.stop
+    track_keypoints = np.zeros((len(detections), len(people), joints, 2), np.float32)
+    track_scores = np.zeros((len(detections), len(people), joints), np.float32)
+    for p, person in enumerate(people):
+        for frame, i in zip(person.frames, person.indices):
+            track_keypoints[frame, p], track_scores[frame, p] = (array[i] for array in detections[frame])
+    return PoseTrack(track_keypoints, track_scores, size)
+
+
+@dataclass
+class _Person:
+    """One identity: where it was found, and its latest body pose."""
+
+    frames: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
+    body: np.ndarray = field(default_factory=lambda: np.zeros((18, 2)))
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(18, bool))
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+    @property
+    def mean_size(self) -> float:
+        return float(np.mean(self.sizes))
+
+    def similarity(self, body: np.ndarray, seen: np.ndarray, frame: int) -> float:
+        common, gap = seen & self.seen, frame - self.frames[-1]
+        if not common.any():
+            return 0.0
+        # a velocity measured between two frames says little about where someone is ten frames later
+        predicted = self.body + self.velocity * min(gap, 5)
+        distance = np.square(body - predicted).sum(-1)[common]
+        return float(np.exp(-distance / (2 * gap * (SPREAD * self.mean_size) ** 2)).mean())
+
+    def add(self, frame: int, index: int, body: np.ndarray, seen: np.ndarray) -> None:
+        common = seen & self.seen
+        if common.any():
+            self.velocity = np.median((body - self.body)[common], axis=0) / (frame - self.frames[-1])
+        self.body, self.seen = np.where(seen[:, None], body, self.body), seen | self.seen
+        self.frames.append(frame)
+        self.indices.append(index)
+        self.sizes.append(max(1.0, float(np.linalg.norm(np.ptp(body[seen], axis=0)))))
+
+
+def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3) -> PoseTrack:
+    """Interpolate joints linearly over gaps of at most `max_gap` frames.
+
+    Every joint by itself, between its seen neighbours in time; nothing is extrapolated before the first or after the
+    last sight, and longer gaps stay missing. A bridged joint scores the lower of its two ends. Returns (F, P, K).
+    """
+    seen = _seen(track.keypoints, track.scores, threshold, slice(None))
+    frames = np.arange(len(track))[:, None, None]
+    before = np.maximum.accumulate(np.where(seen, frames, -1), axis=0)
+    after = np.minimum.accumulate(np.where(seen, frames, len(track))[::-1], axis=0)[::-1]
+    gap = ~seen & (before >= 0) & (after < len(track)) & (after - before - 1 <= max_gap)
+    start, end = np.where(gap, before, frames), np.where(gap, after, frames)
+    weight = ((frames - start) / np.maximum(end - start, 1))[..., None]
+    values = [np.take_along_axis(track.keypoints, at[..., None], axis=0) for at in (start, end)]
+    scores = [np.take_along_axis(track.scores, at, axis=0) for at in (start, end)]
+    return replace(
+        track,
+        # where, not arithmetic alone: keypoints outside gaps stay bit for bit
+        keypoints=np.where(gap[..., None], values[0] + weight * (values[1] - values[0]), track.keypoints).astype(
+            np.float32
+        ),
+        scores=np.where(gap, np.minimum(*scores), track.scores),
+    )
+
+
+def hold(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
+    """Freeze people in their last seen pose while they are lost (before the first sight: in their first).
+
+    Returns (F, P, K); people who are never seen stay missing.
+    """
+    lost = _lost(track, threshold)  # F P
+    frames = np.arange(len(track))[:, None]
+    last = np.maximum.accumulate(np.where(lost, -1, frames), axis=0)
+    source = np.where(last < 0, np.argmin(lost, axis=0), last)[..., None]
+    return replace(
+        track,
+        keypoints=np.take_along_axis(track.keypoints, source[..., None], axis=0),
+        scores=np.take_along_axis(track.scores, source, axis=0),
+    )
+
+
+def lost_ranges(track: PoseTrack, person: int, *, threshold: float = 0.3) -> list[tuple[int, int]]:
+    """Where a person is lost (fewer than 3 body joints seen): frame ranges (start, stop), stop not included."""
+    edges = np.flatnonzero(np.diff(_lost(track, threshold)[:, person].astype(int), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2]))
+
+
+def _seen(keypoints: np.ndarray, scores: np.ndarray, threshold: float, joints: slice = BODY) -> np.ndarray:
+    scores = scores[..., joints]
+    return (scores >= threshold) & (scores > 0) & np.isfinite(keypoints[..., joints, :]).all(-1)
+
+
+def _lost(track: PoseTrack, threshold: float) -> np.ndarray:
+    return _seen(track.keypoints, track.scores, threshold).sum(-1) < MIN_JOINTS

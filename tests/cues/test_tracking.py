@@ -1,0 +1,115 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bunraku.cues.tracking import bridge, hold, link, lost_ranges
+from bunraku.perception.pose import PoseTrack
+
+SIZE = (480, 640)
+BODY = np.random.default_rng(7).normal(0, 1, (18, 2)) * (15, 40)
+
+
+def crossing(frames=60, noise=1.0, seed=0):
+    """Two people who walk through each other, (F, 2, 18, 2): the first from left to right and larger."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(100, 540, frames)
+    places = np.stack([np.stack([x, np.full(frames, 240)], -1), np.stack([x[::-1], np.full(frames, 250)], -1)], 1)
+    bodies = np.stack([BODY * 1.2, BODY[:, ::-1] * (0.4, 2)])
+    return places[:, :, None] + bodies + rng.normal(0, noise, (frames, 2, 18, 2))
+
+
+def detections(points, *, shuffle=0, absent=()):
+    rng = np.random.default_rng(shuffle)
+    frames = []
+    for frame, people in enumerate(points):
+        order = [p for p in rng.permutation(len(people)) if (frame, p) not in absent]
+        frames.append((people[order].astype(np.float32), np.ones((len(order), 18), np.float32)))
+    return frames
+
+
+def series(values, scores):
+    keypoints = np.zeros((len(values), 1, 18, 2), np.float32)
+    keypoints[:, 0, :, 0] = np.asarray(values)[:, None]
+    return PoseTrack(keypoints, np.repeat(np.asarray(scores, np.float32)[:, None, None], 18, axis=2), SIZE)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_people_who_cross_keep_their_identity(seed):
+    points = crossing(seed=seed)
+    track = link(detections(points, shuffle=seed), SIZE)
+    assert track.keypoints.shape == (60, 2, 18, 2)
+    np.testing.assert_allclose(track.keypoints, points, atol=1e-3)
+
+
+def test_someone_who_comes_back_is_the_same_person():
+    points = crossing()[:, ::-1]
+    absent = {(frame, 1) for frame in range(20, 28)}
+    track = link(detections(points, absent=absent), SIZE)
+    assert track.people == 2
+    expected = np.ones(60)
+    expected[20:28] = 0
+    np.testing.assert_array_equal(track.scores[:, 0, 0], expected)
+    np.testing.assert_allclose(track.keypoints[28:, 0], points[28:, 1], atol=1e-3)
+
+
+def test_someone_who_is_gone_too_long_is_a_new_person():
+    points = crossing()[:, :1]
+    absent = {(frame, 0) for frame in range(20, 28)}
+    assert link(detections(points, absent=absent), SIZE, max_lost=8).people == 1
+    assert link(detections(points, absent=absent), SIZE, max_lost=7).people == 2
+
+
+def test_largest_person_comes_first_and_flashes_are_dropped():
+    points = crossing()
+    frames = detections(points[:, ::-1])
+    ghost = (np.concatenate([frames[5][0], frames[5][0][:1] + 200]), np.ones((3, 18), np.float32))
+    track = link([*frames[:5], ghost, *frames[6:]], SIZE)
+    assert track.people == 2
+    sizes = np.linalg.norm(np.ptp(track.keypoints, axis=2), axis=-1).mean(0)
+    assert sizes[0] > sizes[1]
+    assert link(frames, SIZE, max_people=1).people == 1
+
+
+def test_one_frame_and_no_frames_and_nobody():
+    assert link(detections(crossing()[:1]), SIZE).keypoints.shape == (1, 2, 18, 2)
+    assert link([], SIZE).keypoints.shape == (0, 0, 18, 2)
+    nobody = (np.zeros((0, 134, 2), np.float32), np.zeros((0, 134), np.float32))
+    assert link([nobody] * 4, SIZE).keypoints.shape == (4, 0, 134, 2)
+
+
+def test_bridge_fills_short_gaps_and_leaves_long_ones():
+    track = series([0, 99, 2, 3, 99, 99, 99, 7, 99], [0.9, 0, 0.8, 1, 0, 0, 0, 1, 0])
+    result = bridge(track, 2)
+    np.testing.assert_allclose(result.keypoints[:, 0, 3, 0], [0, 1, 2, 3, 99, 99, 99, 7, 99])
+    np.testing.assert_allclose(result.scores[:, 0, 3], [0.9, 0.8, 0.8, 1, 0, 0, 0, 1, 0])
+    np.testing.assert_allclose(bridge(track, 3).keypoints[:, 0, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7, 99])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(1, 30))
+def test_bridge_is_exact_on_straight_lines_and_never_touches_seen_joints(seed, max_gap, frames):
+    rng = np.random.default_rng(seed)
+    scores = (rng.random((frames, 2, 18)) * (rng.random((frames, 2, 18)) > 0.4)).astype(np.float32)
+    line = (rng.normal(0, 50, (1, 2, 18, 2)) + np.arange(frames)[:, None, None, None] * 3).astype(np.float32)
+    broken = np.where(scores[..., None] >= 0.3, line, np.nan).astype(np.float32)
+    result = bridge(PoseTrack(broken, scores, SIZE), max_gap)
+    known = result.scores >= 0.3
+    np.testing.assert_allclose(result.keypoints[known], line[known], atol=1e-3)
+    for person, joint in np.ndindex(2, 18):
+        seen = np.flatnonzero(scores[:, person, joint] >= 0.3)
+        inside = {f for a, b in pairwise(seen) if b - a - 1 <= max_gap for f in range(a, b)}
+        assert set(np.flatnonzero(known[:, person, joint])) == inside | set(seen)
+
+
+def test_lost_ranges_and_hold():
+    track = series([0, 1, 2, 3, 4, 5], [0, 1, 0, 0, 1, 0])
+    assert lost_ranges(track, 0) == [(0, 1), (2, 4), (5, 6)]
+    assert lost_ranges(series([0, 1], [1, 1]), 0) == []
+    held = hold(track)
+    np.testing.assert_array_equal(held.keypoints[:, 0, 0, 0], [1, 1, 1, 1, 4, 4])
+    assert lost_ranges(held, 0) == []
+    never = hold(series([0, 1], [0, 0]))
+    assert lost_ranges(never, 0) == [(0, 2)]
