@@ -80,7 +80,7 @@ def test_size_changes_resolution_only():
         shrunk = cv2.resize(large.frames[0], (128, 128), interpolation=cv2.INTER_AREA)
         assert np.abs(shrunk.astype(float) - small.frames[0]).mean() < 2
         mask = cv2.resize(large.character_mask[0].astype(np.float32), (128, 128), interpolation=cv2.INTER_AREA) > 0.5
-        assert (mask & small.character_mask[0]).sum() > 0.95 * (mask | small.character_mask[0]).sum()
+        assert (mask & small.character_mask[0]).sum() > 0.9 * (mask | small.character_mask[0]).sum()
         np.testing.assert_allclose(large.pose.scaled((128, 128)).keypoints, small.pose.keypoints, atol=1e-3)
 
 

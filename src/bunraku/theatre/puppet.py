@@ -310,10 +310,13 @@ class _Puppet:
         wide = points * (self.body.head_width, 1.0)
         return self.bones.head(wide[None] + self.shift[:, None] * follow)
 
+    def _only(self, when: np.ndarray, polygon: np.ndarray, colour: Colour) -> None:
+        """A part of the head that is there only in the frames `when` (F,)."""
+        self.drawing.fill(np.where(when[:, None, None], polygon, np.nan), colour)
+
     def _face(self, points: np.ndarray, colour: Colour, follow: float = 1.0) -> None:
-        """A part of the face; it shrinks to nothing while the head is seen from behind."""
-        polygon = self._on_head(points, follow)
-        self.drawing.fill(np.where(self.shown[:, None, None], polygon, self.bones.head.origin[:, None]), colour)
+        """A part of the face, unseen from behind."""
+        self._only(self.shown, self._on_head(points, follow), colour)
 
     def _arc(self, start: float, stop: float, radius: float, points: int = 13) -> np.ndarray:
         turn = np.deg2rad(np.linspace(start, stop, points))
@@ -396,6 +399,8 @@ class _Puppet:
         self._parts(parts)
         self.drawing.fill(self._on_head(skull * 0.9 + (-0.05, 0.06)), look.skin)
         self._features()
+        if look.hair_style not in ("bald", "mohawk"):
+            self._only(~self.shown, self._on_head(skull * 0.97 + (0, 0.04)), look.hair)
         self._front_hair()
         self._hat()
 

@@ -83,7 +83,7 @@ class Drawing:
         self.layers: list[tuple[np.ndarray, tuple[int, int, int, int]]] = []
 
     def fill(self, polygon: np.ndarray, colour: Colour) -> None:
-        """Add a polygon (F, N, 2)."""
+        """Add a polygon (F, N, 2); a frame of NaN does without it."""
         self.layers.append((polygon, (*colour, 255)))
 
     def outlined(self, parts: Sequence[tuple[np.ndarray, Colour]], outline: Colour, width: float) -> None:
@@ -107,9 +107,11 @@ class Drawing:
         """
         # OpenCV's integer coordinates are pixel centres; ours are pixel corners.
         shift = np.array(offset) - 0.5
-        fixed = [(np.rint((p * scale + shift) * 2**_SHIFT).astype(np.int32), c) for p, c in self.layers]
+        there = [~np.isnan(polygon[:, 0, 0]) for polygon, _ in self.layers]
+        fixed = [np.rint((np.nan_to_num(p) * scale + shift) * 2**_SHIFT).astype(np.int32) for p, _ in self.layers]
         for index in range(len(self.layers[0][0])):
             frame = canvas.copy()
-            for polygon, colour in fixed:
-                cv2.fillPoly(frame, [polygon[index]], colour, cv2.LINE_AA, _SHIFT)
+            for shown, polygon, (_, colour) in zip(there, fixed, self.layers):
+                if shown[index]:
+                    cv2.fillPoly(frame, [polygon[index]], colour, cv2.LINE_AA, _SHIFT)
             yield frame
