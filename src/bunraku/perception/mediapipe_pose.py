@@ -20,7 +20,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import cv2
@@ -82,16 +82,17 @@ class MediaPipePose:
             for graph in self._graphs:  # the models load, and complain, with the first frame
                 graph.process(NOTHING)
         self._shape: tuple[int, ...] | None = None
+        self._video = video
 
     def __call__(self, frame: np.ndarray) -> Detections:
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"expected a frame uint8 (H, W, 3), got {frame.dtype} {frame.shape}")
-        if frame.shape == self._shape:
-            return self._detect(frame)
+        new_shape = frame.shape != self._shape
         self._shape = frame.shape
-        for graph in self._graphs:
-            graph.process(NOTHING)  # drops the track of another clip
-        with _stderr_to_log():  # the first person found brings out one more complaint
+        if new_shape or not self._video:
+            for graph in self._graphs:
+                graph.process(NOTHING)  # drops the tracks; hands and face are tracked even in static image mode
+        with _stderr_to_log() if new_shape else nullcontext():  # the first person found brings out one more complaint
             return self._detect(frame)
 
     def close(self) -> None:
