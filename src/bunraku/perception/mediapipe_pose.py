@@ -40,7 +40,7 @@ FEET_FROM_POSE = {18: 31, 20: 29, 21: 32, 23: 30}
 """Keypoint -> MediaPipe Pose landmark: big toes and heels."""
 
 IBUG_FROM_MESH = (
-    127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,  # jaw, from the person's right ear
+    127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356,  # jaw, from the person's right ear
     70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # right brow, left brow
     168, 197, 5, 4, 98, 97, 2, 326, 327,  # bridge and tip of the nose, nostrils
     33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # right eye, left eye
