@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, cast
 
 import av
@@ -89,7 +90,7 @@ class VideoReader:
             self._time_base = stream.time_base or Fraction(1, 1)
         if min(self.size) < 32:
             raise BunrakuError(f"{self.path} is {self.size[1]}x{self.size[0]} px; 32 px is the least on either side")
-        total = max(self._slot(self._times[-1]) + 1, self._slot(self._times[0] + duration))
+        total = max(1, self._slot(self._times[0] + duration))
         self._start, self._stop = (start or 0), total if stop is None else min(stop, total)
         if self._start < 0 or self._stop <= self._start:
             raise BunrakuError(
@@ -184,7 +185,7 @@ def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[in
     """Presentation times of all frames, ascending, and the duration from the first, in stream time base."""
     times: list[int] = []
     last_duration, end, corrupt = 0, Fraction(0), False
-    for packet in container.demux(stream, *container.streams.audio):
+    for packet in container.demux():
         if packet.pts is None or packet.time_base is None:
             continue
         end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -202,7 +203,8 @@ def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[in
             "keep what there is: ffmpeg -i INPUT -c copy OUTPUT.mp4"
         )
     ordered = sorted(set(times))
-    return ordered, ordered[-1] - ordered[0] + last_duration
+    usual = sorted(b - a for a, b in pairwise(ordered))[len(ordered) // 2 - 1] if len(ordered) > 1 else 1
+    return ordered, ordered[-1] - ordered[0] + max(last_duration, usual)
 
 
 def _frame_rate(times: list[int], stream: VideoStream) -> Fraction:

@@ -67,7 +67,7 @@ class Denoiser(UNet):
 
         Args:
             latents: noisy latents (B, C, F, h, w).
-            timestep: one or (B,).
+            timestep: one, (B,), or one per frame (B, F).
             image_token: (B, N, D); zeros where unconditional.
             add: sum of the guiders' maps, (B, C0, F, h, w), added after conv_in.
             reference: keys and values from `project_reference`; None: self-attention only.
@@ -78,9 +78,9 @@ class Denoiser(UNet):
             prediction (B, C, F, h, w).
         """
         batch, _, frames, _, _ = latents.shape
-        conditions = Conditions(
-            per_frame(self.embed_time(timestep, batch), frames), image_token, frames, reference or {}, temperature
-        )
+        steps = torch.as_tensor(timestep, device=latents.device)
+        time = self.embed_time(steps, batch * frames) if steps.ndim == 2 else per_frame(self.embed_time(steps, batch), frames)
+        conditions = Conditions(time, image_token, frames, reference or {}, temperature)
         hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
         if add is not None:
             hidden = hidden + rearrange(add, "b c f h w -> (b f) c h w")

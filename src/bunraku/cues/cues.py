@@ -1,0 +1,128 @@
+"""Cues: what is known of a driving clip, in one file, so that perception is paid once."""
+
+import json
+import os
+import struct
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from bunraku.errors import BunrakuError
+from bunraku.perception.pose import PoseTrack
+
+VERSION = 1
+KEY = "bunraku.cues"
+
+
+@dataclass(frozen=True)
+class Cues:
+    """Everything known about a driving clip of F frames; independent of the resolution it will be used at.
+
+    Attributes:
+        fps: frames per second of the clip.
+        size: (height, width) of the clip in pixels.
+        source: where the cues come from, for people to read: a file name, a detector.
+        pose: the people's keypoints, or None.
+        skeleton: uint8 (F, H, W, 3) RGB, an already drawn skeleton video, or None. There is either pose or skeleton.
+        maps: further per-frame arrays (F, ...) by name, such as background flow, depth order or masks.
+
+    Raises:
+        ValueError: both or none of pose and skeleton, or lengths and sizes that do not agree.
+    """
+
+    fps: Fraction
+    size: tuple[int, int]
+    source: str
+    pose: PoseTrack | None = None
+    skeleton: np.ndarray | None = None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.pose is None) == (self.skeleton is None):
+            raise ValueError("Cues need either pose or skeleton, and not both")
+        if self.fps <= 0:
+            raise ValueError(f"fps must be positive; got {self.fps}")
+        if self.pose is not None and self.pose.size != self.size:
+            raise ValueError(
+                f"pose is for frames of {self.pose.size}, the clip's are {self.size}; use pose.scaled(size)"
+            )
+        if self.skeleton is not None and (
+            self.skeleton.dtype != np.uint8 or self.skeleton.shape[1:] != (*self.size, 3)
+        ):
+            raise ValueError(
+                f"skeleton must be uint8 (F, {self.size[0]}, {self.size[1]}, 3); "
+                f"got {self.skeleton.dtype} {self.skeleton.shape}"
+            )
+        wrong = {name: value.shape for name, value in self.maps.items() if value.shape[:1] != (len(self),)}
+        if wrong:
+            raise ValueError(f"maps need one entry for each of the {len(self)} frames; got {wrong}")
+
+    def __len__(self) -> int:
+        return len(self.pose) if self.pose is not None else len(self.skeleton)  # type: ignore[arg-type]
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, whole or not at all; its metadata is a JSON header.
+
+        Raises:
+            BunrakuError: the path cannot be written.
+        """
+        path = Path(path)
+        tensors = {f"maps.{name}": value for name, value in self.maps.items()}
+        if self.pose is not None:
+            tensors |= {"pose.keypoints": self.pose.keypoints, "pose.scores": self.pose.scores}
+        if self.skeleton is not None:
+            tensors["skeleton"] = self.skeleton
+        header = {"version": VERSION, "fps": str(self.fps), "size": list(self.size), "source": self.source}
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+            save_file(contiguous, unfinished, metadata={KEY: json.dumps(header)})
+            os.replace(unfinished, path)
+        except (OSError, SafetensorError) as error:
+            raise BunrakuError(f"Cannot write {path}: {error}. Check that the folder exists and has room.") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Cues":
+        """Read what `save` wrote.
+
+        Raises:
+            BunrakuError: no such file, not a cues file, damaged, or written by a newer version.
+        """
+        path = Path(path)
+        again = "Make it again with `bunraku perceive`."
+        if not path.is_file():
+            raise BunrakuError(f"There is no cues file {path}.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if KEY not in metadata:
+                    raise BunrakuError(
+                        f"{path} is a safetensors file, but holds no cues (perhaps a model?). "
+                        "Give a file made by `bunraku perceive`."
+                    )
+                header = json.loads(metadata[KEY])
+                if header["version"] > VERSION:
+                    raise BunrakuError(
+                        f"{path} was written by a newer version of this program (format {header['version']}; this one "
+                        f"reads up to {VERSION}). Update the program, or make the file again."
+                    )
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except BunrakuError:
+            raise
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, struct.error) as error:
+            raise BunrakuError(f"{path} is not a cues file, or is damaged ({error}). {again}") from error
+        try:
+            size = (int(header["size"][0]), int(header["size"][1]))
+            pose = None
+            if "pose.keypoints" in tensors:
+                pose = PoseTrack(tensors["pose.keypoints"], tensors["pose.scores"], size)
+            maps = {name.removeprefix("maps."): v for name, v in tensors.items() if name.startswith("maps.")}
+            return cls(Fraction(header["fps"]), size, str(header["source"]), pose, tensors.get("skeleton"), maps)
+        except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise BunrakuError(f"{path} has broken contents ({error}). {again}") from error

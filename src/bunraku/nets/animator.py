@@ -1,0 +1,97 @@
+"""The networks of one recipe together: from conditions to the denoiser's ports, the same way in training and inference."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor, nn
+
+from bunraku.nets.attention import Tokens
+from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider, add_guided
+from bunraku.nets.reference_net import ReferenceNet
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Animator(nn.Module):
+    """Denoiser, ReferenceNet, pose guider and image encoder, wired as in Animate Anyone's figure 2.
+
+    Args:
+        reference_pose: also guide the ReferenceNet, by the reference's own skeleton through the same pose guider.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        reference_net: ReferenceNet,
+        pose_guider: PoseGuider | LiteralPoseGuider,
+        image_encoder: Any,
+        reference_pose: bool = False,
+    ) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.reference_net = reference_net
+        self.pose_guider = pose_guider
+        self.image_encoder = image_encoder
+        self.reference_pose = reference_pose
+
+    def image_token(self, pixels: Tensor) -> Tensor:
+        """CLIP pixels (B, 3, S, S) -> the projected embedding as one token (B, 1, D)."""
+        return self.image_encoder(pixels).image_embeds[:, None]
+
+    def guide(self, poses: Tensor) -> Tensor:
+        """Drawn skeletons (B, 3, F, H, W) in [0, 1] -> guider maps (B, C, F, H/8, W/8)."""
+        return self.pose_guider(poses)
+
+    def reference(self, latents: Tensor, token: Tensor, pose: Tensor | None = None) -> dict[str, Tokens]:
+        """Clean reference latents (B, C, h, w) and the drawn pose (B, 3, H, W) -> keys and values for the denoiser."""
+        guided = None if pose is None or not self.reference_pose else self.guide(pose[:, :, None])[:, :, 0]
+        latents, add = add_guided(latents, guided)
+        return self.denoiser.project_reference(self.reference_net(latents, token, add=add))
+
+    def denoise(
+        self, latents: Tensor, timestep: Tensor, token: Tensor, guided: Tensor, reference: Mapping[str, Tokens] | None
+    ) -> Tensor:
+        """One call of the denoiser with the guider's maps where they belong."""
+        latents, add = add_guided(latents, guided)
+        return self.denoiser(latents, timestep, token, add=add, reference=reference)
+
+    def forward(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        poses: Tensor,
+        reference_latents: Tensor,
+        clip_pixels: Tensor,
+        reference_pose: Tensor | None = None,
+        unconditional: bool = False,
+    ) -> Tensor:
+        """Everything at once, for training: predictions (B, C, F, h, w) for noisy `latents`; the shapes are as above.
+
+        Args:
+            unconditional: as the unconditional half of guidance sees it: no reference, a zero image token, but the pose.
+        """
+        guided = self.guide(poses)
+        if unconditional:
+            width = self.denoiser.config.cross_attention_dim
+            return self.denoise(latents, timestep, latents.new_zeros(len(latents), 1, width), guided, None)
+        token = self.image_token(clip_pixels)
+        return self.denoise(latents, timestep, token, guided, self.reference(reference_latents, token, reference_pose))
+
+
+def clip_pixels(images: np.ndarray, size: int) -> Tensor:
+    """uint8 images (B, H, W, 3) -> CLIP's normalised pixels, float32 (B, 3, size, size); bicubic, aspect ratio not kept."""
+    resized = np.stack([np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BICUBIC)) for i in images])
+    pixels = (resized.astype(np.float32) / 255 - CLIP_MEAN) / CLIP_DEVIATION
+    return rearrange(torch.from_numpy(pixels.astype(np.float32)), "b h w c -> b c h w").contiguous()
+
+
+def unit_pixels(images: np.ndarray | Tensor) -> Tensor:
+    """uint8 (..., H, W, 3) -> float32 (..., 3, H, W) in [0, 1], contiguous."""
+    tensor = torch.as_tensor(images)
+    return tensor.movedim(-1, -3).float().div_(255).contiguous()

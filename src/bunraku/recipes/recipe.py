@@ -1,0 +1,58 @@
+"""What a recipe is: the parts of one paper, in each size, and what each of its training stages trains."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from bunraku.errors import BunrakuError
+from bunraku.nets.animator import Animator
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage.
+
+    Attributes:
+        trains: names of the Animator's parts that learn; "motion" means the denoiser's motion modules alone.
+        settings: values of `TrainingConfig` that this stage starts from.
+    """
+
+    trains: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def motion(self) -> bool:
+        """Whether this stage's denoiser has motion modules."""
+        return "motion" in self.trains
+
+    def parameters(self, animator: Animator) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by their name in the animator."""
+        if self.motion:
+            return {f"denoiser.{name}": p for name, p in animator.denoiser.motion_parameters.items()}
+        return {name: p for name, p in animator.named_parameters() if name.split(".")[0] in self.trains}
+
+
+@dataclass(frozen=True)
+class Size:
+    """One size of a recipe: how to build it, its DDIM scheduler, what inference and training start from."""
+
+    build: Callable[[bool], Animator]
+    scheduler: Mapping[str, Any]
+    inference: Mapping[str, Any]
+    stages: Mapping[int, Stage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A paper as a choice of parts."""
+
+    name: str
+    paper: str
+    sizes: Mapping[str, Size]
+
+    def size(self, name: str) -> Size:
+        if name not in self.sizes:
+            raise BunrakuError(f"recipe {self.name} has no size {name!r}; its sizes are {', '.join(self.sizes)}")
+        return self.sizes[name]

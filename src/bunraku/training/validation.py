@@ -1,0 +1,2 @@
+"""Validation while training."""
+def validate(*a): return {}

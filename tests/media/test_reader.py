@@ -1,0 +1,287 @@
+import tracemalloc
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from bunraku.errors import BunrakuError
+from bunraku.media import VideoReader, VideoWriter, read_video
+
+from .conftest import psnr
+
+DRIVERS = Path(__file__).parents[2].parent / "shared/assets/drivers"
+footage = pytest.mark.skipif(not DRIVERS.is_dir(), reason="no real footage here")
+
+CODECS = [
+    ("h264.mp4", "libx264", "yuv420p", {"crf": "10"}),
+    ("h264_bframes.mkv", "libx264", "yuv420p", {"crf": "10", "bf": "3"}),
+    ("hevc.mp4", "libx265", "yuv420p", {"crf": "10", "x265-params": "log-level=none"}),
+    ("hevc10.mp4", "libx265", "yuv420p10le", {"crf": "10", "x265-params": "log-level=none"}),
+    ("vp9.webm", "libvpx-vp9", "yuv420p", {"crf": "10", "b": "0", "cpu-used": "8", "deadline": "realtime"}),
+    ("av1.mp4", "libsvtav1", "yuv420p", {"crf": "10", "preset": "12"}),
+    ("mpeg4.avi", "mpeg4", "yuv420p", {"qscale": "1", "bf": "2", "b": "4000000"}),
+    ("mjpeg.mov", "mjpeg", "yuvj420p", {"qmin": "1", "qmax": "1"}),
+    ("ts.ts", "libx264", "yuv420p", {"crf": "10"}),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "pixels", "options"), CODECS, ids=[c[0] for c in CODECS])
+def test_containers_and_codecs(encode, moving, name, codec, pixels, options):
+    truth = moving()
+    clip = read_video(encode(name, truth, codec, pixels, options=options))
+    assert clip.frames.shape == truth.shape
+    assert clip.frames.dtype == np.uint8
+    assert clip.fps == 25
+    for shown, true in zip(clip.frames, truth, strict=True):
+        assert psnr(shown, true) > 33
+        assert np.abs(shown.astype(float).mean((0, 1)) - true.mean((0, 1))).max() < 1.5
+
+
+@pytest.mark.parametrize("colours", [av.video.reformatter.Colorspace.ITU709, av.video.reformatter.Colorspace.ITU601])
+@pytest.mark.parametrize("levels", [1, 2], ids=["limited", "full"])
+def test_tagged_matrix_and_range(encode, moving, colours, levels):
+    def tag(stream):
+        stream.codec_context.colorspace, stream.codec_context.color_range = colours, levels
+
+    convert = {"dst_colorspace": colours, "dst_color_range": levels}
+    truth = moving(2)
+    clip = read_video(encode("t.mp4", truth, options={"crf": "4"}, stream_setup=tag, convert=convert))
+    assert psnr(clip.frames, truth) > 35
+    # The full-range encoding above itself costs about one level of blue (swscale rounds chroma down).
+    assert np.abs(clip.frames.astype(float).mean((0, 1, 2)) - truth.mean((0, 1, 2))).max() < 1.6
+
+
+def test_range_seeks_to_the_exact_frame(encode, moving):
+    path = encode("g.mp4", moving(60), options={"g": "12", "bf": "3"})
+    everything = list(VideoReader(path))
+    for start, stop in [(0, 1), (11, 14), (12, 13), (37, 60), (59, 99)]:
+        reader = VideoReader(path, start=start, stop=stop)
+        part = list(reader)
+        assert reader.frames == len(part) == min(stop, 60) - start
+        np.testing.assert_array_equal(part, everything[start:stop])
+
+
+def test_iterates_again_and_again(encode, moving):
+    with VideoReader(encode("a.mp4", moving(5))) as reader:
+        np.testing.assert_array_equal(list(reader), list(reader))
+        assert len(reader) == 5
+
+
+def bars(frames: np.ndarray) -> list[int]:
+    """The number that each frame of `moving` carries (of 12)."""
+    return [round((float(f[:8].mean()) - 20) * 12 / 210) for f in frames]
+
+
+def test_variable_frame_rate_holds_frames(encode, moving):
+    times = [0, 40, 80, 120, 160, 320, 360, 400, 440, 600, 640, 680]  # ms: usually 40, with two gaps of 4 intervals
+    path = encode("v.mkv", moving(12), pts=times, time_base=Fraction(1, 1000))
+    reader = VideoReader(path)
+    assert reader.fps == 25
+    shown = bars(list(reader))
+    assert shown == [0, 1, 2, 3, 4, 4, 4, 4, 5, 6, 7, 8, 8, 8, 8, 9, 10, 11]
+    assert bars(list(VideoReader(path, start=6, stop=9))) == [4, 4, 5]
+
+
+def test_jitter_neither_drops_nor_repeats(encode, moving):
+    times = [round(i * 100 / 3) for i in range(12)]  # 30 fps in whole milliseconds
+    reader = VideoReader(encode("j.mkv", moving(12), fps=30, pts=times, time_base=Fraction(1, 1000)))
+    assert reader.fps == 30
+    assert bars(list(reader)) == list(range(12))
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(Fraction(25, 2), [0, 2, 4, 6, 8, 10]), (50, None)])
+def test_constant_output_rate(encode, moving, fps, expected):
+    reader = VideoReader(encode("r.mp4", moving(12)), fps=Fraction(fps))
+    shown = bars(list(reader))
+    assert reader.fps == fps
+    assert len(shown) == reader.frames
+    if expected is None:
+        assert len(shown) == 24
+        assert sorted(set(shown)) == list(range(12))
+    else:
+        assert np.abs(np.array(shown) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("flip", [False, True])
+def test_display_matrix(encode, moving, turns, flip):
+    truth = moving(3)
+    path = encode("d.mp4", truth, stream_setup=lambda s: s.set_display_rotation(90 * turns, hflip=flip))
+    reader = VideoReader(path)
+    expected = np.rot90(truth[0], k=turns)  # FFmpeg: counter-clockwise, then mirrored
+    expected = expected[:, ::-1] if flip else expected
+    assert reader.size == expected.shape[:2]
+    assert psnr(next(iter(reader)), expected) > 30
+
+
+def test_square_pixels(encode, moving):
+    def wide(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+
+    assert VideoReader(encode("s.mp4", moving(3), stream_setup=wide)).size == (64, 128)
+
+
+def test_odd_size(encode, moving):
+    truth = moving(3, 63, 97)
+    clip = read_video(encode("o.mkv", truth, "ffv1", "bgr0"))
+    np.testing.assert_array_equal(clip.frames, truth)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("a.mov", "qtrle", "argb"), ("a.webm", "libvpx-vp9", "yuva420p"), ("a.mov", "prores_ks", "yuva444p10le")],
+)
+def test_alpha_is_laid_on_the_background(encode, moving, name, codec, pixels):
+    truth = moving(3)
+    alpha = np.full((*truth.shape[:3], 1), 255, np.uint8)
+    alpha[:, :, :48] = 0
+    path = encode(name, np.concatenate([truth, alpha], -1), codec, pixels, source="rgba")
+    frames = read_video(path, background=(0, 200, 30)).frames
+    assert np.abs(frames[:, :, 2:44].astype(float) - (0, 200, 30)).max() < 12
+    assert psnr(frames[:, 24:, 52:], truth[:, 24:, 52:]) > 28
+
+
+@pytest.mark.parametrize(("levels", "low", "high"), [(1, 0, 255), (2, 16, 235)], ids=["limited", "full"])
+def test_grey(encode, levels, low, high):
+    def tag(stream):
+        stream.codec_context.color_range = levels
+
+    grey = np.full((3, 64, 64), 16, np.uint8)
+    grey[:, :, 32:] = 235
+    path = encode("g.mp4", grey, "libx264", "gray", source="gray", options={"crf": "1"}, stream_setup=tag)
+    frames = read_video(path).frames
+    assert frames.shape == (3, 64, 64, 3)
+    assert abs(float(frames[:, :, :28].mean()) - low) < 2
+    assert abs(float(frames[:, :, 36:].mean()) - high) < 2
+
+
+def test_one_frame(encode, moving):
+    assert len(read_video(encode("1.mp4", moving(1))).frames) == 1
+
+
+def test_animated_gif(encode, moving):
+    clip = read_video(encode("a.gif", moving(6), "gif", "rgb8", fps=20))
+    assert len(clip.frames) == 6
+    assert clip.fps == 20
+
+
+def test_memory_does_not_grow_with_length(tmp_path, moving):
+    """Python-side peak; the decoder's own buffers are bounded by its threads."""
+    frame = moving(1, 256, 256)[0]
+
+    def peak(count: int) -> int:
+        path = tmp_path / f"{count}.mp4"
+        tracemalloc.start()
+        with VideoWriter(path, fps=25, size=(256, 256), crf=40) as writer:
+            for _ in range(count):
+                writer.write(frame)
+        for _ in VideoReader(path):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    peak(20)
+    assert peak(300) < peak(60) + 2 * frame.nbytes
+
+
+class TestBadInput:
+    def message(self, path: Path, **options) -> str:
+        with pytest.raises(BunrakuError) as caught:
+            VideoReader(path, **options)
+        assert str(path) in str(caught.value)
+        return str(caught.value)
+
+    def test_missing(self, tmp_path):
+        assert "does not exist" in self.message(tmp_path / "no.mp4")
+
+    def test_folder(self, tmp_path):
+        assert "is a folder" in self.message(tmp_path)
+
+    def test_empty(self, tmp_path):
+        (tmp_path / "e.mp4").touch()
+        assert "0 bytes" in self.message(tmp_path / "e.mp4")
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("n.mp4", b"\x00\x01nonsense" * 500), ("t.txt", b"plain words\n" * 9), ("s.srt", b"1\n00:00:01,000 --> 00:00:02,000\nHi\n")],
+    )
+    def test_not_a_video(self, tmp_path, name, content):
+        (tmp_path / name).write_bytes(content)
+        assert "not a" in self.message(tmp_path / name)
+
+    @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+    def test_still(self, tmp_path, suffix):
+        Image.new("RGB", (64, 64)).save(tmp_path / f"i.{suffix}")
+        assert "still image" in self.message(tmp_path / f"i.{suffix}")
+
+    def test_sound_only(self, tmp_path):
+        from .conftest import tone
+
+        with av.open(str(tmp_path / "s.m4a"), "w") as container:
+            stream = container.add_stream("aac", 48000, layout="mono")
+            for chunk in tone(440, 1):
+                container.mux(stream.encode(chunk))
+            container.mux(stream.encode(None))
+        assert "without a video stream" in self.message(tmp_path / "s.m4a")
+
+    def test_index_missing(self, encode, moving):
+        path = encode("m.mp4", moving(30))
+        path.write_bytes(path.read_bytes()[:-2000])
+        assert "truncated" in self.message(path)
+
+    @pytest.mark.parametrize("name", ["f.mp4", "f.mkv"])
+    @pytest.mark.parametrize("share", [0.5, 0.8])
+    def test_end_missing(self, encode, name, share):
+        noise = np.random.default_rng(0).integers(0, 255, (50, 64, 64, 3), dtype=np.uint8)
+        path = encode(name, noise, container_options={"movflags": "+faststart"} if name == "f.mp4" else {})
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+        assert "truncated" in self.message(path)
+
+    def test_no_frames(self, tmp_path):
+        for name, words in [("z.mkv", "no video frames"), ("z.mp4", "without a video stream")]:
+            with av.open(str(tmp_path / name), "w") as container:
+                stream = container.add_stream("libx264", rate=25)
+                stream.width = stream.height = 64
+                container.start_encoding()
+            assert words in self.message(tmp_path / name)
+
+    def test_damaged_inside(self, encode):
+        noise = np.random.default_rng(0).integers(0, 255, (30, 64, 64, 3), dtype=np.uint8)
+        path = encode("x.mkv", noise, "ffv1", "yuv420p", options={"slicecrc": "1"})
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 60_000] = bytes(60_000)
+        path.write_bytes(data)
+        with pytest.raises(BunrakuError, match=r"damaged|truncated"):
+            list(VideoReader(path))
+
+    def test_small(self, encode, moving):
+        assert "32 px" in self.message(encode("s.mp4", moving(2, 30, 64)))
+
+    @pytest.mark.parametrize(("start", "stop"), [(12, None), (5, 5), (-1, 4)])
+    def test_empty_range(self, encode, moving, start, stop):
+        assert "12 frames" in self.message(encode("r.mp4", moving(12)), start=start, stop=stop)
+
+    def test_rate(self, encode, moving):
+        with pytest.raises(BunrakuError, match="frame rate"):
+            VideoReader(encode("r.mp4", moving(2)), fps=Fraction(0))
+
+
+@footage
+@pytest.mark.parametrize(
+    ("name", "fps", "size", "frames", "sound"),
+    [
+        ("dance_plain.mp4", 24, (758, 512), 153, True),
+        ("skeleton_only.mp4", 30, (768, 512), 136, False),
+        ("two_people.mp4", 30, (1080, 1920), 77, False),  # 72 frames with a hole of five
+    ],
+)
+def test_real_footage(name, fps, size, frames, sound):
+    reader = VideoReader(DRIVERS / name, start=frames - 20)
+    assert (reader.fps, reader.size, reader.frames, reader.has_audio) == (fps, size, 20, sound)
+    shown = list(reader)
+    assert len(shown) == 20
+    assert all(frame.shape == (*size, 3) for frame in shown)
