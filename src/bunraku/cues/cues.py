@@ -2,7 +2,6 @@
 
 import json
 import os
-import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -115,7 +114,7 @@ class Cues:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except BunrakuError:
             raise
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise BunrakuError(f"{path} is not a cues file, or is damaged ({error}). {again}") from error
         try:
             size = (int(header["size"][0]), int(header["size"][1]))
