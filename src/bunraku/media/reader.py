@@ -79,18 +79,19 @@ class VideoReader:
             raise BunrakuError(f"frame rate {fps} is out of range; give frames per second above 0, up to 1000")
         with _opened(self.path) as (container, stream):
             self.has_audio = bool(container.streams.audio)
-            self._times, duration = _timestamps(container, stream)
+            times, self._key_times, duration = _timestamps(container, stream)
+            self._origin = times[0]
             container.seek(0)
             _, first = next(_decoded(container, stream), (0, None))
             if first is None:
                 raise BunrakuError(f"{self.path} has no frame that can be decoded; it is damaged or of no use")
             self._stored_size = _square_pixels(first, stream)
             self.size = self._rgb(first).shape[:2]
-            self.fps = _frame_rate(self._times, stream) if fps is None else Fraction(fps).limit_denominator(10_000)
+            self.fps = _frame_rate(times, stream) if fps is None else Fraction(fps).limit_denominator(10_000)
             self._time_base = stream.time_base or Fraction(1, 1)
         if min(self.size) < 32:
             raise BunrakuError(f"{self.path} is {self.size[1]}x{self.size[0]} px; 32 px is the least on either side")
-        total = max(1, self._slot(self._times[0] + duration))
+        total = max(1, self._slot(self._origin + duration))
         self._start, self._stop = (start or 0), total if stop is None else min(stop, total)
         if self._start < 0 or self._stop <= self._start:
             raise BunrakuError(
@@ -112,12 +113,11 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with _opened(self.path) as (container, stream):
-            slots = [self._slot(time) for time in self._times]
-            first = bisect_right(slots, self._start) - 1
-            if first > 0:
-                container.seek(self._times[first], stream=stream)
+            # What is shown from a key frame on depends on nothing decoded before it.
+            slots = [self._slot(time) for time in self._key_times]
+            key_frame = self._key_times[bisect_right(slots, self._start) - 1]
             following, held = self._start, None
-            for pts, frame in _decoded(container, stream):
+            for pts, frame in _decoded_from(container, stream, key_frame, self._origin):
                 # A frame stays on screen from its own slot to the next frame's.
                 slot = min(self._slot(pts), self._stop)
                 if held is not None and slot > following:
@@ -133,7 +133,7 @@ class VideoReader:
     def _slot(self, pts: int) -> int:
         """Index of the output frame that is nearest in time."""
         rate = self._time_base * self.fps
-        return (2 * (pts - self._times[0]) * rate.numerator + rate.denominator) // (2 * rate.denominator)
+        return (2 * (pts - self._origin) * rate.numerator + rate.denominator) // (2 * rate.denominator)
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         return _upright(_to_rgb(frame, self._stored_size, self._background), frame)
@@ -181,9 +181,10 @@ def _opened(path: os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStrea
             ) from error
 
 
-def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[int], int]:
-    """Presentation times of all frames, ascending, and the duration from the first, in stream time base."""
+def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[int], list[int], int]:
+    """Presentation times of all frames and of the key frames, ascending, and the duration from the first, in stream time base."""
     times: list[int] = []
+    key_times: list[int] = []
     last_duration, end, corrupt = 0, Fraction(0), False
     for packet in container.demux():
         if packet.pts is None or packet.time_base is None:
@@ -194,8 +195,10 @@ def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[in
             if not times or packet.pts >= max(times[-1], 0):
                 last_duration = packet.duration or 0
             times.append(packet.pts)
+            if packet.is_keyframe:
+                key_times.append(packet.pts)
     if not times:
-        raise BunrakuError(f"{container.name} has no video frames; record or export it again")
+        raise BunrakuError(f"{container.name} has no video frames with time stamps; record or export it again")
     promised = Fraction((container.duration or 0) + min(container.start_time or 0, 0), av.time_base)
     if corrupt or end < promised - max(Fraction(1, 4), promised / 50):
         raise BunrakuError(
@@ -204,7 +207,7 @@ def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[in
         )
     ordered = sorted(set(times))
     usual = sorted(b - a for a, b in pairwise(ordered))[len(ordered) // 2 - 1] if len(ordered) > 1 else 1
-    return ordered, ordered[-1] - ordered[0] + max(last_duration, usual)
+    return ordered, sorted({ordered[0], *key_times}), ordered[-1] - ordered[0] + max(last_duration, usual)
 
 
 def _frame_rate(times: list[int], stream: VideoStream) -> Fraction:
@@ -232,6 +235,22 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[i
         for frame in decoder.decode(packet if packet.size else None):
             if frame.pts is not None:
                 yield frame.pts, frame
+
+
+def _decoded_from(
+    container: InputContainer, stream: VideoStream, key_frame: int, origin: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """As `_decoded`, from the key frame shown at that time on, or from `origin` if the container cannot seek to it."""
+    if key_frame > origin:
+        container.seek(key_frame, stream=stream)
+        frames = _decoded(container, stream)
+        first = next(frames, None)
+        if first is not None and first[0] <= key_frame:
+            yield first
+            yield from frames
+            return
+        container.seek(origin, stream=stream)
+    yield from _decoded(container, stream)
 
 
 def _square_pixels(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:

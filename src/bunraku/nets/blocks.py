@@ -37,16 +37,16 @@ class Conditions:
     temperature: Tensor | None = None
 
 
-def grid_positions(tokens: Tensor) -> Tensor:
-    """2-D sinusoids for tokens (B, h, w, C), as (h * w, C) of their dtype and device."""
+def grid_positions(tokens: Tensor, gain: float) -> Tensor | None:
+    """2-D sinusoids for tokens (B, h, w, C), as (h * w, C) of their dtype and device; None for gain 0."""
     _, h, w, c = tokens.shape
-    return sinusoid_2d(h, w, c).to(tokens)
+    return gain * sinusoid_2d(h, w, c).to(tokens) if gain else None
 
 
 class SpatialTransformerBlock(nn.Module):
     """Self-attention over the map and the reference tokens, cross-attention to the image token, feed-forward."""
 
-    def __init__(self, channels: int, heads: int, context_channels: int, positions: bool) -> None:
+    def __init__(self, channels: int, heads: int, context_channels: int, positions: float) -> None:
         super().__init__()
         self.positions = positions
         self.norm1 = nn.LayerNorm(channels)
@@ -58,12 +58,12 @@ class SpatialTransformerBlock(nn.Module):
 
     def project_reference(self, tokens: Tensor) -> Tokens:
         """Keys and values of reference tokens (B, h, w, C), by this block's own projections."""
-        return self.attn1.project(tokens.flatten(1, 2), grid_positions(tokens) if self.positions else None)
+        return self.attn1.project(tokens.flatten(1, 2), grid_positions(tokens, self.positions))
 
     def forward(self, grid: Tensor, image_token: Tensor, reference: Tokens | None) -> tuple[Tensor, Tensor]:
         """(B, h, w, C) -> the same, and the normalised tokens (B, h, w, C) that a ReferenceNet hands out."""
         normed = self.norm1(grid)
-        positions = grid_positions(normed) if self.positions else None
+        positions = grid_positions(normed, self.positions)
         hidden = grid.flatten(1, 2)
         hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference)
         hidden = hidden + self.attn2(self.norm2(hidden), image_token)
@@ -78,7 +78,7 @@ class SpatialTransformer(nn.Module):
     comes from queries of the target and keys and values of both, which is what is computed here.
     """
 
-    def __init__(self, channels: int, heads: int, context_channels: int, groups: int, positions: bool = False) -> None:
+    def __init__(self, channels: int, heads: int, context_channels: int, groups: int, positions: float = 0.0) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ from bunraku.nets.blocks import Conditions, MotionModule, per_frame
 from bunraku.nets.unet import UNet
 
 
-class Denoiser(UNet):
+class Denoiser(UNet, ModelMixin, ConfigMixin):
     """Predicts noise, velocity or sample of F frames at once; parameter names of diffusers' `UNetMotionModel`.
 
     Config beyond `UNet`'s:
@@ -31,7 +33,7 @@ class Denoiser(UNet):
         num_attention_heads: int | Sequence[int] = 8,
         cross_attention_dim: int = 768,
         norm_num_groups: int = 32,
-        spatial_positions: bool = False,
+        spatial_positions: float = 0.0,
         motion: bool = True,
         motion_num_attention_heads: int = 8,
         motion_norm_num_groups: int = 32,
@@ -88,6 +90,7 @@ class Denoiser(UNet):
         out = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
         return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
 
+    @apply_forward_hook
     def project_reference(self, tokens: Mapping[str, Tensor]) -> dict[str, Tokens]:
         """Reference tokens {block: (B, h, w, C)} -> keys and values for `forward`: once per clip, not per frame or step."""
         return {name: self.get_submodule(name).project_reference(t) for name, t in tokens.items()}
@@ -108,6 +111,7 @@ def initialise_from_scratch(net: UNet, generator: torch.Generator | None = None)
         if name.endswith(("attn1", "attn2")) and ".motion_modules." not in name:
             for linear in (module.to_k, module.to_v, module.to_out[0]):
                 nn.init.orthogonal_(linear.weight, generator=generator)
+            module.to_k.weight.data.mul_(0.5)
             if name.endswith("attn1"):
                 module.to_q.weight.data.copy_(module.to_k.weight)
     if isinstance(net, Denoiser):

@@ -9,6 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.resnet import ResnetBlock2D
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 
@@ -61,6 +62,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         if 2 ** len(decoder_channels) != self.patch or pixels < latent_channels:
             raise ValueError(f"a patch of {self.patch} needs three decoder widths and at most {pixels} latent channels")
 
+    @apply_forward_hook
     def encode(self, images: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         """Images (B, 3, H, W) in [-1, 1] -> a distribution of latents (B, C, H/8, W/8) without variance."""
         centred = images - self.mean.view(1, 3, 1, 1)
@@ -75,6 +77,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         basis = self.components * self.deviations.sqrt().view(-1, 1, 1, 1)
         return nn.functional.conv_transpose2d(latents, basis.to(latents), stride=self.patch) + self.mean.view(1, 3, 1, 1).to(latents)
 
+    @apply_forward_hook
     def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
         """Latents (B, C, h, w) -> images (B, 3, 8h, 8w), about [-1, 1]."""
         images = self.project(latents) + self.decoder(latents)

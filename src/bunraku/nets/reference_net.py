@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from bunraku.nets.blocks import Conditions, ReferenceTail
 from bunraku.nets.unet import UNet
 
 
-class ReferenceNet(UNet):
+class ReferenceNet(UNet, ModelMixin, ConfigMixin):
     """Animate Anyone's ReferenceNet: the denoising UNet without motion modules, run once per clip on the clean reference.
 
     What lies behind the last norm that is read (end of the last transformer block, output head) does not exist.
@@ -29,7 +30,7 @@ class ReferenceNet(UNet):
         num_attention_heads: int | Sequence[int] = 8,
         cross_attention_dim: int = 768,
         norm_num_groups: int = 32,
-        spatial_positions: bool = False,
+        spatial_positions: float = 0.0,
         reference_blocks: str = "full",
     ) -> None:
         super().__init__()

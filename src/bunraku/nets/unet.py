@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
@@ -12,7 +11,7 @@ from bunraku.nets.blocks import Conditions, Level, MidLevel, MotionModule, Spati
 REFERENCE_BLOCKS = ("full", "midup")
 
 
-class UNet(ModelMixin, ConfigMixin):
+class UNet(nn.Module):
     """SD1.5's UNet as a sequence of levels; subclasses add their ports.
 
     Config (names as in diffusers where diffusers has them):
@@ -23,8 +22,8 @@ class UNet(ModelMixin, ConfigMixin):
         num_attention_heads: heads per spatial attention, one number or one per level.
         cross_attention_dim: width of the image token.
         norm_num_groups: groups of every group norm.
-        spatial_positions: add 2-D sinusoids to queries and keys of spatial self- and reference attention (models that
-            start from nothing learn correspondences faster with them; SD1.5 has none).
+        spatial_positions: gain of the 2-D sinusoids added to queries and keys of spatial self- and reference attention
+            (models that start from nothing learn correspondences faster with them); 0: none (SD1.5).
     """
 
     _supports_gradient_checkpointing = True
@@ -39,7 +38,7 @@ class UNet(ModelMixin, ConfigMixin):
         num_attention_heads: int | Sequence[int],
         cross_attention_dim: int,
         norm_num_groups: int,
-        spatial_positions: bool,
+        spatial_positions: float,
         motion: Callable[[int], MotionModule] | None = None,
     ) -> None:
         widths = list(block_out_channels)

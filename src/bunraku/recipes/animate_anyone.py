@@ -18,7 +18,7 @@ MINI: dict[str, Any] = {
     "num_attention_heads": (2, 4),
     "cross_attention_dim": 64,
     "norm_num_groups": 16,
-    "spatial_positions": True,
+    "spatial_positions": 4.0,
 }
 
 

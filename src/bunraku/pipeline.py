@@ -1,0 +1,199 @@
+"""AnimationPipeline: one reference image and a sequence of poses in, the animated frames out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import BaseOutput
+from einops import rearrange
+from torch import Tensor
+
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.errors import BunrakuError
+from bunraku.media import fit
+from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
+from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
+from bunraku.nets.reference_net import ReferenceNet
+from bunraku.perception.pose import PoseTrack
+from bunraku.sampling.denoise import denoise, initial_noise
+from bunraku.sampling.windows import Merge
+
+DEFAULT_SIZE = (128, 128)
+
+
+@dataclass
+class AnimationOutput(BaseOutput):
+    """`frames`: uint8 (F, H, W, 3) RGB."""
+
+    frames: np.ndarray
+
+
+class AnimationPipeline(DiffusionPipeline):
+    """Animates a still character (recipe `animate-anyone`).
+
+    A diffusers pipeline: `from_pretrained`, `save_pretrained`, `.to`, offload hooks, any scheduler.
+
+    Args:
+        vae: AutoencoderKL or PatchCodec.
+        reference_pose: whether ReferenceNet is also guided by the skeleton of the reference.
+        size: (height, width) the model was trained at: the default output size.
+        defaults: arguments of `__call__` that suit this model.
+        recipe: name of the recipe.
+    """
+
+    model_cpu_offload_seq = "image_encoder->pose_guider->reference_net->denoiser->vae"
+    _callback_tensor_inputs = ("latents",)
+
+    def __init__(
+        self,
+        vae: Any,
+        denoiser: Denoiser,
+        reference_net: ReferenceNet,
+        pose_guider: PoseGuider | LiteralPoseGuider,
+        image_encoder: Any,
+        scheduler: SchedulerMixin,
+        reference_pose: bool = False,
+        size: tuple = DEFAULT_SIZE,
+        defaults: dict | None = None,
+        recipe: str = "animate-anyone",
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae, denoiser=denoiser, reference_net=reference_net, pose_guider=pose_guider,
+            image_encoder=image_encoder, scheduler=scheduler,
+        )  # fmt: skip
+        self.register_to_config(reference_pose=reference_pose, size=tuple(size), defaults=defaults or {}, recipe=recipe)
+
+    def __call__(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | np.ndarray | None = None,
+        **settings: Any,
+    ) -> AnimationOutput:
+        """All frames at once; arguments as of `stream`."""
+        return AnimationOutput(frames=np.concatenate(list(self.stream(reference, poses, reference_pose, **settings))))
+
+    @torch.no_grad()
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | np.ndarray | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        window: int | None = None,
+        overlap: int | None = None,
+        merge: Merge = "triangular",
+        window_batch: int = 1,
+        noise_period: int | None = None,
+        generator: torch.Generator | None = None,
+        style: str = "openpose",
+        chunk: int = 8,
+        callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Denoise the whole clip, then yield its frames in decoded chunks, uint8 (<= `chunk`, H, W, 3).
+
+        Args:
+            reference: the character, uint8 (H, W, 3) RGB; cropped to the aspect ratio of `size` about its centre.
+            poses: one person's keypoints, already retargeted (drawn here), or drawn skeletons, uint8 (F, H', W', 3).
+            reference_pose: the reference's own keypoints or skeleton, in the reference's pixels; used where the model wants it.
+            size: (height, width) of the output, multiples of 8; None: the size the model was trained at.
+            num_inference_steps, guidance_scale, window, overlap, noise_period: None: the model's defaults.
+            merge, window_batch: see `sampling.denoise`.
+            noise_period: see `sampling.initial_noise`.
+            style: drawing convention of keypoints, see `cues.draw_skeleton`.
+            chunk: frames encoded or decoded at a time.
+            callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
+
+        Raises:
+            BunrakuError: empty or mis-shaped input, size not a multiple of 8, or a prediction that is not finite.
+        """
+        given = {
+            "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale,
+            "window": window, "overlap": overlap, "noise_period": noise_period,
+        }  # fmt: skip
+        options = {"num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4, "noise_period": 0}
+        options |= self.config.defaults | {name: value for name, value in given.items() if value is not None}
+        height, width = size or tuple(self.config.size)
+        if height % 8 or width % 8 or min(height, width) < 32:
+            raise BunrakuError(f"size {height}x{width} (height x width) must be multiples of 8, at least 32")
+        if reference.dtype != np.uint8 or reference.ndim != 3 or reference.shape[2] != 3:
+            raise BunrakuError(f"reference must be uint8 (H, W, 3), got {reference.dtype} {reference.shape}")
+
+        reference, transform = fit(reference, (height, width), "crop")
+        if isinstance(reference_pose, PoseTrack):
+            moved = transform.points(reference_pose.keypoints)
+            reference_pose = draw_skeleton(PoseTrack(moved, reference_pose.scores, (height, width)), style=style)[0]
+        elif reference_pose is not None:
+            reference_pose, _ = fit(reference_pose, (height, width), "crop")
+        draw = _drawer(poses, (height, width), style)
+
+        animator = Animator(self.denoiser, self.reference_net, self.pose_guider, self.image_encoder, self.config.reference_pose)
+        device, dtype = self._execution_device, self.denoiser.dtype
+        token = animator.image_token(clip_pixels(reference[None], self.image_encoder.config.image_size).to(device, dtype))
+        guided = torch.cat(
+            [
+                animator.guide(rearrange(unit_pixels(draw(part)), "f c h w -> 1 c f h w").contiguous().to(device, dtype))
+                for part in _ranges(len(poses), chunk)
+            ],
+            dim=2,
+        )
+        drawn = None if reference_pose is None else unit_pixels(reference_pose)[None].to(device, dtype)
+        if self.config.reference_pose and drawn is None:
+            drawn = torch.zeros(1, 3, height, width, device=device, dtype=dtype)
+        projected = animator.reference(self.encode(reference).to(device, dtype), token, drawn)
+
+        channels = self.denoiser.config.out_channels
+        noise = initial_noise((channels, len(poses), height // 8, width // 8), generator, options["noise_period"])
+        steps = options["num_inference_steps"]
+        with self.progress_bar(total=steps) as bar:
+
+            def on_step(step: int, timestep: Tensor, latents: Tensor) -> Tensor:
+                bar.update()
+                if callback_on_step_end is None:
+                    return latents
+                return (callback_on_step_end(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
+
+            latents = denoise(
+                animator, self.scheduler, noise.to(device, dtype), lambda w: guided[:, :, w.start : w.stop], token, projected,
+                steps=steps, guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
+                merge=merge, window_batch=window_batch, generator=generator, on_step=on_step,
+            )  # fmt: skip
+        del guided, projected
+        for part in _ranges(len(poses), chunk):
+            yield self.decode(latents[:, :, part.start : part.stop])
+        self.maybe_free_model_hooks()
+
+    def encode(self, image: np.ndarray) -> Tensor:
+        """uint8 (H, W, 3) -> scaled latents (1, C, H/8, W/8), the posterior's mean."""
+        pixels = (unit_pixels(image)[None] * 2 - 1).to(self._execution_device, self.vae.dtype)
+        return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
+
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Scaled latents (1, C, f, h, w) -> uint8 (f, H, W, 3)."""
+        frames = rearrange(latents, "1 c f h w -> f c h w") / self.vae.config.scaling_factor
+        images = self.vae.decode(frames.to(self.vae.dtype)).sample
+        images = (images.float() / 2 + 0.5).clamp(0, 1) * 255
+        return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
+
+
+def _drawer(poses: PoseTrack | np.ndarray, size: tuple[int, int], style: str) -> Callable[[range], np.ndarray]:
+    """Skeletons of a range of frames, drawn or resized when they are asked for."""
+    if isinstance(poses, PoseTrack):
+        scaled = poses.scaled(size)
+        return lambda part: draw_skeleton(scaled[part.start : part.stop], style=style)  # type: ignore[arg-type]
+    if poses.dtype != np.uint8 or poses.ndim != 4 or poses.shape[3] != 3:
+        raise BunrakuError(f"drawn poses must be uint8 (F, H, W, 3), got {poses.dtype} {poses.shape}")
+    return lambda part: fit(poses[part.start : part.stop], size, "crop")[0]
+
+
+def _ranges(frames: int, size: int) -> list[range]:
+    return [range(i, min(i + size, frames)) for i in range(0, frames, size)]

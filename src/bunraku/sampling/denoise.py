@@ -1,0 +1,105 @@
+"""The denoising loop: noise, windows, guidance, scheduler steps."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bunraku.errors import BunrakuError
+from bunraku.nets.animator import Animator
+from bunraku.nets.attention import Tokens
+from bunraku.sampling.windows import Merge, merge_weights, time_windows
+
+
+def initial_noise(shape: tuple[int, int, int, int], generator: torch.Generator | None, period: int = 0) -> Tensor:
+    """Gaussian noise (1, C, F, h, w) for `shape` (C, F, h, w), drawn on the CPU so that a seed means the same everywhere.
+
+    Args:
+        period: the noise repeats after this many frames; 1: all frames share one noise (least flicker), TCAN: 16, 0: never.
+    """
+    c, frames, h, w = shape
+    distinct = min(period or frames, frames)
+    # frame by frame: a longer clip starts with the same noise as a shorter one
+    noise = torch.stack([torch.randn(c, h, w, generator=generator) for _ in range(distinct)], dim=1)
+    return noise[:, torch.arange(frames) % distinct][None]
+
+
+def denoise(
+    animator: Animator,
+    scheduler: Any,
+    latents: Tensor,
+    guided: Callable[[range], Tensor],
+    token: Tensor,
+    reference: Mapping[str, Tokens],
+    *,
+    steps: int,
+    guidance_scale: float = 1.0,
+    window: int = 24,
+    overlap: int = 4,
+    merge: Merge = "triangular",
+    window_batch: int = 1,
+    generator: torch.Generator | None = None,
+    on_step: Callable[[int, Tensor, Tensor], Tensor] = lambda step, timestep, latents: latents,
+) -> Tensor:
+    """Denoise the frames of one clip together.
+
+    Predictions of overlapping windows are averaged with `merge` weights, guided after averaging
+    (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half sees the pose, but neither reference nor
+    image token, and is computed only where `guidance_scale` differs from 1.
+
+    Args:
+        latents: initial noise (1, C, F, h, w).
+        guided: guider maps (1, C0, f, h, w) of a range of frames.
+        token: image token (1, N, D).
+        reference: projected reference keys and values, batch 1.
+        window_batch: windows denoised in one call; changes speed and memory, not the result.
+        on_step: called with step number, timestep and latents; returns the latents to go on with.
+
+    Raises:
+        BunrakuError: a prediction is not finite; names the step.
+    """
+    scheduler.set_timesteps(steps, device=latents.device)
+    extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    windows = time_windows(latents.shape[2], window, overlap)
+    weights = merge_weights(len(windows[0]), merge).to(latents)
+    total = torch.zeros(latents.shape[2], device=latents.device)
+    for frames in windows:
+        total[frames.start : frames.stop] += weights
+    latents = latents * scheduler.init_noise_sigma
+
+    def predict(noisy: Tensor, timestep: Tensor, conditional: bool) -> Tensor:
+        merged = torch.zeros_like(noisy)
+        for batch in _chunks(windows, window_batch):
+            prediction = animator.denoise(
+                torch.cat([noisy[:, :, w.start : w.stop] for w in batch]),
+                timestep,
+                token if conditional else torch.zeros_like(token),
+                torch.cat([guided(w) for w in batch]),
+                reference if conditional else None,
+            )
+            for frames, part in zip(batch, prediction):
+                merged[0, :, frames.start : frames.stop] += part * weights[:, None, None]
+        return merged / total[:, None, None]
+
+    for step, timestep in enumerate(scheduler.timesteps):
+        noisy = scheduler.scale_model_input(latents, timestep)
+        prediction = predict(noisy, timestep, True)
+        if guidance_scale != 1:
+            unconditional = predict(noisy, timestep, False)
+            prediction = unconditional + guidance_scale * (prediction - unconditional)
+        if not torch.isfinite(prediction).all():
+            raise BunrakuError(
+                f"the model's prediction is not finite at step {step + 1} of {steps} (timestep {int(timestep)}); "
+                "try --dtype float32, and check the weights with another seed"
+            )
+        latents = scheduler.step(prediction, timestep, latents, **extra, return_dict=False)[0]
+        latents = on_step(step, timestep, latents)
+    return latents
+
+
+def _chunks(windows: list[range], size: int) -> Iterator[list[range]]:
+    if size < 1:
+        raise BunrakuError(f"window_batch must be at least 1, not {size}")
+    return (windows[i : i + size] for i in range(0, len(windows), size))
