@@ -1,0 +1,73 @@
+"""Tiny random models for every room's tests; nothing is left at its zero start, so that every path matters."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.patch_codec import PatchCodec, fit_components
+from bunraku.nets.pose_guider import PoseGuider
+from bunraku.nets.reference_net import ReferenceNet
+from bunraku.perception.pose import PoseTrack
+from bunraku.pipeline import AnimationPipeline
+
+TINY: dict[str, Any] = {
+    "in_channels": 4,
+    "block_out_channels": (16, 16),
+    "layers_per_block": 1,
+    "attention_levels": (True, True),
+    "num_attention_heads": 2,
+    "cross_attention_dim": 16,
+    "norm_num_groups": 4,
+}
+
+
+def randomise(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Move every parameter off its start value a little, zeros included; in place."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def build_tiny_pipeline(**config: Any) -> AnimationPipeline:
+    """A pipeline of 64x64 output and two steps; `config` goes to its constructor."""
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16, projection_dim=16
+    )  # fmt: skip
+    codec = PatchCodec(latent_channels=4, decoder_channels=(16, 8, 8), decoder_layers=(1, 1, 1))
+    fit_components(codec, np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8))
+    parts = {
+        "denoiser": Denoiser(**TINY, motion_num_attention_heads=2, motion_norm_num_groups=4),
+        "reference_net": ReferenceNet(**TINY),
+        "pose_guider": PoseGuider(out_channels=16, block_out_channels=(8, 16), unshuffle=4, norm=True),
+        "image_encoder": CLIPVisionModelWithProjection(vision),
+    }
+    for part in parts.values():
+        randomise(part).eval()
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, prediction_type="sample",
+        rescale_betas_zero_snr=True, timestep_spacing="trailing",
+    )  # fmt: skip
+    settings = {
+        "reference_pose": True,
+        "size": (64, 64),
+        "defaults": {"num_inference_steps": 2, "guidance_scale": 1.0, "window": 8, "overlap": 2},
+    }
+    pipeline = AnimationPipeline(vae=codec.eval(), scheduler=scheduler, **parts, **(settings | config))
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def walking_track(frames: int, size: tuple[int, int] = (64, 64)) -> PoseTrack:
+    """One person whose joints wander inside the frame."""
+    rng = np.random.default_rng(2)
+    start = rng.uniform(0.2, 0.8, (1, 1, 18, 2))
+    step = 0.1 * np.sin(np.arange(frames) / 3)[:, None, None, None]
+    keypoints = ((start + step) * (size[1], size[0])).astype(np.float32)
+    return PoseTrack(keypoints, np.ones((frames, 1, 18), np.float32), size)
