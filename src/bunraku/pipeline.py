@@ -44,6 +44,7 @@ class AnimationPipeline(DiffusionPipeline):
         size: (height, width) the model was trained at: the default output size.
         defaults: arguments of `__call__` that suit this model.
         recipe: name of the recipe.
+        skeleton: how the model's skeletons were drawn: arguments of `draw_skeleton`.
     """
 
     model_cpu_offload_seq = "image_encoder->pose_guider->reference_net->denoiser->vae"
@@ -61,13 +62,14 @@ class AnimationPipeline(DiffusionPipeline):
         size: tuple = DEFAULT_SIZE,
         defaults: dict | None = None,
         recipe: str = "animate-anyone",
+        skeleton: dict | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
             vae=vae, denoiser=denoiser, reference_net=reference_net, pose_guider=pose_guider,
             image_encoder=image_encoder, scheduler=scheduler,
         )  # fmt: skip
-        self.register_to_config(reference_pose=reference_pose, size=tuple(size), defaults=defaults or {}, recipe=recipe)
+        self.register_to_config(reference_pose=reference_pose, size=tuple(size), defaults=defaults or {}, recipe=recipe, skeleton=skeleton or {})
 
     def __call__(
         self,
@@ -95,7 +97,6 @@ class AnimationPipeline(DiffusionPipeline):
         window_batch: int = 1,
         noise_period: int | None = None,
         generator: torch.Generator | None = None,
-        style: str = "openpose",
         chunk: int = 8,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
     ) -> Iterator[np.ndarray]:
@@ -109,7 +110,6 @@ class AnimationPipeline(DiffusionPipeline):
             num_inference_steps, guidance_scale, window, overlap, noise_period: None: the model's defaults.
             merge, window_batch: see `sampling.denoise`.
             noise_period: see `sampling.initial_noise`.
-            style: drawing convention of keypoints, see `cues.draw_skeleton`.
             chunk: frames encoded or decoded at a time.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
 
@@ -131,10 +131,10 @@ class AnimationPipeline(DiffusionPipeline):
         reference, transform = fit(reference, (height, width), "crop")
         if isinstance(reference_pose, PoseTrack):
             moved = transform.points(reference_pose.keypoints)
-            reference_pose = draw_skeleton(PoseTrack(moved, reference_pose.scores, (height, width)), style=style)[0]
+            reference_pose = draw_skeleton(PoseTrack(moved, reference_pose.scores, (height, width)), **self.config.skeleton)[0]
         elif reference_pose is not None:
             reference_pose, _ = fit(reference_pose, (height, width), "crop")
-        draw = _drawer(poses, (height, width), style)
+        draw = _drawer(poses, (height, width), self.config.skeleton)
 
         animator = Animator(self.denoiser, self.reference_net, self.pose_guider, self.image_encoder, self.config.reference_pose)
         device, dtype = self._execution_device, self.denoiser.dtype
@@ -185,11 +185,11 @@ class AnimationPipeline(DiffusionPipeline):
         return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
 
 
-def _drawer(poses: PoseTrack | np.ndarray, size: tuple[int, int], style: str) -> Callable[[range], np.ndarray]:
+def _drawer(poses: PoseTrack | np.ndarray, size: tuple[int, int], skeleton: dict[str, Any]) -> Callable[[range], np.ndarray]:
     """Skeletons of a range of frames, drawn or resized when they are asked for."""
     if isinstance(poses, PoseTrack):
         scaled = poses.scaled(size)
-        return lambda part: draw_skeleton(scaled[part.start : part.stop], style=style)  # type: ignore[arg-type]
+        return lambda part: draw_skeleton(scaled[part.start : part.stop], **skeleton)
     if poses.dtype != np.uint8 or poses.ndim != 4 or poses.shape[3] != 3:
         raise BunrakuError(f"drawn poses must be uint8 (F, H, W, 3), got {poses.dtype} {poses.shape}")
     return lambda part: fit(poses[part.start : part.stop], size, "crop")[0]

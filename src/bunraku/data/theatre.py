@@ -24,7 +24,6 @@ class TheatreSamples(Dataset):
         size: (height, width).
         consecutive: frames in a row (motion modules) instead of any frames of the scene.
         permute_colours: permute the colour channels of a whole sample: six times the wardrobe.
-        style: convention of the drawn skeletons.
     """
 
     seed: int
@@ -33,7 +32,6 @@ class TheatreSamples(Dataset):
     size: tuple[int, int] = (128, 128)
     consecutive: bool = False
     permute_colours: bool = False
-    style: str = "openpose"
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
@@ -48,5 +46,5 @@ class TheatreSamples(Dataset):
         images = rendering.frames
         if self.permute_colours:
             images = images[..., rng.permutation(3)]
-        poses = draw_skeleton(rendering.pose, style=self.style)
+        poses = draw_skeleton(rendering.pose)
         return images[1:], poses[1:], images[0], poses[0]

@@ -18,7 +18,7 @@ MINI: dict[str, Any] = {
     "num_attention_heads": (2, 4),
     "cross_attention_dim": 64,
     "norm_num_groups": 16,
-    "spatial_positions": 4.0,
+    "spatial_positions": 3.0,
 }
 
 
@@ -58,6 +58,7 @@ ANIMATE_ANYONE = Recipe(
             build=build_sd15,
             scheduler={"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "steps_offset": 1},
             inference={"num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4},
+            skeleton={"style": "dwpose", "face": False},
             # METHODS: 30,000 steps of batch 64, then 10,000 of 24-frame clips, batch 4, lr 1e-5, 768 x 768
             stages={
                 1: Stage(
@@ -76,13 +77,14 @@ ANIMATE_ANYONE = Recipe(
                 "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False,
                 "prediction_type": "sample", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing",
             },  # fmt: skip
-            inference={"num_inference_steps": 20, "guidance_scale": 1.0, "window": 16, "overlap": 4},
+            inference={"num_inference_steps": 20, "guidance_scale": 1.0, "window": 16, "overlap": 4, "noise_period": 1},
+            skeleton={"hands": False},
             stages={
                 1: Stage(
                     trains=("denoiser", "reference_net", "pose_guider", "image_encoder"),
                     settings={
-                        "resolution": 128, "steps": 12_000, "batch": 10, "frames": 4, "learning_rate": 1e-3, "warmup": 200,
-                        "weight_decay": 0.01, "drop_condition": 0.05, "drop_reference_pose": 0.3, "skeleton_weight": 2.5,
+                        "resolution": 128, "steps": 8_000, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300,
+                        "decay": 0.25, "betas": (0.9, 0.99), "weight_decay": 0.01, "precision": "bf16", "drop_condition": 0.05, "drop_reference_pose": 0.3, "skeleton_weight": 2.5,
                         "timestep_power": 0.5, "ema_decay": 0.999, "permute_colours": True,
                     },
                 ),
@@ -90,6 +92,7 @@ ANIMATE_ANYONE = Recipe(
                     trains=("motion",),
                     settings={
                         "resolution": 128, "steps": 1_500, "batch": 3, "frames": 16, "learning_rate": 5e-4, "warmup": 100,
+                        "decay": 0.25, "betas": (0.9, 0.99), "precision": "bf16",
                         "drop_condition": 0.0, "drop_reference_pose": 0.3, "skeleton_weight": 2.5, "timestep_power": 0.5,
                         "ema_decay": 0.995, "permute_colours": True,
                     },

@@ -36,12 +36,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Size:
-    """One size of a recipe: how to build it, its DDIM scheduler, what inference and training start from."""
+    """One size of a recipe: how to build it, its DDIM scheduler, what inference and training start from, how its skeletons
+    are drawn."""
 
     build: Callable[[bool], Animator]
     scheduler: Mapping[str, Any]
     inference: Mapping[str, Any]
     stages: Mapping[int, Stage] = field(default_factory=dict)
+    skeleton: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""A training run from its configuration to a model folder that `--model` opens."""
+
+import logging
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bunraku.data.theatre import TheatreSamples
+from bunraku.errors import BunrakuError
+from bunraku.pipeline import AnimationPipeline
+from bunraku.recipes import get_recipe
+from bunraku.training.config import TrainingConfig
+from bunraku.training.trainer import Trainer
+from bunraku.training.validation import build_pipeline
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("denoiser", "reference_net", "pose_guider", "image_encoder")
+
+
+def train(config: TrainingConfig, until: int | None = None) -> Path:
+    """Run (or continue) a training in `config.output`, then write the averaged weights as a pipeline, float16.
+
+    Returns:
+        `config.output / "model"`; a run that stops before its last step (`until`) leaves only checkpoints.
+
+    Raises:
+        BunrakuError: data, start weights or settings that cannot be used; before any training.
+    """
+    size = get_recipe(config.recipe).size(config.size)
+    stage = size.stages[config.stage]
+    torch.manual_seed(config.seed)
+    animator = size.build(stage.motion)
+    start = AnimationPipeline.from_pretrained(config.init) if config.init else None
+    if start is not None:
+        for part in PARTS:
+            copy_weights(getattr(start, part), getattr(animator, part), part)
+    elif stage.motion:
+        raise BunrakuError(f"stage {config.stage} trains motion modules on top of a trained model: name it with --init DIR")
+    trainer = Trainer(config, animator, start.vae.float() if start is not None and not config.vae else load_vae(config.vae), dataset(config))
+    trainer.run(until)
+    final = config.output / "model"
+    if trainer.step >= config.steps and trainer.accelerator.is_main_process:
+        with trainer.averaged():
+            pipeline = build_pipeline(animator, trainer.vae, size, config)
+            temporary = config.output / "model.writing"
+            shutil.rmtree(temporary, ignore_errors=True)
+            pipeline.to(torch.float16).save_pretrained(temporary)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+        logger.info("wrote %s", final)
+    trainer.accelerator.wait_for_everyone()
+    return final
+
+
+def dataset(config: TrainingConfig) -> Any:
+    """The training data that `config.data` names."""
+    if config.data == "theatre":
+        return TheatreSamples(
+            config.seed, "train", config.frames, config.resolution_hw,
+            consecutive=get_recipe(config.recipe).size(config.size).stages[config.stage].motion,
+            permute_colours=config.permute_colours,
+        )  # fmt: skip
+    from bunraku.data.clips import ClipFolder
+
+    return ClipFolder(Path(config.data), config.seed, config.frames, config.resolution_hw, min_gap=config.min_gap)
+
+
+def load_vae(folder: str | None) -> nn.Module:
+    """The frozen autoencoder of that folder; None: the shipped mini one."""
+    from diffusers import AutoencoderKL
+
+    from bunraku.nets.patch_codec import PatchCodec
+
+    path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / "mini" / "vae"))
+    if not (path / "config.json").is_file():
+        raise BunrakuError(f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec")
+    kind = AutoencoderKL if "AutoencoderKL" in (path / "config.json").read_text() else PatchCodec
+    return kind.from_pretrained(path).float()
+
+
+def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
+    """Parameters of `source` into `target`; only motion modules may be missing in the source (stage 1 has none)."""
+    missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
+    missing = [key for key in missing if ".motion_modules." not in key]
+    if missing or unexpected:
+        raise BunrakuError(f"{name} of the start model does not fit: missing {missing[:10]}, unexpected {unexpected[:10]}")
+
+
