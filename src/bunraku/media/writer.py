@@ -196,7 +196,8 @@ class _Encoded:
         self._fps = fps
         self._odd = (size[0] % 2, size[1] % 2)
         if suffix in H264_SUFFIXES:
-            codec, coding = "libx264", {"crf": str(crf), "preset": "medium"}
+            # x264's macroblock tree reads memory it never wrote at most widths: other bytes on every run.
+            codec, coding = "libx264", {"crf": str(crf), "preset": "medium", "mbtree": "0"}
         else:
             codec, coding = "libvpx-vp9", {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4"}
         self._output = _Container(
@@ -241,7 +242,8 @@ class _Gif:
 
     def __init__(self, temporary: Path, fps: Fraction, size: tuple[int, int], stack: ExitStack) -> None:
         self._fps, self._last = fps, -2
-        self._output = _Container(temporary, "gif", "pal8", Fraction(100), size, stack, muxing={"loop": "0"})
+        muxing = {"loop": "0", "final_delay": str(max(2, round(100 / fps)))}
+        self._output = _Container(temporary, "gif", "pal8", Fraction(100), size, stack, muxing=muxing)
         self._graph = Graph()
         source = self._graph.add_buffer(
             width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=Fraction(1, 100)
