@@ -7,7 +7,7 @@ import pytest
 @pytest.fixture
 def tiny_pipeline():
     """A pipeline of random weights, for 64x64 pixels and two steps (see tiny.py)."""
-    from tiny import build_tiny_pipeline
+    from tests.tiny import build_tiny_pipeline
 
     return build_tiny_pipeline()
 
