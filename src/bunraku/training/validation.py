@@ -87,6 +87,7 @@ def validate(animator: Any, vae: Any, size: Any, config: TrainingConfig, step: i
             drawn = draw_skeleton(clip.pose)
             rows |= {f"truth {index}": np.stack([clip.reference, *clip.truth]), f"model {index}": np.stack([drawn[0], *predictions["model"]])}
     animator.train()
+    (config.output / "validation").mkdir(parents=True, exist_ok=True)
     write_image(config.output / "validation" / f"step-{step}.png", contact_sheet(rows, frames + 1, height=128))
     return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
 

@@ -1,0 +1,178 @@
+"""The training loop: exact resume, frozen parts, averages, the way from stage 1 to stage 2."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+
+from bunraku.data.theatre import TheatreSamples
+from bunraku.errors import BunrakuError
+from bunraku.nets.patch_codec import PatchCodec
+from bunraku.pipeline import AnimationPipeline
+from bunraku.recipes import get_recipe
+from bunraku.training.config import TrainingConfig, training_config
+from bunraku.training.run import copy_weights, train
+from bunraku.training.trainer import Trainer
+
+SMALL = {"resolution": 64, "batch": 1, "frames": 2, "workers": 0, "log_every": 5, "validate_every": 1000, "warmup": 4, "precision": "no"}
+
+
+@pytest.fixture(autouse=True)
+def _single_thread_and_fresh_accelerator():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    yield
+    torch.set_num_threads(threads)
+
+
+def config(output: Path, stage: int = 1, **settings) -> TrainingConfig:
+    return training_config("animate-anyone", "mini", stage, output, {**SMALL, "steps": 6, "checkpoint_every": 3, **settings})
+
+
+def trainer(c: TrainingConfig) -> Trainer:
+    torch.manual_seed(c.seed)
+    codec = PatchCodec(32)
+    torch.nn.init.orthogonal_(codec.components.view(32, -1))
+    animator = get_recipe(c.recipe).size(c.size).build(c.stage == 2)
+    torch.nn.init.normal_(animator.denoiser.conv_out.weight, std=0.02)  # a start of zero would hand no gradient on
+    built = Trainer(c, animator, codec, TheatreSamples(c.seed, "train", c.frames, c.resolution_hw))
+    built.validate = lambda: None  # type: ignore[method-assign]
+    return built
+
+
+def state(t: Trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in t.trained.items()}
+
+
+SCRIPT = """
+import sys; from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import torch; torch.set_num_threads(1)
+from tests.training.test_trainer import config, trainer
+trainer(config(Path(sys.argv[1]), steps=20, checkpoint_every=10, decay=0.3)).run()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_bit_for_bit(tmp_path):
+    whole = trainer(config(tmp_path / "whole", steps=20, checkpoint_every=10, decay=0.3))
+    whole.run()
+
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), str(root)], cwd=root, env=os.environ)
+    deadline = time.time() + 180
+    while not (tmp_path / "killed" / "checkpoints" / "step-10").is_dir():
+        assert process.poll() is None, "the run ended before its first checkpoint"
+        assert time.time() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "checkpoints" / "step-20").exists()
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    resumed = trainer(config(tmp_path / "killed", steps=20, checkpoint_every=10, decay=0.3))
+    resumed.run()
+    assert resumed.step == whole.step == 20
+    for name, parameter in state(whole).items():
+        assert torch.equal(parameter, state(resumed)[name]), name
+    for a, b in zip(whole.ema.shadow_params, resumed.ema.shadow_params):
+        assert torch.equal(a, b)
+
+
+def test_only_the_stage_s_parts_learn(tmp_path):
+    t = trainer(config(tmp_path, stage=2, steps=2, batch=1))
+    before = {name: p.detach().clone() for name, p in t.animator.named_parameters()}
+    t.run()
+    changed = {name for name, p in t.animator.named_parameters() if not torch.equal(p, before[name])}
+    assert changed
+    assert all(".motion_modules." in name for name in changed)
+    # the zero-initialised output projections learn first
+    assert {name for name in before if "motion_modules" in name and "proj_out" in name} <= changed
+
+
+def test_accumulating_equals_a_larger_batch_in_the_gradient(tmp_path):
+    """Two micro-batches of one sample see the samples that one batch of two sees."""
+    from bunraku.data.samples import StepSampler
+
+    whole = [index for batch in StepSampler(3, 5, 2) for index in batch]
+    halves = [index for batch in StepSampler(6, 10, 1) for index in batch]
+    assert whole == halves
+
+
+def test_averages_are_used_inside_and_put_back(tmp_path):
+    t = trainer(config(tmp_path, steps=2, ema_decay=0.9))
+    t.run()
+    raw = state(t)
+    with t.averaged():
+        assert any(not torch.equal(p, raw[name]) for name, p in t.trained.items())
+    assert all(torch.equal(p, raw[name]) for name, p in t.trained.items())
+
+
+def test_the_learning_rate_warms_up_and_falls(tmp_path):
+    t = trainer(config(tmp_path, steps=100, warmup=10, decay=0.5))
+    factors = [t.learning_rate_factor(s) for s in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9:50] == [1.0] * 41
+    assert factors[100] == pytest.approx(0)
+    assert all(a >= b for a, b in zip(factors[50:], factors[51:]))
+
+
+@pytest.mark.slow
+def test_gradient_checkpointing_changes_nothing(tmp_path):
+    plain, saving = (trainer(config(tmp_path / str(on), steps=2, gradient_checkpointing=on)) for on in (False, True))
+    plain.run()
+    saving.run()
+    for name, parameter in state(plain).items():
+        torch.testing.assert_close(parameter, state(saving)[name], rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+def test_stage_1_then_stage_2_gives_a_model_folder(tmp_path):
+    codec = PatchCodec(32)
+    torch.nn.init.orthogonal_(codec.components.view(32, -1))
+    codec.save_pretrained(tmp_path / "vae")
+    settings = {"steps": 2, "vae": str(tmp_path / "vae"), "checkpoint_every": 2}
+    first = train(config(tmp_path / "one", **settings))
+    assert (tmp_path / "one" / "validation" / "step-2.png").is_file()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    second = train(config(tmp_path / "two", stage=2, init=str(first), **settings))
+    pipeline = AnimationPipeline.from_pretrained(second)
+    start = AnimationPipeline.from_pretrained(first)
+    assert pipeline.denoiser.motion_parameters
+    copied = dict(pipeline.reference_net.named_parameters())
+    for name, parameter in start.reference_net.named_parameters():
+        assert torch.equal(parameter, copied[name]), name
+
+
+def test_plain_errors_before_training(tmp_path):
+    with pytest.raises(BunrakuError, match="no size 'huge'"):
+        training_config("animate-anyone", "huge", 1, tmp_path, {})
+    with pytest.raises(BunrakuError, match="unknown recipe 'animate-nobody'"):
+        training_config("animate-nobody", "mini", 1, tmp_path, {})
+    with pytest.raises(BunrakuError, match="unknown training setting lr"):
+        training_config("animate-anyone", "mini", 1, tmp_path, {"lr": 1})
+    with pytest.raises(BunrakuError, match="stages 1, 2, not 3"):
+        training_config("animate-anyone", "mini", 3, tmp_path, {})
+    with pytest.raises(BunrakuError, match="multiple of 8"):
+        config(tmp_path, resolution=100)
+    with pytest.raises(BunrakuError, match="--init"):
+        train(config(tmp_path, stage=2))
+    with pytest.raises(BunrakuError, match="no autoencoder in"):
+        train(config(tmp_path, vae=str(tmp_path)))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_start_model_that_does_not_fit_is_refused():
+    with pytest.raises(BunrakuError, match=r"missing \['weight'\], unexpected \['scale'\]"):
+        source, target = torch.nn.Module(), torch.nn.Module()
+        source.register_parameter("scale", torch.nn.Parameter(torch.ones(1)))
+        target.register_parameter("weight", torch.nn.Parameter(torch.ones(1)))
+        copy_weights(source, target, "denoiser")
