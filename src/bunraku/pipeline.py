@@ -69,7 +69,13 @@ class AnimationPipeline(DiffusionPipeline):
             vae=vae, denoiser=denoiser, reference_net=reference_net, pose_guider=pose_guider,
             image_encoder=image_encoder, scheduler=scheduler,
         )  # fmt: skip
-        self.register_to_config(reference_pose=reference_pose, size=tuple(size), defaults=defaults or {}, recipe=recipe, skeleton=skeleton or {})
+        self.register_to_config(
+            reference_pose=reference_pose,
+            size=tuple(size),
+            defaults=defaults or {},
+            recipe=recipe,
+            skeleton=skeleton or {},
+        )
 
     def __call__(
         self,
@@ -120,7 +126,13 @@ class AnimationPipeline(DiffusionPipeline):
             "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale,
             "window": window, "overlap": overlap, "noise_period": noise_period,
         }  # fmt: skip
-        options = {"num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4, "noise_period": 0}
+        options: dict[str, Any] = {
+            "num_inference_steps": 20,
+            "guidance_scale": 3.5,
+            "window": 24,
+            "overlap": 4,
+            "noise_period": 0,
+        }
         options |= self.config.defaults | {name: value for name, value in given.items() if value is not None}
         height, width = size or tuple(self.config.size)
         if height % 8 or width % 8 or min(height, width) < 32:
@@ -130,25 +142,31 @@ class AnimationPipeline(DiffusionPipeline):
 
         reference, transform = fit(reference, (height, width), "crop")
         if isinstance(reference_pose, PoseTrack):
-            moved = transform.points(reference_pose.keypoints)
-            reference_pose = draw_skeleton(PoseTrack(moved, reference_pose.scores, (height, width)), **self.config.skeleton)[0]
+            moved = PoseTrack(transform.points(reference_pose.keypoints), reference_pose.scores, (height, width))
+            reference_drawing = draw_skeleton(moved, **self.config.skeleton)[0]
         elif reference_pose is not None:
-            reference_pose, _ = fit(reference_pose, (height, width), "crop")
+            reference_drawing, _ = fit(reference_pose, (height, width), "crop")
+        else:
+            reference_drawing = np.zeros((height, width, 3), np.uint8)
         draw = _drawer(poses, (height, width), self.config.skeleton)
 
-        animator = Animator(self.denoiser, self.reference_net, self.pose_guider, self.image_encoder, self.config.reference_pose)
+        animator = Animator(
+            self.denoiser, self.reference_net, self.pose_guider, self.image_encoder, self.config.reference_pose
+        )
         device, dtype = self._execution_device, self.denoiser.dtype
-        token = animator.image_token(clip_pixels(reference[None], self.image_encoder.config.image_size).to(device, dtype))
+        token = animator.image_token(
+            clip_pixels(reference[None], self.image_encoder.config.image_size).to(device, dtype)
+        )
         guided = torch.cat(
             [
-                animator.guide(rearrange(unit_pixels(draw(part)), "f c h w -> 1 c f h w").contiguous().to(device, dtype))
+                animator.guide(
+                    rearrange(unit_pixels(draw(part)), "f c h w -> 1 c f h w").contiguous().to(device, dtype)
+                )
                 for part in _ranges(len(poses), chunk)
             ],
             dim=2,
         )
-        drawn = None if reference_pose is None else unit_pixels(reference_pose)[None].to(device, dtype)
-        if self.config.reference_pose and drawn is None:
-            drawn = torch.zeros(1, 3, height, width, device=device, dtype=dtype)
+        drawn = unit_pixels(reference_drawing)[None].to(device, dtype)
         projected = animator.reference(self.encode(reference).to(device, dtype), token, drawn)
 
         channels = self.denoiser.config.out_channels
@@ -185,7 +203,9 @@ class AnimationPipeline(DiffusionPipeline):
         return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
 
 
-def _drawer(poses: PoseTrack | np.ndarray, size: tuple[int, int], skeleton: dict[str, Any]) -> Callable[[range], np.ndarray]:
+def _drawer(
+    poses: PoseTrack | np.ndarray, size: tuple[int, int], skeleton: dict[str, Any]
+) -> Callable[[range], np.ndarray]:
     """Skeletons of a range of frames, drawn or resized when they are asked for."""
     if isinstance(poses, PoseTrack):
         scaled = poses.scaled(size)

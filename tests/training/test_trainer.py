@@ -20,7 +20,16 @@ from bunraku.training.config import TrainingConfig, training_config
 from bunraku.training.run import copy_weights, train
 from bunraku.training.trainer import Trainer
 
-SMALL = {"resolution": 64, "batch": 1, "frames": 2, "workers": 0, "log_every": 5, "validate_every": 1000, "warmup": 4, "precision": "no"}
+SMALL = {
+    "resolution": 64,
+    "batch": 1,
+    "frames": 2,
+    "workers": 0,
+    "log_every": 5,
+    "validate_every": 1000,
+    "warmup": 4,
+    "precision": "no",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +43,16 @@ def _single_thread_and_fresh_accelerator():
 
 
 def config(output: Path, stage: int = 1, **settings) -> TrainingConfig:
-    return training_config("animate-anyone", "mini", stage, output, {**SMALL, "steps": 6, "checkpoint_every": 3, **settings})
+    return training_config(
+        "animate-anyone", "mini", stage, output, {**SMALL, "steps": 6, "checkpoint_every": 3, **settings}
+    )
 
 
 def trainer(c: TrainingConfig) -> Trainer:
     torch.manual_seed(c.seed)
     codec = PatchCodec(32)
     torch.nn.init.orthogonal_(codec.components.view(32, -1))
-    animator = get_recipe(c.recipe).size(c.size).build(c.stage == 2)
+    animator = get_recipe(c.recipe).size(c.size).build(c.stage == 2, literal_guider=c.literal_guider)
     torch.nn.init.normal_(animator.denoiser.conv_out.weight, std=0.02)  # a start of zero would hand no gradient on
     built = Trainer(c, animator, codec, TheatreSamples(c.seed, "train", c.frames, c.resolution_hw))
     built.validate = lambda: None  # type: ignore[method-assign]
@@ -67,7 +78,9 @@ def test_a_killed_run_continues_bit_for_bit(tmp_path):
     whole.run()
 
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), str(root)], cwd=root, env=os.environ)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), str(root)], cwd=root, env=os.environ
+    )
     deadline = time.time() + 180
     while not (tmp_path / "killed" / "checkpoints" / "step-10").is_dir():
         assert process.poll() is None, "the run ended before its first checkpoint"
@@ -114,6 +127,14 @@ def test_averages_are_used_inside_and_put_back(tmp_path):
     with t.averaged():
         assert any(not torch.equal(p, raw[name]) for name, p in t.trained.items())
     assert all(torch.equal(p, raw[name]) for name, p in t.trained.items())
+
+
+def test_the_literal_guider_learns_too(tmp_path):
+    t = trainer(config(tmp_path, steps=2, literal_guider=True))
+    assert t.animator.pose_guider.config.out_channels == t.animator.denoiser.config.in_channels
+    before = t.animator.pose_guider.conv_out.weight.detach().clone()
+    t.run()
+    assert not torch.equal(before, t.animator.pose_guider.conv_out.weight)
 
 
 def test_the_learning_rate_warms_up_and_falls(tmp_path):

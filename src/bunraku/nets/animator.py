@@ -78,7 +78,7 @@ class Animator(nn.Module):
         """
         guided = self.guide(poses)
         if unconditional:
-            width = self.denoiser.config.cross_attention_dim
+            width: int = self.denoiser.config.cross_attention_dim  # type: ignore[union-attr, assignment]
             return self.denoise(latents, timestep, latents.new_zeros(len(latents), 1, width), guided, None)
         token = self.image_token(clip_pixels)
         return self.denoise(latents, timestep, token, guided, self.reference(reference_latents, token, reference_pose))

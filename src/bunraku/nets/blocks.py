@@ -6,6 +6,7 @@ condition is an argument of `forward`: nothing is stored on a module between cal
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from diffusers.models.attention import FeedForward
@@ -99,7 +100,7 @@ class ReferenceTail(nn.Module):
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
-        self.transformer_blocks = nn.ModuleList([nn.ModuleDict({"norm1": nn.LayerNorm(channels)})])
+        self.transformer_blocks: Any = nn.ModuleList([nn.ModuleDict({"norm1": nn.LayerNorm(channels)})])
 
     def forward(self, hidden: Tensor, image_token: Tensor, reference: Tokens | None = None) -> tuple[Tensor, Tensor]:
         grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
@@ -153,7 +154,9 @@ class MotionModule(nn.Module):
         if self.per_frame_norm:
             normed = self.norm(hidden)
         else:
-            normed = rearrange(self.norm(rearrange(hidden, "(b f) c h w -> b c f h w", f=frames)), "b c f h w -> (b f) c h w")
+            normed = rearrange(
+                self.norm(rearrange(hidden, "(b f) c h w -> b c f h w", f=frames)), "b c f h w -> (b f) c h w"
+            )
         if temperature is not None:
             temperature = rearrange(nn.functional.interpolate(temperature, (h, w)), "b 1 h w -> (b h w) 1 1")
         tokens = rearrange(normed, "(b f) c h w -> (b h w) f c", f=frames)
@@ -174,7 +177,7 @@ class Level(nn.Module):
 
     gradient_checkpointing = False
 
-    def __init__(self, inputs, channels, time_channels, groups, attention=None, motion=None, resample=None) -> None:  # noqa: ANN001
+    def __init__(self, inputs, channels, time_channels, groups, attention=None, motion=None, resample=None) -> None:
         super().__init__()
 
         def resnet(width: int) -> ResnetBlock2D:
@@ -195,7 +198,7 @@ class Level(nn.Module):
         run = self._checkpointed if self.gradient_checkpointing and torch.is_grad_enabled() else self._layer
         return run(index, hidden, conditions, name)
 
-    def _checkpointed(self, *args):  # noqa: ANN002, ANN202
+    def _checkpointed(self, *args):
         return torch.utils.checkpoint.checkpoint(self._layer, *args, use_reentrant=False)
 
     def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
@@ -219,7 +222,7 @@ class Level(nn.Module):
 class MidLevel(Level):
     """The lowest level: resnet, spatial transformer, motion module, resnet."""
 
-    def __init__(self, channels, time_channels, groups, attention, motion=None) -> None:  # noqa: ANN001
+    def __init__(self, channels, time_channels, groups, attention, motion=None) -> None:
         super().__init__([channels], channels, time_channels, groups, attention, motion)
         self.resnets.append(Level([channels], channels, time_channels, groups).resnets[0])
 

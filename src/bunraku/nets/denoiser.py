@@ -1,6 +1,7 @@
 """The denoiser: SD1.5's UNet with motion modules, and one argument for every condition."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -44,7 +45,11 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
 
         def motion_module(channels: int) -> MotionModule:
             return MotionModule(
-                channels, motion_num_attention_heads, motion_max_seq_length, motion_norm_num_groups, motion_per_frame_norm
+                channels,
+                motion_num_attention_heads,
+                motion_max_seq_length,
+                motion_norm_num_groups,
+                motion_per_frame_norm,
             )
 
         self.build(
@@ -81,7 +86,11 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
         """
         batch, _, frames, _, _ = latents.shape
         steps = torch.as_tensor(timestep, device=latents.device)
-        time = self.embed_time(steps, batch * frames) if steps.ndim == 2 else per_frame(self.embed_time(steps, batch), frames)
+        time = (
+            self.embed_time(steps, batch * frames)
+            if steps.ndim == 2
+            else per_frame(self.embed_time(steps, batch), frames)
+        )
         conditions = Conditions(time, image_token, frames, reference or {}, temperature)
         hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
         if add is not None:
@@ -93,7 +102,8 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
     @apply_forward_hook
     def project_reference(self, tokens: Mapping[str, Tensor]) -> dict[str, Tokens]:
         """Reference tokens {block: (B, h, w, C)} -> keys and values for `forward`: once per clip, not per frame or step."""
-        return {name: self.get_submodule(name).project_reference(t) for name, t in tokens.items()}
+        blocks: dict[str, Any] = {name: self.get_submodule(name) for name in tokens}
+        return {name: blocks[name].project_reference(t) for name, t in tokens.items()}
 
     @property
     def motion_parameters(self) -> dict[str, nn.Parameter]:

@@ -75,7 +75,9 @@ class PatchCodec(ModelMixin, ConfigMixin):
     def project(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) -> images (B, 3, 8h, 8w) by the components alone."""
         basis = self.components * self.deviations.sqrt().view(-1, 1, 1, 1)
-        return nn.functional.conv_transpose2d(latents, basis.to(latents), stride=self.patch) + self.mean.view(1, 3, 1, 1).to(latents)
+        return nn.functional.conv_transpose2d(latents, basis.to(latents), stride=self.patch) + self.mean.view(
+            1, 3, 1, 1
+        ).to(latents)
 
     @apply_forward_hook
     def decode(self, latents: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:

@@ -1,6 +1,8 @@
 """Guiders: small convolutional encoders from drawn conditions to the denoiser's first features."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -39,12 +41,14 @@ class PoseGuider(ModelMixin, ConfigMixin):
         widths = list(block_out_channels)
         self.conv_in = nn.Conv2d(in_channels * unshuffle**2, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList()
-        for narrow, wide in zip(widths, widths[1:]):
+        for narrow, wide in itertools.pairwise(widths):
             self.blocks.append(nn.Conv2d(narrow, narrow, 3, padding=1))
             self.blocks.append(nn.Conv2d(narrow, wide, 3, padding=1, stride=2))
         self.conv_out = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
         convolutions = [self.conv_in, *self.blocks]
-        self.norms = nn.ModuleList([nn.GroupNorm(min(8, c.out_channels), c.out_channels) for c in convolutions] if norm else [])
+        self.norms = nn.ModuleList(
+            [nn.GroupNorm(min(8, c.out_channels), c.out_channels) for c in convolutions] if norm else []
+        )
         initialise_guider(convolutions, self.conv_out)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -68,10 +72,12 @@ class LiteralPoseGuider(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, in_channels: int = 3, out_channels: int = 4, block_out_channels: Sequence[int] = (16, 32, 64, 128)) -> None:
+    def __init__(
+        self, in_channels: int = 3, out_channels: int = 4, block_out_channels: Sequence[int] = (16, 32, 64, 128)
+    ) -> None:
         super().__init__()
         widths = [in_channels, *block_out_channels]
-        self.blocks = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths[:3], widths[1:4])])
+        self.blocks = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(widths)])
         self.blocks.append(nn.Conv2d(widths[3], widths[4], 3, padding=1))
         self.conv_out = nn.Conv2d(widths[4], out_channels, 1)
         initialise_guider(self.blocks, self.conv_out)
@@ -85,13 +91,13 @@ class LiteralPoseGuider(ModelMixin, ConfigMixin):
         return rearrange(self.conv_out(hidden), "(b f) c h w -> b c f h w", f=frames)
 
 
-def initialise_guider(convolutions: Sequence[nn.Module] | nn.ModuleList, zero: nn.Module) -> None:
+def initialise_guider(convolutions: Iterable[Any], zero: nn.Conv2d) -> None:
     """Gaussian start with He's deviation (the paper says Gaussian, not which), zero for the last convolution."""
     for convolution in convolutions:
         nn.init.kaiming_normal_(convolution.weight)
         nn.init.zeros_(convolution.bias)
     nn.init.zeros_(zero.weight)
-    nn.init.zeros_(zero.bias)
+    nn.init.zeros_(zero.bias)  # type: ignore[arg-type]
 
 
 def add_guided(latents: Tensor, guided: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -99,5 +105,3 @@ def add_guided(latents: Tensor, guided: Tensor | None) -> tuple[Tensor, Tensor |
     if guided is not None and guided.shape[1] == latents.shape[1]:
         return latents + guided, None
     return latents, guided
-
-

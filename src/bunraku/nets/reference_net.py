@@ -41,7 +41,9 @@ class ReferenceNet(UNet, ModelMixin, ConfigMixin):
         self.names = self.reference_block_names(reference_blocks)
         self.up_blocks[-1].attentions[-1] = ReferenceTail(block_out_channels[0], norm_num_groups)
 
-    def forward(self, latents: Tensor, image_token: Tensor, timestep: Tensor | int = 0, add: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, latents: Tensor, image_token: Tensor, timestep: Tensor | int = 0, add: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Tokens of a reference image.
 
         Args:

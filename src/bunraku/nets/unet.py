@@ -1,6 +1,7 @@
 """The trunk that Denoiser and ReferenceNet share: time embedding, levels, and the walk down and up again."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
@@ -26,6 +27,10 @@ class UNet(nn.Module):
             (models that start from nothing learn correspondences faster with them); 0: none (SD1.5).
     """
 
+    down_blocks: Any
+    mid_block: MidLevel
+    up_blocks: Any
+
     _supports_gradient_checkpointing = True
     _no_split_modules = ("ResnetBlock2D", "SpatialTransformer", "MotionModule")
 
@@ -46,7 +51,9 @@ class UNet(nn.Module):
         heads = [num_attention_heads] * depth if isinstance(num_attention_heads, int) else list(num_attention_heads)
         attended = [True] * (depth - 1) + [False] if attention_levels is None else list(attention_levels)
         if not len(heads) == len(attended) == depth:
-            raise ValueError(f"{depth} levels in block_out_channels, but {len(heads)} heads and {len(attended)} attention_levels")
+            raise ValueError(
+                f"{depth} levels in block_out_channels, but {len(heads)} heads and {len(attended)} attention_levels"
+            )
         time_channels = 4 * widths[0]
         groups = norm_num_groups
 
@@ -88,7 +95,9 @@ class UNet(nn.Module):
         steps = torch.as_tensor(timestep, device=self.conv_in.weight.device).reshape(-1).expand(batch)
         return self.time_embedding(self.time_proj(steps).to(self.conv_in.weight.dtype))
 
-    def walk(self, hidden: Tensor, conditions: Conditions, residuals: Sequence[Tensor] = ()) -> Iterator[dict[str, Tensor] | Tensor]:
+    def walk(
+        self, hidden: Tensor, conditions: Conditions, residuals: Sequence[Tensor] = ()
+    ) -> Iterator[dict[str, Tensor] | Tensor]:
         """Down, middle and up. Yields every layer's reference tokens in order, then the last hidden state.
 
         Args:
@@ -127,6 +136,8 @@ class UNet(nn.Module):
             raise ValueError(f"reference blocks are one of {REFERENCE_BLOCKS}, not {blocks!r}")
         levels = [] if blocks == "midup" else [(f"down_blocks.{i}", b) for i, b in enumerate(self.down_blocks)]
         levels += [("mid_block", self.mid_block)] + [(f"up_blocks.{i}", b) for i, b in enumerate(self.up_blocks)]
-        return [f"{name}.attentions.{j}.transformer_blocks.0" for name, level in levels for j in range(len(level.attentions or []))]
-
-
+        return [
+            f"{name}.attentions.{j}.transformer_blocks.0"
+            for name, level in levels
+            for j in range(len(level.attentions if level.attentions is not None else []))
+        ]

@@ -39,7 +39,7 @@ class Size:
     """One size of a recipe: how to build it, its DDIM scheduler, what inference and training start from, how its skeletons
     are drawn."""
 
-    build: Callable[[bool], Animator]
+    build: Callable[..., Animator]
     scheduler: Mapping[str, Any]
     inference: Mapping[str, Any]
     stages: Mapping[int, Stage] = field(default_factory=dict)

@@ -68,7 +68,9 @@ def train_codec(config: CodecConfig) -> PatchCodec:
         kept = fit_components(codec, np.stack([frames[i] for i in track(range(config.fit_frames), "fit components")]))
         logger.info("%d components keep %.4f of the variance", config.latent_channels, kept)
     codec.save_pretrained(config.output)
-    optimiser = torch.optim.AdamW(codec.decoder.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(
+        codec.decoder.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
         lambda s: min(1, (s + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, s / config.steps)))),

@@ -16,6 +16,7 @@ class TrainingConfig:
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped mini one.
+        literal_guider: the pose guider as the paper prints it.
         batch: samples (references) per process and micro-batch; each has `frames` driven frames.
         min_gap: smallest distance of reference and driven frame in clips (frames).
         drop_condition: share of the batches trained as the unconditional half (no reference, zero image token).
@@ -34,6 +35,7 @@ class TrainingConfig:
     data: str = "theatre"
     init: str | None = None
     vae: str | None = None
+    literal_guider: bool = False
     resolution: int = 512
     frames: int = 1
     batch: int = 1
@@ -87,5 +89,9 @@ def training_config(recipe: str, size: str, stage: int, output: Path, overrides:
     known = {f.name for f in fields(TrainingConfig)}
     unknown = set(overrides) - known
     if unknown:
-        raise BunrakuError(f"unknown training setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
-    return TrainingConfig(recipe=recipe, size=size, stage=stage, output=output, **{**stages[stage].settings, **overrides})
+        raise BunrakuError(
+            f"unknown training setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return TrainingConfig(
+        recipe=recipe, size=size, stage=stage, output=output, **{**stages[stage].settings, **overrides}
+    )

@@ -34,14 +34,21 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     size = get_recipe(config.recipe).size(config.size)
     stage = size.stages[config.stage]
     torch.manual_seed(config.seed)
-    animator = size.build(stage.motion)
+    animator = size.build(stage.motion, literal_guider=config.literal_guider)
     start = AnimationPipeline.from_pretrained(config.init) if config.init else None
     if start is not None:
         for part in PARTS:
             copy_weights(getattr(start, part), getattr(animator, part), part)
     elif stage.motion:
-        raise BunrakuError(f"stage {config.stage} trains motion modules on top of a trained model: name it with --init DIR")
-    trainer = Trainer(config, animator, start.vae.float() if start is not None and not config.vae else load_vae(config.vae), dataset(config))
+        raise BunrakuError(
+            f"stage {config.stage} trains motion modules on top of a trained model: name it with --init DIR"
+        )
+    trainer = Trainer(
+        config,
+        animator,
+        start.vae.float() if start is not None and not config.vae else load_vae(config.vae),
+        dataset(config),
+    )
     trainer.run(until)
     final = config.output / "model"
     if trainer.step >= config.steps and trainer.accelerator.is_main_process:
@@ -78,7 +85,9 @@ def load_vae(folder: str | None) -> nn.Module:
 
     path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / "mini" / "vae"))
     if not (path / "config.json").is_file():
-        raise BunrakuError(f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec")
+        raise BunrakuError(
+            f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec"
+        )
     kind = AutoencoderKL if "AutoencoderKL" in (path / "config.json").read_text() else PatchCodec
     return kind.from_pretrained(path).float()
 
@@ -88,6 +97,6 @@ def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
     missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
     missing = [key for key in missing if ".motion_modules." not in key]
     if missing or unexpected:
-        raise BunrakuError(f"{name} of the start model does not fit: missing {missing[:10]}, unexpected {unexpected[:10]}")
-
-
+        raise BunrakuError(
+            f"{name} of the start model does not fit: missing {missing[:10]}, unexpected {unexpected[:10]}"
+        )

@@ -63,12 +63,14 @@ class Trainer:
         animator.requires_grad_(False)
         self.trained = self.stage.parameters(animator)
         if not self.trained:
-            raise BunrakuError(f"stage {config.stage} of {config.recipe} trains {self.stage.trains}, and the model has none of it")
+            raise BunrakuError(
+                f"stage {config.stage} of {config.recipe} trains {self.stage.trains}, and the model has none of it"
+            )
         for parameter in self.trained.values():
             parameter.requires_grad_(True)
         if config.gradient_checkpointing:
-            animator.denoiser.enable_gradient_checkpointing()
-            animator.reference_net.enable_gradient_checkpointing()
+            for net in (animator.denoiser, animator.reference_net):
+                net.enable_gradient_checkpointing()  # type: ignore[operator]
         optimiser = torch.optim.AdamW(
             self.trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
@@ -101,7 +103,11 @@ class Trainer:
             (config.output / "config.json").write_text(json.dumps(asdict(config), default=str, indent=2))
         accelerator.init_trackers("bunraku")
         sampler = StepSampler(
-            self.step * config.accumulate, until * config.accumulate, config.batch, accelerator.process_index, accelerator.num_processes
+            self.step * config.accumulate,
+            until * config.accumulate,
+            config.batch,
+            accelerator.process_index,
+            accelerator.num_processes,
         )
         losses: list[float] = []
         with self.progress(until) as advance:
@@ -109,7 +115,9 @@ class Trainer:
                 with accelerator.accumulate(self.model):
                     loss = self.loss(batch, self.generator(micro % config.accumulate))
                     if not torch.isfinite(loss):
-                        raise BunrakuError(f"the loss is {loss.item()} at step {self.step}; lower the learning rate or use precision no")
+                        raise BunrakuError(
+                            f"the loss is {loss.item()} at step {self.step}; lower the learning rate or use precision no"
+                        )
                     accelerator.backward(loss)
                     if accelerator.sync_gradients:
                         accelerator.clip_grad_norm_(self.trained.values(), config.clip_norm)
@@ -158,14 +166,22 @@ class Trainer:
         alphas, kind = self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type
         unconditional = bool(torch.rand((), generator=generator) < c.drop_condition)
         prediction = self.model(
-            diffuse(clean, noise, alphas, timesteps), timesteps, poses, reference, pixels, reference_pose, unconditional=unconditional
+            diffuse(clean, noise, alphas, timesteps),
+            timesteps,
+            poses,
+            reference,
+            pixels,
+            reference_pose,
+            unconditional=unconditional,
         )
         error = (prediction.float() - target(clean, noise, alphas, timesteps, kind)).square()
         if c.skeleton_weight != 1:
-            error = error * skeleton_weights(poses, clean.shape[-2:], c.skeleton_weight)
+            error = error * skeleton_weights(poses, (clean.shape[-2], clean.shape[-1]), c.skeleton_weight)
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
-            error = error * (weights[:, None, :, None, None] if weights.ndim == 2 else weights[:, None, None, None, None])
+            error = error * (
+                weights[:, None, :, None, None] if weights.ndim == 2 else weights[:, None, None, None, None]
+            )
         return error.mean()
 
     @torch.no_grad()
@@ -224,7 +240,13 @@ class Trainer:
 
     @contextmanager
     def progress(self, until: int) -> Iterator[Any]:
-        columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, disable=not self.accelerator.is_main_process) as bar:
             task = bar.add_task("train", total=until, completed=self.step, loss=math.nan)
             yield lambda loss: bar.update(task, advance=1, loss=loss)

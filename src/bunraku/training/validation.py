@@ -66,13 +66,17 @@ def score(predictions: Mapping[str, np.ndarray], clip: HeldOutClip) -> dict[str,
 def reenact(pipeline: AnimationPipeline, clip: HeldOutClip, seed: int = 0, **settings: Any) -> dict[str, np.ndarray]:
     """The model's frames, and what they are held against: the reference copied, the truth through the autoencoder."""
     generator = torch.Generator().manual_seed(seed)
-    generated = pipeline(clip.reference, clip.pose, clip.reference_pose, size=clip.truth.shape[1:3], generator=generator, **settings).frames
+    generated = pipeline(
+        clip.reference, clip.pose, clip.reference_pose, size=clip.truth.shape[1:3], generator=generator, **settings
+    ).frames
     with torch.no_grad():
         codec = np.concatenate([pipeline.decode(pipeline.encode(frame)[:, :, None]) for frame in clip.truth])
     return {"model": generated, "copy": np.broadcast_to(clip.reference, clip.truth.shape), "codec": codec}
 
 
-def validate(animator: Any, vae: Any, size: Any, config: TrainingConfig, step: int, clips: int = 8, frames: int = 6) -> dict[str, float]:
+def validate(
+    animator: Any, vae: Any, size: Any, config: TrainingConfig, step: int, clips: int = 8, frames: int = 6
+) -> dict[str, float]:
     """Re-enact held-out clips with 8 steps, write OUTPUT/validation/step-N.png, return the mean scores (dB)."""
     pipeline = build_pipeline(animator, vae, size, config)
     pipeline.set_progress_bar_config(disable=True)
@@ -85,7 +89,10 @@ def validate(animator: Any, vae: Any, size: Any, config: TrainingConfig, step: i
         scores.append(score(predictions, clip))
         if index < 5:
             drawn = draw_skeleton(clip.pose)
-            rows |= {f"truth {index}": np.stack([clip.reference, *clip.truth]), f"model {index}": np.stack([drawn[0], *predictions["model"]])}
+            rows |= {
+                f"truth {index}": np.stack([clip.reference, *clip.truth]),
+                f"model {index}": np.stack([drawn[0], *predictions["model"]]),
+            }
     animator.train()
     (config.output / "validation").mkdir(parents=True, exist_ok=True)
     write_image(config.output / "validation" / f"step-{step}.png", contact_sheet(rows, frames + 1, height=128))
