@@ -1,0 +1,365 @@
+"""The whole way: a reference picture and a driving clip in, an animated video out."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bunraku.cues.cues import Cues
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.driving import Driving, DrivingKind, follow, open_driving
+from bunraku.errors import BunrakuError
+from bunraku.layout import Fitting, Layout, Retarget, lay_out
+from bunraku.media import (
+    VideoWriter,
+    check_output,
+    check_video_output,
+    contact_sheet,
+    read_image,
+    resize,
+    side_by_side,
+    write_image,
+)
+from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.perception.detector import DetectorName
+from bunraku.perception.pose import PoseTrack
+from bunraku.reference import read_pose, reference_pose, sidecar
+
+logger = logging.getLogger(__name__)
+
+SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "lcm": "LCMScheduler",
+}
+"""Classes of diffusers; each takes over the configuration of the model's own."""
+
+SHEET_COLUMNS = 8
+PANEL_HEIGHT = 256  # least height of the side-by-side video
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done ("perceive", "denoise", "write"), how much is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class AnimateOptions:
+    """Everything about an animation that has a default; None leaves the choice to the model or the machine.
+
+    Attributes:
+        model: name of known weights, model folder, or repository on the Hub (owner/name).
+        reference_pose: OpenPose JSON file with the pose of the reference; None: NAME.pose.json beside the picture, else
+            it is detected.
+        driving_kind: what DRIVING is, see `open_driving`.
+        person: whom to follow, 0 being the largest.
+        start, stop: range of driving frames [start, stop) at the output frame rate.
+        fps: frames per second of the output; None: the driving clip's.
+        canvas: (height, width) of OpenPose JSON files that do not say it.
+        retarget: how the motion is brought onto the character.
+            "full": bone by bone, each with the length of the reference and the direction and foreshortening of the driver
+            (`cues.retarget.retarget`); the way through the picture is scaled with the body.
+            "align": part by part with constant ratios, joints left and right alike (`cues.retarget.align`).
+            "fit": the driver's own proportions, at the size and place of the reference (`cues.retarget.fit`).
+            "off": the driver's pose where it is in its picture. Drawn skeletons are always used so.
+        smoothing: One-Euro filter on the driving joints.
+        fit: how a reference of another shape than the model's picture is brought into it. "letterbox": whole, its edges
+            continued as a blur, cut off again afterwards, so that the output has the reference's aspect ratio; "crop":
+            filling the picture, what hangs over is cut; "auto": models made for one size letterbox, others get a picture of
+            their own area in the reference's aspect ratio.
+        size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
+        steps, guidance, window, overlap: of the sampling.
+        scheduler: one of SCHEDULERS.
+        seed: same seed and settings, same file.
+        dtype: "auto", "float32", "float16" or "bfloat16".
+        device: of model and detector, such as "cpu" or "cuda:1".
+        detector: pose detector.
+        max_people: people looked for in each driving frame.
+        audio: whether the sound of the driving video is kept.
+        sheet: picture to write: reference, driving frames, poses, results.
+        side_by_side: video to write: the same next to each other.
+
+    Raises:
+        BunrakuError: a value out of its range.
+    """
+
+    model: str = "mini"
+    reference_pose: Path | None = None
+    driving_kind: DrivingKind | Literal["auto"] = "auto"
+    person: int = 0
+    start: int | None = None
+    stop: int | None = None
+    fps: Fraction | None = None
+    canvas: tuple[int, int] | None = None
+    retarget: Retarget = "full"
+    smoothing: bool = False
+    fit: Fitting = "auto"
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    window: int | None = None
+    overlap: int | None = None
+    seed: int = 0
+    dtype: str = "auto"
+    device: str | None = None
+    detector: DetectorName = "auto"
+    max_people: int = 2
+    audio: bool = True
+    sheet: Path | None = None
+    side_by_side: Path | None = None
+
+    def __post_init__(self) -> None:
+        checks = {
+            f"person {self.person} must be at least 0": self.person >= 0,
+            f"max-people {self.max_people} must be at least 1": self.max_people >= 1,
+            f"frame rate {self.fps} must be above 0 and at most 1000": self.fps is None or 0 < self.fps <= 1000,
+            f"steps {self.steps} must be from 1 to 1000": self.steps is None or 1 <= self.steps <= 1000,
+            f"guidance {self.guidance} must be a number from 0 to 100": self.guidance is None
+            or 0 <= self.guidance <= 100,
+            f"window {self.window} must be at least 1": self.window is None or self.window >= 1,
+            f"overlap {self.overlap} must be at least 0 and smaller than the window": self.overlap is None
+            or 0 <= self.overlap < (self.window or math.inf),
+            f"size {self.size} (height, width) must be from 32 to 4096": self.size is None
+            or all(32 <= side <= 4096 for side in self.size),
+            f"unknown scheduler {self.scheduler!r}; there are {', '.join(SCHEDULERS)}": self.scheduler
+            in (None, *SCHEDULERS),
+            f"seed {self.seed} must be from 0 to 2^63 - 1": 0 <= self.seed < 2**63,
+            f"unknown retargeting {self.retarget!r}; there are full, align, fit, off": self.retarget
+            in ("full", "align", "fit", "off"),
+            f"unknown fit {self.fit!r}; there are auto, letterbox, crop": self.fit in ("auto", "letterbox", "crop"),
+        }
+        if wrong := [message for message, right in checks.items() if not right]:
+            raise BunrakuError("; ".join(wrong))
+
+
+@dataclass(frozen=True)
+class Animation:
+    """What `animate` made: `size` is (height, width) in pixels, `seconds` the time of the stages."""
+
+    output: Path
+    frames: int
+    fps: Fraction
+    size: tuple[int, int]
+    model: str
+    device: str
+    dtype: str
+    seed: int
+    driving: str
+    seconds: dict[str, float]
+    sheet: Path | None = None
+    side_by_side: Path | None = None
+
+
+def animate(
+    reference: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    options: AnimateOptions = AnimateOptions(),
+    on_progress: Progress | None = None,
+) -> Animation:
+    """Animate the character of a picture with the motion of a clip, and write the video.
+
+    What can be wrong is found first: files, options, then the model, then the pose of the reference, then the driving
+    poses. Results are written chunk by chunk under temporary names; nothing is left of a run that fails or is interrupted,
+    and an existing output stays as it was.
+
+    Args:
+        reference: a picture of one character, any format of Pillow's, at least 32 px.
+        driving: anything `open_driving` takes.
+        output: .mp4 .mov .mkv .webm .gif .webp, a folder for PNG frames (no extension), or a pattern such as out/%04d.png.
+
+    Raises:
+        BunrakuError: input that cannot be used, nobody in the reference or in any driving frame (names which), a full disk,
+            a prediction that is not finite.
+    """
+    reference, driving, output = Path(reference), Path(driving), Path(output)
+    _check_outputs(reference, driving, output, options)
+    image = read_image(reference)
+    known_pose = _known_pose(reference, image.shape[:2], options)
+    clip = open_driving(
+        driving, kind=options.driving_kind, start=options.start, stop=options.stop, fps=options.fps, canvas=options.canvas
+    )  # fmt: skip
+    report = on_progress or (lambda stage, done, total: None)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "load"):
+        pipeline = load_model(options)
+        sampling = _sampling(pipeline, options, len(clip))
+        layout = lay_out(
+            image.shape[:2], tuple(pipeline.config.size), fitting=options.fit, size=options.size,
+            # a model with positions on a grid was trained at one size
+            any_size=not pipeline.denoiser.config.spatial_positions,
+        )  # fmt: skip
+    with _timed(seconds, "perceive"):
+        own_pose = known_pose or _detected_pose(image, reference, clip, pipeline, options)
+        cues = clip.cues(
+            options.detector, max_people=max(options.max_people, options.person + 1), device=options.device,
+            longest_side=max(layout.canvas), on_frame=lambda done, total: report("perceive", done, total),
+        )  # fmt: skip
+        cues = follow(cues, options.person, smoothing=options.smoothing)
+        poses = layout.poses(cues, own_pose, options.retarget)
+    with _timed(seconds, "animate"):
+        chunks = pipeline.stream(
+            layout.picture(image), poses, own_pose and layout.track(own_pose), size=layout.canvas,
+            callback_on_step_end=_on_step(report, sampling["num_inference_steps"]), **sampling,
+        )  # fmt: skip
+        show = _Show(image, clip, poses, pipeline.config.skeleton, layout, len(cues))
+        sound = {"audio_from": clip.sound, "audio_start": clip.start / cues.fps} if options.audio and clip.sound else {}
+        with ExitStack() as stack:
+            video = stack.enter_context(VideoWriter(output, fps=cues.fps, size=layout.size, **sound))  # type: ignore[arg-type]
+            panels = None
+            for chunk in map(layout.cut, chunks):
+                for frame in chunk:
+                    video.write(frame)
+                report("write", video.frames, len(cues))
+                if options.sheet or options.side_by_side:
+                    joined = show.add(chunk)
+                if options.side_by_side:
+                    panels = panels or stack.enter_context(
+                        VideoWriter(options.side_by_side, fps=cues.fps, size=joined.shape[1:3], **sound)  # type: ignore[arg-type]
+                    )
+                    for frame in joined:
+                        panels.write(frame)
+        if options.sheet:
+            write_image(options.sheet, contact_sheet(show.chosen(), SHEET_COLUMNS))
+    return Animation(
+        output, len(cues), cues.fps, layout.size, options.model, str(pipeline.device),
+        str(pipeline.denoiser.dtype).removeprefix("torch."), options.seed, clip.kind, seconds, options.sheet,
+        options.side_by_side,
+    )  # fmt: skip
+
+
+def load_model(options: AnimateOptions) -> Any:
+    """The AnimationPipeline with the scheduler that was asked for."""
+    import diffusers
+
+    from bunraku.weights import load_pipeline
+
+    pipeline = load_pipeline(options.model, dtype=options.dtype, device=options.device)
+    pipeline.set_progress_bar_config(disable=True)
+    if options.scheduler:
+        pipeline.scheduler = getattr(diffusers, SCHEDULERS[options.scheduler]).from_config(pipeline.scheduler.config)
+    return pipeline
+
+
+class _Show:
+    """Reference, driving frames, poses and results beside each other, chunk by chunk, and a few kept for the sheet."""
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        clip: Driving,
+        poses: PoseTrack | np.ndarray,
+        skeleton: dict[str, Any],
+        layout: Layout,
+        length: int,
+    ) -> None:
+        self._image, self._poses, self._skeleton, self._layout = image, poses, skeleton, layout
+        self._height = max(PANEL_HEIGHT, layout.size[0])
+        self._driving: Iterator[np.ndarray] = iter(())
+        if clip.kind == "rgb" and not isinstance(clip.source, Cues):
+            height, width = clip.source.size
+            size = self._height, max(1, round(width * self._height / height))
+            self._driving = (resize(frame, size) for frame in clip.source)
+        self._columns = np.unique(np.linspace(0, length - 1, SHEET_COLUMNS).round().astype(int))
+        self._kept: dict[str, list[np.ndarray]] = {}
+        self._done = 0
+
+    def add(self, results: np.ndarray) -> np.ndarray:
+        """The next results, (f, H, W, 3), with what belongs to them at their side."""
+        part = slice(self._done, self._done + len(results))
+        driving = list(islice(self._driving, len(results)))
+        poses = self._poses[part]
+        drawn = draw_skeleton(poses, **self._skeleton) if isinstance(poses, PoseTrack) else poses
+        rows = {"driving": np.stack(driving)} if driving else {}
+        rows |= {"pose": self._layout.cut(drawn), "result": results}
+        for column in self._columns[(self._columns >= part.start) & (self._columns < part.stop)]:
+            for label, frames in rows.items():
+                self._kept.setdefault(label, []).append(frames[column - part.start])
+        self._done = part.stop
+        return side_by_side({"reference": self._image, **rows}, height=self._height)
+
+    def chosen(self) -> dict[str, np.ndarray]:
+        """Rows of a sheet: the reference, and a few moments of the clip."""
+        return {"reference": self._image} | {label: np.stack(frames) for label, frames in self._kept.items()}
+
+
+def _check_outputs(reference: Path, driving: Path, output: Path, options: AnimateOptions) -> None:
+    inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
+    check_video_output(output, inputs)
+    if options.side_by_side:
+        check_video_output(options.side_by_side, (*inputs, output))
+    if options.sheet:
+        if options.sheet.suffix.lower() not in IMAGE_SUFFIXES:
+            raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
+        check_output(options.sheet, (*inputs, output))
+
+
+def _known_pose(reference: Path, size: tuple[int, int], options: AnimateOptions) -> PoseTrack | None:
+    path = options.reference_pose
+    if path is None and sidecar(reference).is_file():
+        path = sidecar(reference)
+        logger.info("the pose of the reference is read from %s", path)
+    return None if path is None else read_pose(path, size)
+
+
+def _detected_pose(
+    image: np.ndarray, path: Path, clip: Driving, pipeline: Any, options: AnimateOptions
+) -> PoseTrack | None:
+    """The reference's pose; where retargeting does not need it, nobody found is no error."""
+    if clip.kind != "skeleton" and options.retarget != "off":
+        return reference_pose(image, path, options.detector, options.device)
+    if not pipeline.config.reference_pose:
+        return None
+    try:
+        return reference_pose(image, path, options.detector, options.device)
+    except BunrakuError as error:
+        logger.warning("%s; the model goes on without it", error)
+        return None
+
+
+def _sampling(pipeline: Any, options: AnimateOptions, frames: int) -> dict[str, Any]:
+    """Arguments of `AnimationPipeline.stream`, complete and checked before anything slow."""
+    import torch
+
+    from bunraku.sampling.windows import time_windows
+
+    defaults = {"num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4} | pipeline.config.defaults
+    window = options.window or defaults["window"]
+    longest = pipeline.denoiser.config.motion_max_seq_length
+    if pipeline.denoiser.config.motion and min(window, frames) > longest:
+        raise BunrakuError(
+            f"a window of {window} frames is longer than the {longest} that {options.model} was made for"
+        )
+    # a window that was made small on purpose is no reason to fail on an overlap that was not chosen
+    overlap = min(defaults["overlap"], window // 2) if options.overlap is None else options.overlap
+    time_windows(frames, window, overlap)
+    return {
+        "num_inference_steps": options.steps or defaults["num_inference_steps"],
+        "guidance_scale": defaults["guidance_scale"] if options.guidance is None else options.guidance,
+        "window": window,
+        "overlap": overlap,
+        "generator": torch.Generator().manual_seed(options.seed),
+    }
+
+
+def _on_step(report: Progress, steps: int) -> Callable[..., dict[str, Any]]:
+    def on_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        report("denoise", step + 1, steps)
+        return tensors
+
+    return on_step
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = round(time.perf_counter() - start, 2)
