@@ -185,7 +185,6 @@ class AnimationPipeline(DiffusionPipeline):
                 steps=steps, guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
                 merge=merge, window_batch=window_batch, generator=generator, on_step=on_step,
             )  # fmt: skip
-        del guided, projected
         for part in _ranges(len(poses), chunk):
             yield self.decode(latents[:, :, part.start : part.stop])
         self.maybe_free_model_hooks()
