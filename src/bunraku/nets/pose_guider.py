@@ -77,7 +77,9 @@ class LiteralPoseGuider(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         widths = [in_channels, *block_out_channels]
-        self.blocks = nn.ModuleList([nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(widths)])
+        self.blocks = nn.ModuleList(
+            [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(widths[:-1])]
+        )
         self.blocks.append(nn.Conv2d(widths[3], widths[4], 3, padding=1))
         self.conv_out = nn.Conv2d(widths[4], out_channels, 1)
         initialise_guider(self.blocks, self.conv_out)

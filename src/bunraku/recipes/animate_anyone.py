@@ -43,7 +43,7 @@ def build_sd15(motion: bool, literal_guider: bool = False) -> Animator:
         patch_size=14,
         projection_dim=768,
     )
-    guider = LiteralPoseGuider() if literal_guider else PoseGuider(320)
+    guider = LiteralPoseGuider() if literal_guider else PoseGuider()
     return Animator(Denoiser(**SD15, motion=motion), ReferenceNet(**SD15), guider, CLIPVisionModelWithProjection(vit_l))
 
 
