@@ -12,6 +12,9 @@ _LAZY = {
     "PatchCodec": "bunraku.nets.patch_codec",
     "PoseTrack": "bunraku.perception.pose",
     "Cues": "bunraku.cues.cues",
+    "AnimateOptions": "bunraku.animate",
+    "load_driving": "bunraku.driving",
+    "perceive": "bunraku.driving",
     "BunrakuError": "bunraku.errors",
 }
 

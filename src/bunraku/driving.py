@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 DrivingKind = Literal["rgb", "skeleton", "openpose", "bvh", "cues"]
 
+CUES = (".cues", ".safetensors")
+
 FOLDER_FPS = Fraction(25)
 """Rate of a folder of frames or of OpenPose JSON, which do not say theirs."""
 
@@ -247,7 +249,7 @@ def driving_kind(path: str | Path) -> DrivingKind:
         return "openpose"
     if suffix == ".bvh":
         return "bvh"
-    if suffix in (".cues", ".safetensors"):
+    if suffix in CUES:
         return "cues"
     if suffix == ".json":
         return "openpose"
@@ -316,6 +318,32 @@ def open_frames(
     from bunraku.media import VideoReader
 
     return VideoReader(path, start=start, stop=stop, fps=fps)
+
+
+CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+
+
+def clips_in(folder: str | Path) -> list[Path]:
+    """The video files of a folder, by name; none if it is no folder."""
+    folder = Path(folder)
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in CLIPS) if folder.is_dir() else []
+
+
+def check_cues_outputs(cues: Path, json_folder: Path | None = None, inputs: tuple[Path, ...] = ()) -> None:
+    """Before perception: whether the cues file and the folder of OpenPose JSON can be written.
+
+    Raises:
+        BunrakuError: unwritable, or the folder holds .json files already.
+    """
+    from bunraku.media import check_output
+
+    if cues.suffix.lower() not in CUES:
+        raise BunrakuError(f"cannot write {cues}: a cues file ends in {' or '.join(CUES)}")
+    check_output(cues, inputs)
+    if json_folder is not None:
+        if json_folder.is_dir() and any(json_folder.glob("*.json")):
+            raise BunrakuError(f"{json_folder} has .json files already; choose an empty or new folder")
+        check_output(json_folder / "frame.json" if json_folder.is_dir() else json_folder)
 
 
 class FrameFolder:

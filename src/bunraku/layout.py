@@ -113,7 +113,7 @@ def lay_out(
     if own_shape:
         factor = math.sqrt(math.prod(model) / math.prod(reference))
         size = round(reference[0] * factor), round(reference[1] * factor)
-    canvas = _rounded(size) if size else model
+    canvas = _rounded(size, logging.INFO if own_shape else logging.WARNING) if size else model
     mode: Literal["letterbox", "crop"] = "crop" if fitting == "crop" or own_shape else "letterbox"
     _, transform = fit(np.zeros((*reference, 3), np.uint8), canvas, mode)
     corners = np.rint(transform.points(np.array([(0, 0), reference[::-1]], float)))
@@ -125,11 +125,11 @@ def lay_out(
     return Layout(canvas, transform, (top, bottom, left, right), output, "crop" if fitting == "crop" else "letterbox")
 
 
-def _rounded(size: tuple[int, int]) -> tuple[int, int]:
+def _rounded(size: tuple[int, int], level: int) -> tuple[int, int]:
     height, width = (max(32, MULTIPLE * round(side / MULTIPLE)) for side in size)
     if (height, width) != tuple(size):
-        logger.warning(
-            "the size %dx%d is rounded to %dx%d (height x width): the model paints multiples of %d pixels",
+        logger.log(
+            level, "the size %dx%d is rounded to %dx%d (height x width): the model paints multiples of %d pixels",
             *size, height, width, MULTIPLE,
         )  # fmt: skip
     return height, width

@@ -1,0 +1,5 @@
+"""`python -m bunraku` is `bunraku`."""
+
+from bunraku.cli import main
+
+main()

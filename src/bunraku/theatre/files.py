@@ -1,0 +1,36 @@
+"""Scenes as files: a video, a still of the character with its pose, and the motion as cues, all exact."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bunraku.cues.cues import Cues
+from bunraku.media import VideoWriter, write_image
+from bunraku.reference import sidecar, write_pose
+from bunraku.theatre.scene import Scene, render
+
+
+@dataclass(frozen=True)
+class SceneFiles:
+    """What `write_scene` wrote."""
+
+    video: Path
+    reference: Path
+    reference_pose: Path
+    cues: Path
+
+
+def write_scene(scene: Scene, video: Path, frames: int, size: int | tuple[int, int]) -> SceneFiles:
+    """Render a scene to `video`, and beside it NAME.png (the frame that shows most joints), NAME.pose.json and NAME.cues.
+
+    The still with its pose is a REFERENCE, the video and the cues are each a DRIVING, and a folder of scenes is training data.
+    """
+    shown = render(scene, frames, size)
+    still = int(shown.pose.scores.sum((1, 2)).argmax())
+    files = SceneFiles(video, video.with_suffix(".png"), sidecar(video), video.with_suffix(".cues"))
+    with VideoWriter(video, fps=scene.fps, size=shown.frames.shape[1:3]) as writer:  # type: ignore[arg-type]
+        for frame in shown.frames:
+            writer.write(frame)
+    write_image(files.reference, shown.frames[still])
+    write_pose(shown.pose[still : still + 1], files.reference_pose)
+    Cues(scene.fps, shown.pose.size, f"{video.name}, theatre", shown.pose).save(files.cues)
+    return files
