@@ -86,6 +86,8 @@ class VideoReader:
             if first is None:
                 raise BunrakuError(f"{self.path} has no frame that can be decoded; it is damaged or of no use")
             self._stored_size = _square_pixels(first, stream)
+            # Once, because a frame asked for its side data is in a reference cycle and outlives its use.
+            self._matrix = _display_matrix(first)
             self.size = self._rgb(first).shape[:2]
             self.fps = _frame_rate(times, stream) if fps is None else Fraction(fps).limit_denominator(10_000)
             self._time_base = stream.time_base or Fraction(1, 1)
@@ -136,7 +138,7 @@ class VideoReader:
         return (2 * (pts - self._origin) * rate.numerator + rate.denominator) // (2 * rate.denominator)
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
-        return _upright(_to_rgb(frame, self._stored_size, self._background), frame)
+        return _upright(_to_rgb(frame, self._stored_size, self._background), self._matrix)
 
 
 def read_video(
@@ -192,7 +194,7 @@ def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[in
         end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
         corrupt |= packet.is_corrupt
         if packet.stream_index == stream.index and not packet.is_discard:
-            if not times or packet.pts >= max(times[-1], 0):
+            if not times or packet.pts >= times[-1]:
                 last_duration = packet.duration or 0
             times.append(packet.pts)
             if packet.is_keyframe:
@@ -274,13 +276,18 @@ def _to_rgb(frame: VideoFrame, size: tuple[int, int], background: tuple[int, int
     return over(array, background) if has_alpha else array
 
 
-def _upright(image: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """Applies the display matrix (a, b, u; c, d, v; x, y, w): stored (p, q) is shown at (a p + c q, b p + d q)."""
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """(a, b, c, d) of the matrix (a, b, u; c, d, v; x, y, w), by which stored (p, q) is shown at (a p + c q, b p + d q)."""
     side_data = cast(Any, frame.side_data).get(SideData.DISPLAYMATRIX)
     if side_data is None:
-        return image
-    a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5]
-    if abs(int(b)) > abs(int(a)):
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def _upright(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    a, b, c, d = matrix
+    if abs(b) > abs(a):
         image, a, d = image.swapaxes(0, 1), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
