@@ -196,7 +196,7 @@ class _Encoded:
         self._fps = fps
         self._odd = (size[0] % 2, size[1] % 2)
         if suffix in H264_SUFFIXES:
-            # x264's macroblock tree reads memory it never wrote at most widths: other bytes on every run.
+            # With the macroblock tree x264 gave other bytes from run to run at some sizes, even on one thread.
             codec, coding = "libx264", {"crf": str(crf), "preset": "medium", "mbtree": "0"}
         else:
             codec, coding = "libvpx-vp9", {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4"}
