@@ -1,8 +1,7 @@
-"""Fetching named weights from the Hugging Face Hub: resumable, checked, and never half there."""
+"""Fetching named weights from the Hugging Face Hub: resumable, checked, and under its own name only when whole."""
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,23 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
     model = get(name)
     if model.repo is None:
         return verify(name)
-    partial = model.folder / ".partial"
     for file in model.files:
         final = model.folder / file.path
         if final.is_file() and wrong(final, file) is None:
             continue
+        partial = final.with_name(f"{final.name}.partial")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            fetched = fetch(model.repo, file, partial, progress)
+            fetch(model.repo, file, partial, progress)
         except Exception as error:  # the Hub's client raises its own, its HTTP library's and the system's errors
             raise BunrakuError(
-                f"{file.path} could not be fetched ({type(error).__name__}: {error}). Run this again to resume where it stopped, "
+                f"{file.path} could not be fetched ({described(error)}). Run this again to resume where it stopped, "
                 f"or put {file.path} from {model.source} into {model.folder} by hand."
             ) from error
-        if problem := wrong(fetched, file):
-            shutil.rmtree(partial)
+        if problem := wrong(partial, file):
+            partial.unlink()
             raise BunrakuError(f"What {model.source} sent as {file.path} {problem}. It was thrown away; try again.")
-        os.replace(fetched, final)
-    shutil.rmtree(partial, ignore_errors=True)
+        os.replace(partial, final)
     return model.folder
 
 
@@ -64,11 +62,24 @@ def verify(name: str) -> Path:
     return model.folder
 
 
-def fetch(repo: str, file: File, folder: Path, progress: Progress | None) -> Path:
-    """Download one file of a Hub repository into `folder`, continuing what an earlier call left there."""
-    from huggingface_hub import hf_hub_download
+def fetch(repo: str, file: File, partial: Path, progress: Progress | None) -> None:
+    """Download one file of a Hub repository to `partial`, continuing behind what is there.
 
-    return Path(hf_hub_download(repo, file.path, local_dir=folder, tqdm_class=_reporter(file, progress)))
+    Not `hf_hub_download`: its newer versions start every call from nothing.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    with partial.open("ab") as stream:
+        if stream.tell() < file.size:
+            url, headers = hf_hub_url(repo, file.path), build_hf_headers()
+            http_get(url, stream, resume_size=stream.tell(), headers=headers, tqdm_class=_reporter(file, progress))
+
+
+def described(error: Exception) -> str:
+    """Kind and first line of an error of a library, for a message of ours."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def wrong(path: Path, file: File) -> str | None:

@@ -29,12 +29,12 @@ def save_pipeline(pipeline: AnimationPipeline, folder: str | Path, *, dtype: tor
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         temporary.mkdir(parents=True)
-        for name, component in pipeline.components.items():
+        for name, component in pipeline.components.items():  # type: ignore[attr-defined]
             if isinstance(component, nn.Module):
                 component = deepcopy(component).to(device="cpu", dtype=dtype)
                 _check_finite(component, name)
             component.save_pretrained(temporary / name)
-        pipeline.save_config(temporary)
+        pipeline.save_config(temporary)  # type: ignore[attr-defined]
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
-from bunraku.weights.download import is_lfs_pointer, pull
+from bunraku.weights.download import described, is_lfs_pointer, pull
 from bunraku.weights.registry import MODELS, get
 
 logger = logging.getLogger(__name__)
@@ -106,11 +106,13 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        if "Unsupported" in str(error):  # torch's word for anything in a pickle that is not data
+        if "unsupported" in str(error).lower():  # torch's word for anything in a pickle that is not data
             raise BunrakuError(
                 f"{path} holds code, not only weights, and is not opened; ask its author for safetensors."
             ) from error
-        raise BunrakuError(f"{path} is damaged or was not downloaded to the end; fetch it again. ({error})") from error
+        raise BunrakuError(
+            f"{path} is damaged or was not downloaded to the end; fetch it again ({described(error)})."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BunrakuError(f"{path} does not hold tensors by name.")
     return state
@@ -131,7 +133,7 @@ def load_pipeline(
     """
     device = _usable_device(device or pick_device())
     if dtype == "auto":
-        dtype = torch.float32 if device == "cpu" else torch.float16
+        dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
     elif isinstance(dtype, str):
         if dtype not in DTYPES:
             raise BunrakuError(f"Unknown dtype {dtype!r}; expected auto, {', '.join(DTYPES)}.")
@@ -153,7 +155,8 @@ def load_pipeline(
     components = {name: load_component(cls, folder / name, name, dtype) for name, cls in classes.items()}
     if not components["denoiser"].config.motion:
         logger.warning("%s has no motion modules. %s", model, FLICKER)
-    return AnimationPipeline(**entries | components).to(device)
+    pipeline: Any = AnimationPipeline(**entries | components)
+    return pipeline.to(device)
 
 
 def find_pipeline(model: str | Path) -> Path:
@@ -180,7 +183,7 @@ def find_pipeline(model: str | Path) -> Path:
         return Path(snapshot_download(str(model), allow_patterns=["*.json", "*.safetensors"]))
     except Exception as error:  # the Hub's client raises its own, its HTTP library's and the system's errors
         raise BunrakuError(
-            f"{model} is no folder here and could not be fetched from the Hugging Face Hub ({type(error).__name__}: {error})."
+            f"{model} is no folder here and could not be fetched from the Hugging Face Hub ({described(error)})."
         ) from error
 
 
@@ -245,7 +248,7 @@ def _usable_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise BunrakuError(f"Device {device!r} cannot be used here ({str(error).splitlines()[0]}).") from error
+        raise BunrakuError(f"Device {device!r} cannot be used here ({described(error)}).") from error
     return device
 
 
@@ -255,15 +258,18 @@ def _weight_files(folder: Path) -> list[Path]:
         if (single := folder / f"{stem}.safetensors").is_file():
             return [single]
         if (index := folder / f"{stem}.safetensors.index.json").is_file():
-            return sorted({folder / file for file in _read_json(index)["weight_map"].values()})
+            return sorted({folder / file for file in _read_json(index).get("weight_map", {}).values()})
     raise BunrakuError(f"{folder} has no weights; expected diffusion_pytorch_model.safetensors or model.safetensors.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BunrakuError(f"{path} cannot be read ({error}); expected a model in diffusers' layout.") from error
+    if not isinstance(content, dict):
+        raise BunrakuError(f"{path} holds a {type(content).__name__}; expected a model in diffusers' layout.")
+    return content
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:

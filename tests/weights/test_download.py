@@ -1,0 +1,166 @@
+"""Downloads against a small Hub on this machine: resumed, checked, nothing half-written."""
+
+import hashlib
+import json
+import struct
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import huggingface_hub
+import pytest
+
+from bunraku.errors import BunrakuError
+from bunraku.weights import download, registry
+from bunraku.weights.registry import File, Model
+
+CONTENTS = {"a.onnx": bytes(range(256)) * 2000, "b.onnx": b"second" * 1000}
+
+
+def described(name, content):
+    return File(name, hashlib.sha256(content).hexdigest(), len(content))
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A Hub that sends a file or the rest of it, and can break off."""
+
+    def do_GET(self):
+        hub, name, wanted = self.server, self.path.removeprefix("/owner/thing/resolve/main/"), self.headers.get("Range")
+        hub.requests.append((name, wanted))
+        if hub.failing:
+            self.send_error(503)
+            return
+        content = hub.contents[name]
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        if hub.breaks_after is None:
+            self.wfile.write(content[start:])
+        else:
+            hub.failing = True
+            self.wfile.write(content[: hub.breaks_after])
+
+    def log_message(self, *arguments):
+        pass
+
+
+def point_at(monkeypatch, endpoint):
+    monkeypatch.setattr(huggingface_hub, "hf_hub_url", partial(huggingface_hub.hf_hub_url, endpoint=endpoint))
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100_000)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.contents, server.requests, server.failing, server.breaks_after = dict(CONTENTS), [], False, None
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    point_at(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path))
+    files = tuple(described(name, content) for name, content in CONTENTS.items())
+    model = Model("thing", "for tests", "perception", "Apache-2.0", "https://example.org/thing", "owner/thing", files)
+    monkeypatch.setattr(registry, "MODELS", (model, *registry.MODELS))
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def files_in(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_pull_fetches_once_and_verifies(hub, tmp_path):
+    seen = []
+    folder = download.pull("thing", progress=lambda *report: seen.append(report))
+    assert folder == tmp_path / "thing"
+    assert files_in(tmp_path) == {"thing/a.onnx", "thing/b.onnx"}
+    assert {name: (folder / name).read_bytes() for name in CONTENTS} == CONTENTS
+    assert seen[-1] == ("b.onnx", 6000, 6000)
+    assert download.verify("thing") == folder
+    before = len(hub.requests)
+    assert download.pull("thing") == folder
+    assert len(hub.requests) == before
+
+
+def test_pull_replaces_a_damaged_file_only(hub, tmp_path):
+    folder = download.pull("thing")
+    (folder / "a.onnx").write_bytes(b"x" * len(CONTENTS["a.onnx"]))
+    with pytest.raises(BunrakuError, match=r"a\.onnx has the wrong checksum .* `bunraku models pull thing`"):
+        download.verify("thing")
+    hub.requests.clear()
+    download.pull("thing")
+    assert [name for name, _ in hub.requests] == ["a.onnx"]
+    assert download.verify("thing") == folder
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        (b"x" * len(CONTENTS["b.onnx"]), "has the wrong checksum"),
+        (b"<html>not here</html>", "has 21 bytes instead of 6,000"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 6000\n", "is a git-LFS pointer instead of the weights"),
+    ],
+)  # fmt: skip
+def test_wrong_content_is_thrown_away(hub, tmp_path, sent, problem):
+    hub.contents["b.onnx"] = sent
+    with pytest.raises(BunrakuError, match=f"example.org/thing sent as b.onnx {problem}"):
+        download.pull("thing")
+    assert files_in(tmp_path) == {"thing/a.onnx"}
+    with pytest.raises(BunrakuError, match=r"not whole: b\.onnx is missing"):
+        download.verify("thing")
+
+
+def test_an_interrupted_download_is_resumed(hub, tmp_path):
+    hub.breaks_after = 300_000
+    with pytest.raises(BunrakuError, match=r"a\.onnx could not be fetched .*resume.* by hand"):
+        download.pull("thing")
+    assert files_in(tmp_path) == {"thing/a.onnx.partial"}
+    hub.failing, hub.breaks_after = False, None
+    hub.requests.clear()
+    download.pull("thing")
+    assert hub.requests == [("a.onnx", "bytes=300000-"), ("b.onnx", None)]
+    assert download.verify("thing") == tmp_path / "thing"
+    assert files_in(tmp_path) == {"thing/a.onnx", "thing/b.onnx"}
+
+
+def test_offline_is_a_plain_error(monkeypatch, tmp_path):
+    monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path))
+    point_at(monkeypatch, "http://127.0.0.1:9")
+    with pytest.raises(
+        BunrakuError, match=r"yolox_l\.onnx could not be fetched .*https://huggingface\.co/yzd-v/DWPose"
+    ):
+        download.pull("dwpose")
+    assert not any(path.suffix == ".onnx" for path in tmp_path.rglob("*"))
+
+
+def test_unwritable_home_is_a_plain_error(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path / "file"))
+    with pytest.raises(BunrakuError, match=r"could not be fetched \((NotADirectory|FileExists)Error"):
+        download.pull("dwpose")
+
+
+def test_shipped_weights_are_checked(monkeypatch, tmp_path):
+    model = replace(registry.get("mini"))
+    monkeypatch.setattr(Model, "folder", property(lambda self: tmp_path))
+    monkeypatch.setattr(registry, "MODELS", (model,))
+    with pytest.raises(BunrakuError, match=r"model_index\.json is missing; install bunraku again"):
+        download.pull("mini")
+    (tmp_path / "model_index.json").write_text("{}")
+    header = json.dumps({"x": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    whole = struct.pack("<Q", len(header)) + header + b"1234"
+    weights = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(whole)
+    assert download.verify("mini") == tmp_path
+    assert model.size == len(whole) + 2
+    weights.write_bytes(whole[:-1])
+    with pytest.raises(BunrakuError, match=r"vae/diffusion_pytorch_model\.safetensors is damaged"):
+        download.verify("mini")
+    weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(BunrakuError, match="is a git-LFS pointer"):
+        download.verify("mini")
