@@ -27,7 +27,9 @@ from bunraku.weights import load_pipeline
 
 def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Mean SSIM over frames, colour, 7x7 uniform window, 8-bit range."""
-    return float(np.mean([structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in zip(prediction, truth)]))
+    return float(
+        np.mean([structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in zip(prediction, truth)])
+    )
 
 
 def main() -> None:
@@ -52,7 +54,10 @@ def main() -> None:
     for index in track(range(options.clips), "animate and score"):
         clip = held_out_clip(index, options.frames, size, options.split, options.stride)
         predictions = reenact(pipeline, clip, num_inference_steps=options.steps, guidance_scale=options.guidance)
-        flicker = {f"{name} flicker": float(np.abs(np.diff(f.astype(float), axis=0)).mean() / 255) for name, f in predictions.items()}
+        flicker = {
+            f"{name} flicker": float(np.abs(np.diff(f.astype(float), axis=0)).mean() / 255)
+            for name, f in predictions.items()
+        }
         similar = {f"{name} ssim": ssim(frames, clip.truth) for name, frames in predictions.items()}
         scores.append(score(predictions, clip) | similar | flicker)
         if index < 6:
@@ -65,18 +70,30 @@ def main() -> None:
     seconds = []
     for _ in range(options.speed_runs):
         started = time.perf_counter()
-        pipeline(clip.reference, clip.pose, clip.reference_pose, num_inference_steps=20, generator=torch.Generator().manual_seed(0))
+        pipeline(
+            clip.reference,
+            clip.pose,
+            clip.reference_pose,
+            num_inference_steps=20,
+            generator=torch.Generator().manual_seed(0),
+        )
         seconds.append(time.perf_counter() - started)
     if seconds:
         means["seconds per 16 frames, 20 steps"] = statistics.median(seconds)
 
-    table = Table("", "PSNR dB", "figure PSNR dB", "SSIM", title=f"{options.model}, {options.clips} clips of {options.split}")
+    table = Table(
+        "", "PSNR dB", "figure PSNR dB", "SSIM", title=f"{options.model}, {options.clips} clips of {options.split}"
+    )
     for name in ("copy", "model", "codec"):
         table.add_row(name, *(f"{means[key]:.3f}" for key in (name, f"{name} figure", f"{name} ssim")))
     Console().print(table)
     Console().print({k: round(v, 4) for k, v in means.items() if "flicker" in k or "seconds" in k})
     if options.json:
-        options.json.write_text(json.dumps({"settings": {k: str(v) for k, v in vars(options).items()}, "mean": means, "clips": scores}, indent=1))
+        options.json.write_text(
+            json.dumps(
+                {"settings": {k: str(v) for k, v in vars(options).items()}, "mean": means, "clips": scores}, indent=1
+            )
+        )
     if options.sheet:
         write_image(options.sheet, contact_sheet(rows, options.frames + 1, height=128))
 

@@ -1,6 +1,6 @@
 """Speed and memory of the pipeline: frames per second of a short clip, seconds per part, peak memory by clip length.
 
-    python benchmarks/sampling.py --frames 16 --steps 20 --lengths 64 300 --json sampling.json
+python benchmarks/sampling.py --frames 16 --steps 20 --lengths 64 300 --json sampling.json
 """
 
 import argparse
@@ -29,7 +29,11 @@ def animate(model: str, frames: int, steps: int, repeats: int) -> list[float]:
     for _ in range(repeats + (repeats > 1)):
         started = time.perf_counter()
         for _part in pipeline.stream(
-            shown.frames[0], shown.pose, shown.pose[:1], num_inference_steps=steps, generator=torch.Generator().manual_seed(0)
+            shown.frames[0],
+            shown.pose,
+            shown.pose[:1],
+            num_inference_steps=steps,
+            generator=torch.Generator().manual_seed(0),
         ):
             pass
         seconds.append(time.perf_counter() - started)
@@ -42,7 +46,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--lengths", type=int, nargs="*", default=[64, 300], help="clip lengths whose peak memory is measured")
+    parser.add_argument(
+        "--lengths", type=int, nargs="*", default=[64, 300], help="clip lengths whose peak memory is measured"
+    )
     parser.add_argument("--memory-steps", type=int, default=2)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -54,12 +60,26 @@ def main() -> None:
 
     seconds = animate(options.model, options.frames, options.steps, options.repeats)
     median = statistics.median(seconds)
-    result = {"seconds": seconds, "median": median, "frames_per_second": options.frames / median, "threads": torch.get_num_threads()}
+    result = {
+        "seconds": seconds,
+        "median": median,
+        "frames_per_second": options.frames / median,
+        "threads": torch.get_num_threads(),
+    }
     table = Table("measure", "value")
     table.add_row(f"{options.frames} frames, {options.steps} steps, median of {options.repeats}", f"{median:.2f} s")
     table.add_row("frames per second", f"{options.frames / median:.2f}")
     for length in options.lengths:
-        command = [sys.executable, __file__, "--model", options.model, "--child", str(length), "--memory-steps", str(options.memory_steps)]
+        command = [
+            sys.executable,
+            __file__,
+            "--model",
+            options.model,
+            "--child",
+            str(length),
+            "--memory-steps",
+            str(options.memory_steps),
+        ]
         peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]) / 1024
         result[f"peak_mib_{length}"] = peak
         table.add_row(f"peak memory, {length} frames", f"{peak:.0f} MiB")

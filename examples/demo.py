@@ -1,6 +1,6 @@
 """The demo: a character that the model never saw performs a dance that it never saw, next to the truth.
 
-    python examples/demo.py --output out/demo
+python examples/demo.py --output out/demo
 """
 
 import argparse

@@ -188,6 +188,9 @@ def test_plain_errors_before_training(tmp_path):
         train(config(tmp_path, stage=2))
     with pytest.raises(BunrakuError, match="no autoencoder in"):
         train(config(tmp_path, vae=str(tmp_path)))
+    PatchCodec(16).save_pretrained(tmp_path / "narrow")
+    with pytest.raises(BunrakuError, match="works on 32 latent channels, the autoencoder has 16"):
+        train(config(tmp_path, vae=str(tmp_path / "narrow")))
     assert not (tmp_path / "checkpoints").exists()
 
 

@@ -133,7 +133,8 @@ class Trainer:
                 advance(loss.item())
                 if self.step % config.log_every == 0:
                     mean = sum(losses) / len(losses)
-                    logger.info("step %d loss %.5f", self.step, mean)
+                    if accelerator.is_main_process:
+                        logger.info("step %d loss %.5f", self.step, mean)
                     accelerator.log({"loss": mean, "learning_rate": self.schedule.get_last_lr()[0]}, step=self.step)
                     losses.clear()
                 if self.step % config.checkpoint_every == 0 or self.step == until:
