@@ -1,5 +1,7 @@
 """Fixtures for every room."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,3 +18,49 @@ def tiny_pipeline():
 def reference_image() -> np.ndarray:
     """uint8 (64, 64, 3)."""
     return np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline, saved."""
+    from tests.tiny import build_tiny_pipeline
+
+    folder = tmp_path_factory.mktemp("model")
+    build_tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def puppets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two theatre scenes of 12 frames, 96x64, 12 fps: a and b, each .mp4 .png .pose.json .cues; b.mp4 has sound."""
+    import wave
+
+    from bunraku.media import VideoWriter, read_video
+    from bunraku.theatre import sample_scene
+    from bunraku.theatre.files import write_scene
+
+    folder = tmp_path_factory.mktemp("puppets")
+    for name, seed in (("a", 3), ("b", 5)):
+        write_scene(sample_scene(seed, "test"), folder / f"{name}.mp4", 12, (96, 64))
+    samples = (8000 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)).astype("<i2")
+    with wave.open(str(folder / "tone.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(48000)
+        sound.writeframes(samples.tobytes())
+    clip = read_video(folder / "b.mp4")
+    with VideoWriter(
+        folder / "b.mp4", fps=clip.fps, size=clip.frames.shape[1:3], audio_from=folder / "tone.wav"
+    ) as video:
+        for frame in clip.frames:
+            video.write(frame)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """Real footage that is not part of the project."""
+    folder = Path(__file__).parents[2] / "shared" / "assets"
+    if not folder.is_dir():
+        pytest.skip("the folder of real footage is absent")
+    return folder

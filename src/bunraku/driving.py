@@ -201,6 +201,8 @@ def open_driving(
         BunrakuError: missing, unreadable, damaged, of an unknown kind, or without frames in the range.
     """
     path = Path(path)
+    if fps is not None and not 0 < fps <= 1000:
+        raise BunrakuError(f"frame rate {fps} is out of range; give frames per second above 0, up to 1000")
     kind = driving_kind(path) if kind == "auto" else kind
     if kind not in get_args(DrivingKind):
         raise BunrakuError(f"unknown kind of driving {kind!r}; there are auto, {', '.join(get_args(DrivingKind))}")
@@ -253,7 +255,7 @@ def driving_kind(path: str | Path) -> DrivingKind:
         return "cues"
     if suffix == ".json":
         return "openpose"
-    sample = list(islice(open_frames(path), 0, 48, 6))
+    sample = list(islice(open_frames(path), 0, 24, 6))
     return "skeleton" if is_drawn_skeleton(np.stack(sample)) else "rgb"
 
 
@@ -357,8 +359,6 @@ class FrameFolder:
         from bunraku.media import read_image
         from bunraku.media.images import IMAGE_SUFFIXES
 
-        if not 0 < fps <= 1000:
-            raise BunrakuError(f"frame rate {fps} is out of range; give frames per second above 0, up to 1000")
         files = sorted((f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
         if not files:
             raise BunrakuError(f"{path} is a folder without frames (PNG, JPEG) or OpenPose JSON files")
@@ -398,8 +398,6 @@ def _skeleton_cues(frames: Frames, name: str, longest_side: int | None, on_frame
 def _excerpt(cues: Cues, start: int | None, stop: int | None, fps: Fraction | None) -> Cues:
     """The frames nearest in time to those of another rate, then the range [start, stop) of them."""
     rate = fps or cues.fps
-    if not 0 < rate <= 1000:
-        raise BunrakuError(f"frame rate {rate} is out of range; give frames per second above 0, up to 1000")
     count = max(1, round(len(cues) * rate / cues.fps))
     first, last = _checked_range(cues.source, count, start, stop)
     chosen = np.minimum(np.rint(np.arange(first, last) * float(cues.fps / rate)).astype(int), len(cues) - 1)

@@ -1,0 +1,113 @@
+"""The reference's pose: read, scaled, found in one of several copies."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bunraku.errors import BunrakuError
+from bunraku.media import read_image
+from bunraku.perception.detector import Detections
+from bunraku.perception.pose import WHOLE_BODY, PoseTrack
+from bunraku.reference import detect_pose, read_pose, reference_pose, sidecar, write_pose
+from tests.tiny import walking_track
+
+
+class Finder:
+    """A detector that finds the orange dots that stand for a person's joints, only in copies of one size."""
+
+    name, provider = "finder", "numpy"
+
+    def __init__(self, shape: tuple[int, int], score: float = 0.95) -> None:
+        self.shape, self.score, self.looked = shape, score, 0
+
+    def __call__(self, frame: np.ndarray) -> Detections:
+        self.looked += 1
+        if frame.shape[:2] != self.shape:
+            return Detections.of([])
+        rows, columns = np.nonzero((np.abs(frame.astype(int) - (250, 120, 0)) < 60).all(-1))
+        keypoints = np.tile(np.array([columns.mean() + 0.5, rows.mean() + 0.5], np.float32), (WHOLE_BODY, 1))
+        small = keypoints + 1
+        keypoints[:18] += np.linspace(-5, 5, 18, dtype=np.float32)[:, None]
+        scores = np.full(WHOLE_BODY, self.score, np.float32)
+        return Detections.of([(small, scores), (keypoints, scores)])
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    image = np.full((120, 80, 3), 200, np.uint8)
+    image[50:60, 20:30] = (250, 120, 0)
+    return image
+
+
+def test_a_pose_is_found_in_a_framed_copy_and_comes_back_in_pixels_of_the_picture(picture: np.ndarray) -> None:
+    finder = Finder((256 + 128, 171 + 128))
+    track = detect_pose(picture, finder)
+    assert track is not None
+    assert track.size == (120, 80)
+    # of the two that are found the larger, whose joints are centred on the square
+    np.testing.assert_allclose(track.keypoints[0, 0, :18].mean(0), (25, 55), atol=0.3)
+    assert finder.looked == 3
+
+
+def test_the_clearest_of_all_copies_is_taken(picture: np.ndarray) -> None:
+    class Twice(Finder):
+        def __call__(self, frame: np.ndarray) -> Detections:
+            self.shape, self.score = frame.shape[:2], 0.8 if max(frame.shape) == 768 else 0.5
+            return super().__call__(frame)
+
+    track = detect_pose(picture, Twice((0, 0)))
+    assert track is not None
+    assert track.scores[0, 0, 0] == np.float32(0.8)
+
+
+def test_nobody_is_none_and_a_plain_error(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert detect_pose(picture, Finder((1, 1))) is None
+    monkeypatch.setattr("bunraku.reference.create_pose_detector", lambda *_, **__: Finder((1, 1)))
+    with pytest.raises(
+        BunrakuError, match=r"no person was found in the reference .*hero\.png .*finder.*hero\.pose\.json"
+    ):
+        reference_pose(picture, tmp_path / "hero.png")
+
+
+def test_pose_files_round_trip_and_scale(tmp_path: Path) -> None:
+    track, path = walking_track(1, (96, 64)), sidecar(tmp_path / "hero.png")
+    write_pose(track, path)
+    assert path.name == "hero.pose.json"
+    assert [file.name for file in tmp_path.iterdir()] == ["hero.pose.json"]
+    np.testing.assert_array_equal(read_pose(path, (96, 64)).keypoints, track.keypoints)
+    np.testing.assert_allclose(read_pose(path, (192, 128)).keypoints, 2 * track.keypoints)
+
+
+def test_pose_files_without_a_size_take_the_pictures(tmp_path: Path) -> None:
+    write_pose(walking_track(1), tmp_path / "x.json")
+    content = json.loads((tmp_path / "x.json").read_text())
+    del content["canvas_height"], content["canvas_width"]
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    assert read_pose(tmp_path / "x.json", (64, 64)).size == (64, 64)
+
+
+def test_pose_files_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    track = walking_track(1)
+    write_pose(track, path)
+    with pytest.raises(BunrakuError, match=r"64x64 px, the reference has 100x64.*another picture"):
+        read_pose(path, (64, 100))
+    track.scores[0, 0, 1] = 0
+    write_pose(PoseTrack(track.keypoints, track.scores, track.size), path)
+    with pytest.raises(BunrakuError, match="no person with at least 8 body joints"):
+        read_pose(path, (64, 64))
+    with pytest.raises(BunrakuError, match="is a folder"):
+        read_pose(tmp_path, (64, 64))
+
+
+@pytest.mark.slow
+def test_a_cartoon_is_found_as_it_is(assets: Path) -> None:
+    path = assets / "references" / "cartoon.png"
+    track = reference_pose(read_image(path), path, "mediapipe")
+    nose, ankle = track.keypoints[0, 0, 0], track.keypoints[0, 0, 10]
+    assert nose[1] < 0.25 * track.size[0] < 0.75 * track.size[0] < ankle[1]
