@@ -21,7 +21,7 @@ from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.perception.pose import PoseTrack
 from bunraku.sampling.denoise import denoise, initial_noise
-from bunraku.sampling.windows import Merge
+from bunraku.sampling.windows import Merge, time_windows
 
 DEFAULT_SIZE = (128, 128)
 
@@ -59,7 +59,7 @@ class AnimationPipeline(DiffusionPipeline):
         image_encoder: Any,
         scheduler: SchedulerMixin,
         reference_pose: bool = False,
-        size: tuple = DEFAULT_SIZE,
+        size: tuple | list = DEFAULT_SIZE,
         defaults: dict | None = None,
         recipe: str = "animate-anyone",
         skeleton: dict | None = None,
@@ -134,6 +134,8 @@ class AnimationPipeline(DiffusionPipeline):
             "noise_period": 0,
         }
         options |= self.config.defaults | {name: value for name, value in given.items() if value is not None}
+        # before any work: raises where there are no frames, or where window and overlap do not fit together
+        time_windows(len(poses), options["window"], options["overlap"])
         height, width = size or tuple(self.config.size)
         if height % 8 or width % 8 or min(height, width) < 32:
             raise BunrakuError(f"size {height}x{width} (height x width) must be multiples of 8, at least 32")
@@ -181,7 +183,7 @@ class AnimationPipeline(DiffusionPipeline):
                 return (callback_on_step_end(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
 
             latents = denoise(
-                animator, self.scheduler, noise.to(device, dtype), lambda w: guided[:, :, w.start : w.stop], token, projected,
+                animator, self.scheduler, noise.to(device), lambda w: guided[:, :, w.start : w.stop], token, projected,
                 steps=steps, guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
                 merge=merge, window_batch=window_batch, generator=generator, on_step=on_step,
             )  # fmt: skip

@@ -50,9 +50,9 @@ def denoise(
     image token, and is computed only where `guidance_scale` differs from 1.
 
     Args:
-        latents: initial noise (1, C, F, h, w).
+        latents: initial noise (1, C, F, h, w), float32 whatever the networks compute in: rounding would add up over the steps.
         guided: guider maps (1, C0, f, h, w) of a range of frames.
-        token: image token (1, N, D).
+        token: image token (1, N, D), of the networks' dtype.
         reference: projected reference keys and values, batch 1.
         window_batch: windows denoised in one call; changes speed and memory, not the result.
         on_step: called with step number, timestep and latents; returns the latents to go on with.
@@ -73,7 +73,7 @@ def denoise(
         merged = torch.zeros_like(noisy)
         for batch in _chunks(windows, window_batch):
             prediction = animator.denoise(
-                torch.cat([noisy[:, :, w.start : w.stop] for w in batch]),
+                torch.cat([noisy[:, :, w.start : w.stop] for w in batch]).to(token.dtype),
                 timestep,
                 token if conditional else torch.zeros_like(token),
                 torch.cat([guided(w) for w in batch]),

@@ -1,0 +1,221 @@
+"""The denoising loop: with an oracle that knows the clean latents, with a recorder, and with real (tiny) networks."""
+
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from bunraku.errors import BunrakuError
+from bunraku.nets.animator import Animator
+from bunraku.sampling.denoise import denoise, initial_noise
+from bunraku.sampling.windows import merge_weights, time_windows
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SCHEDULERS = {
+    "DDIMScheduler": {"clip_sample": False, "timestep_spacing": "trailing"},
+    "DPMSolverMultistepScheduler": {"timestep_spacing": "trailing"},
+    "EulerDiscreteScheduler": {"timestep_spacing": "trailing"},
+    "EulerAncestralDiscreteScheduler": {"timestep_spacing": "trailing"},
+    "UniPCMultistepScheduler": {"timestep_spacing": "trailing"},
+    "LCMScheduler": {"clip_sample": False},
+}
+"""The common ones; PNDM's Runge-Kutta warm-up calls the model at half steps and is not among them."""
+
+TOKEN = torch.ones(1, 1, 2)
+REFERENCE = {"block": (torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1))}
+
+
+def scheduler(name: str = "DDIMScheduler", **config: Any) -> Any:
+    return getattr(diffusers, name)(**BETAS, **SCHEDULERS[name], **config)
+
+
+class Recorder:
+    """In place of an Animator: answers by `answer`, remembers its calls. Guider maps carry the frame numbers."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer, self.calls = answer, []
+
+    def denoise(self, latents, timestep, token, guided, reference):
+        self.calls.append((latents.shape, int(timestep), token, guided[:, 0, :, 0, 0].int().tolist(), reference))
+        return self.answer(latents, timestep, token, guided)
+
+
+def frame_numbers(frames: int, size: int = 1) -> Any:
+    """Guider maps whose value is the number of the frame."""
+    numbers = torch.arange(frames, dtype=torch.float32).view(1, 1, frames, 1, 1).expand(1, 1, frames, size, size)
+    return lambda window: numbers[:, :, window.start : window.stop]
+
+
+def run(answer: Any, latents: torch.Tensor, kind: Any = None, **settings: Any) -> tuple[torch.Tensor, Recorder]:
+    recorder = Recorder(answer)
+    settings = {"steps": 3, "window": 8, "overlap": 2} | settings
+    result = denoise(
+        recorder, kind or scheduler(), latents, frame_numbers(latents.shape[2]), TOKEN, REFERENCE, **settings
+    )  # type: ignore[arg-type]
+    return result, recorder
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("frames", [1, 5, 20])
+def test_every_scheduler_arrives_at_what_an_oracle_knows(name, frames):
+    """The oracle computes the noise in x_t = sqrt(a) x_0 + sqrt(1 - a) noise, so a wrong scale of the start noise or of the
+    model's input, or a lost step, ends elsewhere. (Steps that do not divide 1000 make diffusers' DDIM end at t = 0, not at x_0.)"""
+    kind = scheduler(name)
+    clean = torch.randn(1, 4, frames, 3, 2, generator=torch.Generator().manual_seed(0))
+
+    def oracle(latents, timestep, token, guided):
+        alpha = kind.alphas_cumprod[int(timestep)]
+        window = guided[:, 0, :, 0, 0].long()
+        known = torch.cat([clean[:, :, row] for row in window])
+        return (latents - alpha.sqrt() * known) / (1 - alpha).sqrt()
+
+    noise = initial_noise((4, frames, 3, 2), torch.Generator().manual_seed(1))
+    result, _ = run(oracle, noise, kind, steps=5, generator=torch.Generator().manual_seed(2))
+    assert (result - clean).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_same_seed_same_result(name):
+    def answer(latents, timestep, token, guided):
+        return 0.3 * latents.sin()
+
+    def once(seed: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        noise = initial_noise((4, 3, 2, 2), generator)
+        return run(answer, noise, scheduler(name), generator=generator)[0]
+
+    assert torch.equal(once(5), once(5))
+    assert not torch.allclose(once(5), once(6))
+
+
+def test_windows_are_merged_by_weight_then_guided():
+    """One DDIM step of x_0 prediction returns the guided prediction itself; compared with float64 numpy."""
+    frames, scale = 13, 2.5
+    noise = initial_noise((2, frames, 1, 1), torch.Generator().manual_seed(0))
+    window_value = {0: 1.0, 5: -2.0}
+
+    def answer(latents, timestep, token, guided):
+        values = torch.tensor([window_value[int(g)] for g in guided[:, 0, 0, 0, 0]]).view(-1, 1, 1, 1, 1)
+        conditional = token.any()
+        return values * (3 if conditional else 1) + (guided if conditional else 0) + torch.zeros_like(latents)
+
+    kind = scheduler(prediction_type="sample")
+    for merge in ("triangular", "uniform"):
+        result, _ = run(answer, noise, kind, steps=1, overlap=2, guidance_scale=scale, merge=merge)
+        weight = merge_weights(8, merge).double().numpy()
+        total, plain, guided = (np.zeros(frames) for _ in range(3))
+        assert [w.start for w in time_windows(frames, 8, 2)] == [0, 5]
+        for start, value in window_value.items():
+            part = slice(start, start + 8)
+            total[part] += weight
+            plain[part] += weight * value
+            guided[part] += weight * (3 * value + np.arange(start, start + 8))
+        expected = plain / total + scale * (guided / total - plain / total)
+        np.testing.assert_allclose(result[0, 0, :, 0, 0], expected, rtol=1e-5)
+
+
+def test_guidance_of_one_makes_no_unconditional_call():
+    noise = initial_noise((2, 20, 1, 1), None)
+    _, one = run(lambda latents, *_: latents, noise, guidance_scale=1.0)
+    assert len(one.calls) == 3 * 3
+    assert all(reference is REFERENCE and token is TOKEN for _, _, token, _, reference in one.calls)
+    _, more = run(lambda latents, *_: latents, noise, guidance_scale=2.0)
+    assert len(more.calls) == 2 * 3 * 3
+    bare = [token for _, _, token, _, reference in more.calls if reference is None]
+    assert len(bare) == 3 * 3
+    assert not any(token.any() for token in bare)
+
+
+@pytest.mark.parametrize(("window_batch", "sizes"), [(1, [1, 1, 1]), (2, [2, 1]), (5, [3])])
+def test_windows_are_batched(window_batch, sizes):
+    _, recorder = run(
+        lambda latents, *_: latents, initial_noise((2, 20, 1, 1), None), steps=2, window_batch=window_batch
+    )
+    assert [shape[0] for shape, *_ in recorder.calls] == sizes * 2
+    assert {shape[2] for shape, *_ in recorder.calls} == {8}
+    first_step = [row for _, _, _, rows, _ in recorder.calls[: len(sizes)] for row in rows]
+    assert first_step == [list(w) for w in time_windows(20, 8, 2)]
+
+
+def test_window_batch_below_one_is_an_error():
+    with pytest.raises(BunrakuError, match="window_batch must be at least 1, not 0"):
+        run(lambda latents, *_: latents, initial_noise((2, 20, 1, 1), None), window_batch=0)
+
+
+def test_prediction_that_is_not_finite_names_the_step():
+    kind = scheduler()
+    kind.set_timesteps(3)
+    second = int(kind.timesteps[1])
+
+    def answer(latents, timestep, token, guided):
+        return latents * (torch.inf if int(timestep) == second else 1)
+
+    with pytest.raises(BunrakuError, match=rf"not finite at step 2 of 3 \(timestep {second}\).*float32"):
+        run(answer, initial_noise((2, 4, 1, 1), None), kind)
+
+
+def test_what_on_step_returns_goes_on():
+    seen: list[tuple[int, int]] = []
+
+    def on_step(step, timestep, latents):
+        seen.append((step, int(timestep)))
+        return torch.zeros_like(latents)
+
+    result, recorder = run(lambda latents, *_: latents, initial_noise((2, 4, 1, 1), None), on_step=on_step)
+    assert not result.any()
+    assert seen == [(i, timestep) for i, (_, timestep, *_) in enumerate(recorder.calls)]
+
+
+@pytest.fixture
+def conditions(tiny_pipeline) -> dict[str, Any]:
+    p = tiny_pipeline
+    animator = Animator(p.denoiser, p.reference_net, p.pose_guider, p.image_encoder)
+    generator = torch.Generator().manual_seed(0)
+    token = torch.randn(1, 1, 16, generator=generator)
+    maps = torch.randn(1, 16, 100, 4, 3, generator=generator)
+    with torch.no_grad():
+        reference = animator.reference(torch.randn(1, 4, 4, 3, generator=generator), token)
+    return {
+        "animator": animator,
+        "scheduler": p.scheduler,
+        "guided": lambda w: maps[:, :, w.start : w.stop],
+        "token": token,
+        "reference": reference,
+    }
+
+
+@torch.no_grad()
+def test_real_networks_give_the_same_whatever_the_window_batch(conditions):
+    noise = initial_noise((4, 29, 4, 3), torch.Generator().manual_seed(0))
+    settings = {"latents": noise, "steps": 2, "guidance_scale": 2.0, "window": 8, "overlap": 2}
+    one, two, all_at_once = (denoise(**conditions, **settings, window_batch=n) for n in (1, 2, 9))
+    assert one.std() > 0.1
+    torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(all_at_once, one, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 100])
+@torch.no_grad()
+def test_real_networks_work_for_one_frame_and_for_a_hundred(conditions, frames):
+    noise = initial_noise((4, frames, 4, 3), torch.Generator().manual_seed(0))
+    result = denoise(**conditions, latents=noise, steps=1, window=16, overlap=4)
+    assert result.shape == noise.shape
+    assert torch.isfinite(result).all()
+
+
+def test_noise_of_a_longer_clip_starts_with_that_of_a_shorter_one():
+    short, long = (initial_noise((4, f, 3, 2), torch.Generator().manual_seed(7)) for f in (5, 50))
+    assert short.shape == (1, 4, 5, 3, 2)
+    assert torch.equal(long[:, :, :5], short)
+    assert abs(float(long.std()) - 1) < 0.05
+
+
+@pytest.mark.parametrize(("period", "distinct"), [(0, 10), (1, 1), (4, 4), (16, 10)])
+def test_noise_repeats_after_its_period(period, distinct):
+    noise = initial_noise((4, 10, 3, 2), torch.Generator().manual_seed(7), period)
+    assert len({tuple(noise[0, :, f].flatten().tolist()) for f in range(10)}) == distinct
+    if period and period < 10:
+        assert torch.equal(noise[:, :, period:], noise[:, :, :-period])
+    assert torch.equal(noise[:, :, 0], initial_noise((4, 1, 3, 2), torch.Generator().manual_seed(7))[:, :, 0])

@@ -1,0 +1,245 @@
+"""AnimationPipeline: counted forward passes, saving and loading, callbacks, plain errors."""
+
+import logging
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline, EulerDiscreteScheduler
+
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.errors import BunrakuError
+from bunraku.perception.pose import PoseTrack
+from bunraku.pipeline import AnimationPipeline
+from tests.tiny import build_tiny_pipeline, walking_track
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def counted(pipeline: AnimationPipeline) -> Counter:
+    """Counts the forward passes of every network from now on."""
+    calls: Counter = Counter()
+    for name in ("reference_net", "pose_guider", "image_encoder"):
+        getattr(pipeline, name).register_forward_hook(lambda *_, name=name: calls.update([name]))
+
+    def half(_module, _arguments, keywords):
+        calls.update(["unconditional" if keywords["reference"] is None else "conditional"])
+
+    pipeline.denoiser.register_forward_pre_hook(half, with_kwargs=True)
+    return calls
+
+
+@pytest.mark.parametrize(("frames", "chunk", "guide_calls"), [(1, 8, 1), (8, 8, 1), (19, 8, 3)])
+def test_each_condition_is_encoded_once_per_clip(tiny_pipeline, reference_image, frames, chunk, guide_calls):
+    calls = counted(tiny_pipeline)
+    out = tiny_pipeline(reference_image, walking_track(frames), walking_track(1), chunk=chunk, num_inference_steps=3)
+    assert out.frames.shape == (frames, 64, 64, 3)
+    assert out.frames.dtype == np.uint8
+    windows = {1: 1, 8: 1, 19: 3}[frames]
+    assert calls == {
+        "reference_net": 1,
+        "image_encoder": 1,
+        "pose_guider": guide_calls + 1,  # once more for the reference's own pose
+        "conditional": 3 * windows,
+    }
+
+
+def test_models_without_reference_pose_do_not_guide_the_reference(reference_image):
+    pipeline = build_tiny_pipeline(reference_pose=False)
+    calls = counted(pipeline)
+    with_pose = pipeline(reference_image, walking_track(3), walking_track(1), generator=seeded()).frames
+    assert calls["pose_guider"] == 1
+    assert np.array_equal(with_pose, pipeline(reference_image, walking_track(3), generator=seeded()).frames)
+
+
+def test_unconditional_half_never_sees_the_reference(tiny_pipeline, reference_image):
+    calls = counted(tiny_pipeline)
+    tiny_pipeline(reference_image, walking_track(19), guidance_scale=3.0)
+    assert calls["conditional"] == calls["unconditional"] == 2 * 3
+    assert calls["reference_net"] == calls["image_encoder"] == 1
+
+
+def test_same_seed_same_frames_and_chunks_change_nothing(tiny_pipeline, reference_image):
+    track = walking_track(11)
+    first = tiny_pipeline(reference_image, track, generator=seeded(), chunk=8).frames
+    assert np.array_equal(tiny_pipeline(reference_image, track, generator=seeded(), chunk=8).frames, first)
+    assert not np.array_equal(tiny_pipeline(reference_image, track, generator=seeded(1)).frames, first)
+    parts = list(tiny_pipeline.stream(reference_image, track, generator=seeded(), chunk=4))
+    assert [len(part) for part in parts] == [4, 4, 3]
+    # other batch sizes may round differently, by one level
+    assert np.abs(np.concatenate(parts).astype(int) - first).max() <= 1
+
+
+@pytest.mark.parametrize("what", ["reference", "poses", "reference_pose"])
+def test_every_input_matters(tiny_pipeline, reference_image, what):
+    inputs = {"reference": reference_image, "poses": walking_track(3), "reference_pose": walking_track(1)}
+    moved = PoseTrack(inputs["poses"].keypoints * 0.7, inputs["poses"].scores, (64, 64))
+    other = {"reference": reference_image[::-1].copy(), "poses": moved, "reference_pose": moved[:1]}
+    plain = tiny_pipeline(**inputs, generator=seeded()).frames
+    changed = tiny_pipeline(**inputs | {what: other[what]}, generator=seeded()).frames
+    assert not np.array_equal(plain, changed)
+
+
+def test_drawn_skeletons_are_as_good_as_keypoints(tiny_pipeline, reference_image):
+    track, own = walking_track(5), walking_track(1)
+    from_points = tiny_pipeline(reference_image, track, own, generator=seeded()).frames
+    drawn = tiny_pipeline(reference_image, draw_skeleton(track), draw_skeleton(own)[0], generator=seeded()).frames
+    assert np.array_equal(from_points, drawn)
+
+
+def test_keypoints_of_another_resolution_are_scaled(tiny_pipeline, reference_image):
+    track = walking_track(3)
+    same = tiny_pipeline(reference_image, track.scaled((480, 480)), generator=seeded()).frames
+    assert np.array_equal(same, tiny_pipeline(reference_image, track, generator=seeded()).frames)
+
+
+def test_reference_pose_follows_the_crop_of_the_reference(tiny_pipeline, reference_image):
+    """A reference twice as wide is cropped about its middle: so is its pose."""
+    wide = np.concatenate([reference_image[:, ::-1], reference_image, reference_image[:, ::-1]], axis=1)[:, 32:-32]
+    own = walking_track(1)
+    shifted = PoseTrack(own.keypoints + np.float32([32, 0]), own.scores, (64, 128))
+    expected = tiny_pipeline(reference_image, walking_track(3), own, generator=seeded()).frames
+    assert np.array_equal(tiny_pipeline(wide, walking_track(3), shifted, generator=seeded()).frames, expected)
+
+
+def test_skeleton_style_travels_with_the_model(reference_image):
+    thick = build_tiny_pipeline(skeleton={"line_width": 4})
+    track = walking_track(3)
+    drawn = draw_skeleton(track, line_width=4)
+    from_points = thick(reference_image, track, generator=seeded()).frames
+    assert np.array_equal(from_points, thick(reference_image, drawn, generator=seeded()).frames)
+    assert not np.array_equal(from_points, build_tiny_pipeline()(reference_image, track, generator=seeded()).frames)
+
+
+@pytest.mark.parametrize("size", [(32, 64), (72, 40)])
+def test_size_of_the_output(tiny_pipeline, reference_image, size):
+    frames = tiny_pipeline(reference_image, walking_track(2), size=size).frames
+    assert frames.shape == (2, *size, 3)
+
+
+def test_saved_pipeline_gives_the_same_bits(tiny_pipeline, reference_image, tmp_path):
+    def animated(pipeline: AnimationPipeline) -> np.ndarray:
+        return pipeline(reference_image, walking_track(4), walking_track(1), generator=seeded()).frames
+
+    def loaded(name: str) -> AnimationPipeline:
+        pipeline = AnimationPipeline.from_pretrained(tmp_path / name)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    tiny_pipeline.save_pretrained(tmp_path / "first")
+    once = loaded("first")
+    for name, part in tiny_pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            state = once.components[name].state_dict()
+            assert all(torch.equal(value, state[key]) for key, value in part.state_dict().items())
+    for key in ("reference_pose", "recipe", "defaults", "skeleton"):
+        assert once.config[key] == tiny_pipeline.config[key]
+    assert tuple(once.config["size"]) == (64, 64)
+    once.save_pretrained(tmp_path / "second")
+    frames = animated(once)
+    assert np.array_equal(frames, animated(loaded("second")))
+    # memory-mapped weights lie at other addresses than fresh ones, where CPU kernels may sum in another order
+    assert np.abs(frames.astype(int) - animated(tiny_pipeline)).max() <= 1
+
+
+def test_parts_are_named_by_the_modules_that_define_them(tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path)
+    config = DiffusionPipeline.load_config(tmp_path)
+    assert config["denoiser"] == ["bunraku.nets.denoiser", "Denoiser"]
+    assert config["reference_net"] == ["bunraku.nets.reference_net", "ReferenceNet"]
+    assert config["pose_guider"] == ["bunraku.nets.pose_guider", "PoseGuider"]
+    assert config["vae"] == ["bunraku.nets.patch_codec", "PatchCodec"]
+
+
+def test_loading_warns_of_nothing(tiny_pipeline, tmp_path, caplog):
+    tiny_pipeline.save_pretrained(tmp_path)
+    library = logging.getLogger("diffusers")
+    library.addHandler(caplog.handler)
+    try:
+        AnimationPipeline.from_pretrained(tmp_path)
+    finally:
+        library.removeHandler(caplog.handler)
+    assert not caplog.records
+
+
+def test_parts_can_be_given_when_loading(tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path)
+    scheduler = EulerDiscreteScheduler.from_config(tiny_pipeline.scheduler.config)
+    assert AnimationPipeline.from_pretrained(tmp_path, scheduler=scheduler).scheduler is scheduler
+
+
+def test_callback_sees_every_step_and_may_change_the_latents(tiny_pipeline, reference_image):
+    seen: list[int] = []
+
+    def watch(pipeline, step, timestep, inputs):
+        assert pipeline is tiny_pipeline
+        assert inputs["latents"].shape == (1, 4, 3, 8, 8)
+        seen.append(step)
+
+    plain = tiny_pipeline(reference_image, walking_track(3), generator=seeded()).frames
+    watched = tiny_pipeline(reference_image, walking_track(3), generator=seeded(), callback_on_step_end=watch).frames
+    assert seen == [0, 1]
+    assert np.array_equal(plain, watched)
+
+    def wipe(pipeline, step, timestep, inputs):
+        return {"latents": torch.zeros_like(inputs["latents"])}
+
+    wiped = tiny_pipeline(reference_image, walking_track(3), callback_on_step_end=wipe).frames
+    empty = tiny_pipeline.decode(torch.zeros(1, 4, 3, 8, 8))
+    assert np.array_equal(wiped, empty)
+
+
+def test_offload_hooks_reach_the_calls_that_are_not_forward(tiny_pipeline):
+    """accelerate moves a network to its device before `forward`; these are called directly."""
+
+    class Seen(Exception):
+        pass
+
+    class Hook:
+        def pre_forward(self, module, *arguments, **keywords):
+            raise Seen
+
+    for module, call in (
+        (tiny_pipeline.denoiser, lambda: tiny_pipeline.denoiser.project_reference({})),
+        (tiny_pipeline.vae, lambda: tiny_pipeline.vae.encode(torch.zeros(1, 3, 8, 8))),
+        (tiny_pipeline.vae, lambda: tiny_pipeline.vae.decode(torch.zeros(1, 4, 1, 1))),
+    ):
+        module._hf_hook = Hook()
+        with pytest.raises(Seen):
+            call()
+    offloaded = AnimationPipeline.model_cpu_offload_seq.split("->")
+    modules = {name for name, part in tiny_pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    assert set(offloaded) == modules
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(tiny_pipeline, reference_image, dtype):
+    exact = tiny_pipeline(reference_image, walking_track(11), generator=seeded(), guidance_scale=2.0).frames
+    half = tiny_pipeline.to(dtype)(reference_image, walking_track(11), generator=seeded(), guidance_scale=2.0).frames
+    assert np.abs(half.astype(float) - exact).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": (60, 64)}, "size 60x64 .*multiples of 8"),
+        ({"size": (16, 64)}, "size 16x64 .*at least 32"),
+        ({"reference": np.zeros((64, 64), np.uint8)}, r"reference must be uint8 \(H, W, 3\), got uint8 \(64, 64\)"),
+        ({"reference": np.zeros((64, 64, 3), np.float32)}, "reference must be uint8 .*float32"),
+        (
+            {"poses": np.zeros((4, 64, 64), np.uint8)},
+            r"drawn poses must be uint8 \(F, H, W, 3\), got uint8 \(4, 64, 64\)",
+        ),
+        ({"poses": walking_track(0)}, "no frames to animate"),
+        ({"poses": np.zeros((0, 64, 64, 3), np.uint8)}, "no frames to animate"),
+        ({"overlap": 8}, "window of 8 frames cannot overlap by 8"),
+        ({"window_batch": 0}, "window_batch must be at least 1"),
+    ],
+)
+def test_unusable_arguments_are_plain_errors(tiny_pipeline, reference_image, changes, message):
+    arguments = {"reference": reference_image, "poses": walking_track(9)} | changes
+    with pytest.raises(BunrakuError, match=message):
+        tiny_pipeline(**arguments)
