@@ -31,7 +31,7 @@ def save_pipeline(pipeline: AnimationPipeline, folder: str | Path, *, dtype: tor
         temporary.mkdir(parents=True)
         for name, component in pipeline.components.items():  # type: ignore[attr-defined]
             if isinstance(component, nn.Module):
-                component = deepcopy(component).to(device="cpu", dtype=dtype)
+                component = torch.nn.Module.to(deepcopy(component), device="cpu", dtype=dtype)
                 _check_finite(component, name)
             component.save_pretrained(temporary / name)
         pipeline.save_config(temporary)  # type: ignore[attr-defined]

@@ -234,7 +234,8 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
         raise BunrakuError(f"{folder / 'config.json'} does not describe a {cls.__name__} ({error}).") from error
     state = {key: value for path in _weight_files(folder) for key, value in read_state(path).items()}
     load_state(network, state, name=f"{name} in {folder}")
-    return network.to(dtype).eval()
+    # torch's own cast: diffusers' warns about parts to keep in float32 even where there are none
+    return torch.nn.Module.to(network, dtype).eval()
 
 
 def pick_device() -> str:
