@@ -1,0 +1,45 @@
+"""Batches: what a step sees depends on its number alone."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from bunraku.data.samples import Sample, StepSampler, collate, loader
+
+
+class Numbered(Dataset):
+    """Sample i is filled with i."""
+
+    def __getitem__(self, index: int) -> Sample:
+        clip, image = np.full((2, 4, 6, 3), index, np.uint8), np.full((4, 6, 3), index, np.uint8)
+        return clip, clip + 1, image + 2, image + 3
+
+
+def test_collate_stacks_and_keeps_bytes():
+    batch = collate([Numbered()[i] for i in (5, 9)])
+    assert batch.frames.shape == batch.poses.shape == (2, 2, 4, 6, 3)
+    assert batch.reference.shape == batch.reference_pose.shape == (2, 4, 6, 3)
+    for offset, part in enumerate((batch.frames, batch.poses, batch.reference, batch.reference_pose)):
+        assert part.dtype == torch.uint8
+        assert part.flatten(1).unique(dim=1).flatten().tolist() == [5 + offset, 9 + offset]
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_ranks_are_disjoint_and_together_see_everything_in_order(world):
+    ranks = [list(StepSampler(0, 4, 2, rank, world)) for rank in range(world)]
+    assert all(len(steps) == 4 for steps in ranks)
+    seen = [index for step in zip(*ranks) for batch in step for index in batch]
+    assert seen == list(range(4 * 2 * world))
+
+
+def test_resuming_continues_where_the_run_stopped():
+    whole = list(StepSampler(0, 10, 3, 1, 2))
+    assert list(StepSampler(0, 6, 3, 1, 2)) + list(StepSampler(6, 10, 3, 1, 2)) == whole
+    assert len(StepSampler(6, 10, 3)) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_keeps_the_order(workers):
+    batches = list(loader(Numbered(), StepSampler(3, 6, 2), workers))
+    assert [b.frames[:, 0, 0, 0, 0].tolist() for b in batches] == [[6, 7], [8, 9], [10, 11]]

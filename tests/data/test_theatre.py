@@ -1,0 +1,71 @@
+"""Theatre samples: sample i is a function of (seed, split, i), with skeletons that lie on their figures."""
+
+import numpy as np
+
+from bunraku.data.theatre import TheatreSamples
+
+SMALL = {"size": (48, 40), "frames": 2}
+
+
+def test_shapes_and_bytes():
+    parts = TheatreSamples(0, **SMALL)[3]
+    assert [p.shape for p in parts] == [(2, 48, 40, 3), (2, 48, 40, 3), (48, 40, 3), (48, 40, 3)]
+    assert all(p.dtype == np.uint8 for p in parts)
+    assert all(p.any() for p in parts)
+
+
+def test_a_sample_is_a_function_of_seed_split_and_index():
+    def equal(a, b) -> bool:
+        return all(np.array_equal(x, y) for x, y in zip(a, b))
+
+    data, again = TheatreSamples(0, **SMALL), TheatreSamples(0, **SMALL)
+    later = [data[i] for i in (7, 1)][1]  # whatever was asked for before
+    assert equal(later, again[1])
+    assert not equal(data[0], data[1])
+    assert not equal(data[0], TheatreSamples(1, **SMALL)[0])
+    assert not equal(data[0], TheatreSamples(0, "val", **SMALL)[0])
+
+
+def test_frames_of_a_sample_differ_from_each_other_and_from_the_reference():
+    for index in range(5):
+        frames, poses, reference, reference_pose = TheatreSamples(0, **SMALL)[index]
+        images, drawings = [*frames, reference], [*poses, reference_pose]
+        assert len({i.tobytes() for i in images}) == len({d.tobytes() for d in drawings}) == 3
+
+
+def test_consecutive_frames_move_less_than_random_ones():
+    def moved(consecutive: bool) -> float:
+        data = TheatreSamples(0, frames=6, size=(48, 48), consecutive=consecutive)
+        return float(np.mean([np.abs(np.diff(data[i][0].astype(float), axis=0)).mean() for i in range(6)]))
+
+    assert 0 < moved(True) < 0.8 * moved(False)
+
+
+def test_permuted_colours_are_the_same_for_reference_and_frames():
+    plain, permuted = TheatreSamples(0, **SMALL), TheatreSamples(0, permute_colours=True, **SMALL)
+    orders = set()
+    for index in range(8):
+        before, after = plain[index], permuted[index]
+        found = [
+            order
+            for order in ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+            if np.array_equal(before[0][..., order], after[0]) and np.array_equal(before[2][..., order], after[2])
+        ]
+        assert found
+        orders.add(found[0])
+        assert np.array_equal(before[1], after[1])  # skeletons keep their colours
+        assert np.array_equal(before[3], after[3])
+    assert len(orders) > 2
+
+
+def test_skeletons_lie_on_moving_figures():
+    """Where the skeleton is, pixels change more from frame to frame than elsewhere."""
+    data = TheatreSamples(0, frames=6, size=(64, 64))
+    on, off = [], []
+    for index in range(4):
+        frames, poses, *_ = data[index]
+        change = np.abs(np.diff(frames.astype(float), axis=0)).mean(-1)
+        drawn = poses[1:].any(-1)
+        on.append(change[drawn].mean())
+        off.append(change[~drawn].mean())
+    assert np.mean(on) > 2 * np.mean(off)
