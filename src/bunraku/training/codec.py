@@ -27,8 +27,8 @@ class CodecConfig:
     latent_channels: int = 32
     size: int = 128
     crop: int = 64
-    batch: int = 32
-    steps: int = 3000
+    batch: int = 16
+    steps: int = 2500
     learning_rate: float = 2e-3
     latent_noise: float = 0.1
     fit_frames: int = 3000
@@ -117,13 +117,3 @@ def codec_psnr(codec: PatchCodec, size: int, frames: int = 64, split: str = "val
         error = ((decoded + 1) * 127.5).round() - (image + 1) * 127.5
         scores.append(10 * math.log10(255**2 / error.square().mean().clamp_min(1e-9)))
     return float(np.mean(scores))
-
-
-if __name__ == "__main__":
-    import argparse
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser()
-    for name, default in (("output", None), ("steps", 3000), ("batch", 32), ("init", None), ("learning_rate", 2e-3)):
-        parser.add_argument(f"--{name}", type=Path if name in ("output", "init") else type(default), default=default)
-    train_codec(CodecConfig(**vars(parser.parse_args())))
