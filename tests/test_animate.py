@@ -1,0 +1,275 @@
+"""The whole way with a tiny random model: what is written, what is kept, what stops it before any work."""
+
+import json
+import shutil
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from bunraku.animate import SCHEDULERS, AnimateOptions, Animation, animate, load_model
+from bunraku.cues.cues import Cues
+from bunraku.cues.openpose_json import write_openpose_json
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.errors import BunrakuError
+from bunraku.media import VideoReader, VideoWriter, read_image, read_video, write_image
+from bunraku.pipeline import AnimationPipeline
+
+
+@pytest.fixture
+def options(model_folder: Path) -> AnimateOptions:
+    return AnimateOptions(model=str(model_folder), fit="letterbox")
+
+
+@pytest.fixture(scope="module")
+def drawn(puppets: Path) -> Path:
+    """The skeletons of b with the sound of b."""
+    pose = Cues.load(puppets / "b.cues").pose
+    assert pose is not None
+    with VideoWriter(puppets / "drawn.mp4", fps=12, size=pose.size, audio_from=puppets / "b.mp4") as video:
+        for frame in draw_skeleton(pose):
+            video.write(frame)
+    return puppets / "drawn.mp4"
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test if anything slow begins."""
+
+    def slow(*_: object, **__: object) -> None:
+        pytest.fail("a model or detector was loaded before the input was checked")
+
+    monkeypatch.setattr("bunraku.animate.load_model", slow)
+    monkeypatch.setattr("bunraku.animate.reference_pose", slow)
+
+
+def has_sound(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return bool(container.streams.audio) and any(
+            packet.size for packet in container.demux(container.streams.audio[0])
+        )
+
+
+def run(puppets: Path, output: Path, options: AnimateOptions, driving: str = "b.cues", **changes: object) -> Animation:
+    return animate(puppets / "a.png", puppets / driving, output, replace(options, **changes))  # type: ignore[arg-type]
+
+
+def test_rate_length_sound_and_aspect_ratio_are_kept(
+    puppets: Path, drawn: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    made = run(
+        puppets, tmp_path / "out.mp4", options, drawn.name, start=2, sheet=tmp_path / "sheet.png", side_by_side=tmp_path / "side.mp4"
+    )  # fmt: skip
+    reader = VideoReader(tmp_path / "out.mp4")
+    assert (len(reader), reader.fps, reader.size) == (10, 12, made.size)
+    # the reference is 96x64, the model 64x64: 64 x 42.7, made even
+    assert made.size == (64, 44)
+    assert has_sound(tmp_path / "out.mp4")
+    assert has_sound(tmp_path / "side.mp4")
+    assert len(VideoReader(tmp_path / "side.mp4")) == 10
+    assert read_image(tmp_path / "sheet.png").shape[1] > 8 * 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "sheet.png", "side.mp4"]
+
+
+def test_same_seed_same_bytes_another_seed_other_bytes(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    files = [tmp_path / name for name in ("one.mp4", "two.mp4", "other.mp4")]
+    for path, seed in zip(files, (7, 7, 8)):
+        run(puppets, path, options, seed=seed, stop=4)
+    one, two, other = (path.read_bytes() for path in files)
+    assert one == two
+    assert one != other
+
+
+def test_motion_of_every_kind_drives(
+    puppets: Path, drawn: Path, tmp_path: Path, assets: Path, options: AnimateOptions
+) -> None:
+    cues = Cues.load(puppets / "b.cues")
+    assert cues.pose is not None
+    write_openpose_json(cues.pose, tmp_path / "json")
+    shutil.copy(assets / "motions" / "dab.bvh", tmp_path)
+    for name, driving in (
+        ("cues", puppets / "b.cues"), ("openpose", tmp_path / "json"), ("skeleton", drawn), ("bvh", tmp_path / "dab.bvh"),
+    ):  # fmt: skip
+        made = animate(
+            puppets / "a.png", driving, tmp_path / f"{name}.gif", AnimateOptions(model=options.model, stop=3)
+        )
+        assert (made.driving, made.frames) == (name, 3)
+        assert len(VideoReader(tmp_path / f"{name}.gif")) >= 1
+
+
+def test_pngs_and_output_size(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    made = run(puppets, tmp_path / "frames", options, size=(50, 64), stop=3, window=2, overlap=1)
+    assert made.size == (48, 64)
+    assert [path.name for path in sorted((tmp_path / "frames").iterdir())] == ["0000.png", "0001.png", "0002.png"]
+    assert read_image(tmp_path / "frames" / "0000.png").shape == (48, 64, 3)
+
+
+def test_retargeting_changes_what_the_model_is_shown(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[np.ndarray] = []
+    stream = AnimationPipeline.stream
+
+    def spy(self, reference, poses, reference_pose, **settings):
+        shown.append(poses.keypoints)
+        return stream(self, reference, poses, reference_pose, **settings)
+
+    monkeypatch.setattr(AnimationPipeline, "stream", spy)
+    for method in ("full", "align", "fit", "off"):
+        run(puppets, tmp_path / "out.mp4", options, retarget=method, stop=2)
+    for i in range(4):
+        for j in range(i):
+            assert np.abs(shown[i] - shown[j]).max() > 0.5
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_samples(name: str, puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    run(puppets, tmp_path / "out.mp4", options, scheduler=name, steps=3, stop=2)
+    assert read_video(tmp_path / "out.mp4").frames.std() > 1
+
+
+def test_schedulers_take_over_the_models_configuration(options: AnimateOptions) -> None:
+    pipeline = load_model(replace(options, scheduler="euler"))
+    assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
+    assert pipeline.scheduler.config.prediction_type == "sample"
+
+
+def test_progress_is_told(puppets: Path, drawn: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    told: list[tuple[str, int, int]] = []
+    animate(puppets / "a.png", drawn, tmp_path / "out.mp4", options, lambda *at: told.append(at))
+    assert [at for at in told if at[0] == "perceive"] == [("perceive", i, 12) for i in range(1, 13)]
+    assert [at for at in told if at[0] == "denoise"] == [("denoise", 1, 2), ("denoise", 2, 2)]
+    assert told[-1] == ("write", 12, 12)
+
+
+def test_a_prediction_that_is_not_finite_leaves_what_was_there(
+    puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    pipeline = AnimationPipeline.from_pretrained(options.model)
+    with torch.no_grad():
+        pipeline.denoiser.conv_out.bias[0] = torch.nan
+    pipeline.save_pretrained(tmp_path / "model")
+    (tmp_path / "out.mp4").write_text("precious")
+    with pytest.raises(BunrakuError, match="not finite at step 1 of 2"):
+        run(puppets, tmp_path / "out.mp4", options, model=str(tmp_path / "model"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.mp4"]
+    assert (tmp_path / "out.mp4").read_text() == "precious"
+
+
+def test_a_missing_key_is_listed(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(options.model, tmp_path / "model")
+    file = next((tmp_path / "model" / "pose_guider").glob("*.safetensors"))
+    state = load_file(file)
+    removed = sorted(state)[0]
+    save_file({key: value for key, value in state.items() if key != removed}, file)
+    with pytest.raises(BunrakuError) as error:
+        run(puppets, tmp_path / "out.mp4", options, model=str(tmp_path / "model"))
+    assert "1 missing" in str(error.value)
+    assert removed in str(error.value)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_full_disk_is_a_plain_error(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from PIL import Image
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(BunrakuError, match=r"disk is full .* while writing .*frames"):
+        run(puppets, tmp_path / "frames", options, stop=2)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_model")
+def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) -> None:
+    reference, driving, output = puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4"
+    (tmp_path / "text.png").write_text("not a picture")
+    write_image(tmp_path / "small.png", np.zeros((40, 31, 3), np.uint8))
+    shutil.copy(puppets / "a.png", tmp_path / "posed.png")
+    (tmp_path / "posed.pose.json").write_text(json.dumps({"people": [], "canvas_height": 96, "canvas_width": 64}))
+    before = sorted(tmp_path.iterdir())
+    for arguments, message in (
+        ((tmp_path / "gone.png", driving, output), r"gone\.png does not exist"),
+        ((tmp_path / "text.png", driving, output), r"text\.png is not an image"),
+        ((puppets / "b.mp4", driving, output), r"b\.mp4 is not an image"),
+        ((tmp_path / "small.png", driving, output), "31x40 px; 32 px is the least"),
+        ((tmp_path / "posed.png", driving, output), r"posed\.pose\.json shows no person"),
+        ((reference, puppets / "a.png", output), "still image"),
+        ((reference, tmp_path / "gone.mp4", output), r"gone\.mp4 does not exist"),
+        ((reference, driving, tmp_path / "no" / "out.mp4"), "the folder .* does not exist"),
+        ((reference, driving, tmp_path / "text.png" / "out.mp4"), "does not exist"),
+        ((reference, driving, tmp_path / "out.xyz"), r"unknown video extension '\.xyz'"),
+        ((reference, puppets / "b.mp4", puppets / "b.mp4"), "is also an input"),
+    ):
+        with pytest.raises(BunrakuError, match=message):
+            animate(*arguments)
+    for settings, message in (
+        ({"sheet": tmp_path / "sheet.mp4"}, "a sheet is a picture"),
+        ({"side_by_side": tmp_path / "x.txt"}, "unknown video extension"),
+        ({"side_by_side": output}, "is also an input"),
+        ({"start": 12}, "has 12 frames; the range 12:None has none"),
+        ({"reference_pose": tmp_path / "text.png"}, "is not JSON"),
+        ({"driving_kind": "bvh"}, "not a BVH file"),
+    ):
+        with pytest.raises(BunrakuError, match=message):
+            animate(reference, driving, output, AnimateOptions(**settings))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps 0 must be from 1"),
+        ({"guidance": float("nan")}, "guidance nan"),
+        ({"window": 4, "overlap": 4}, "overlap 4 must be at least 0 and smaller than the window"),
+        ({"overlap": -1}, "overlap -1"),
+        ({"fps": Fraction(-1)}, "frame rate -1"),
+        ({"size": (16, 64)}, r"size \(16, 64\)"),
+        ({"person": -1}, "person -1"),
+        ({"seed": -1}, "seed -1"),
+        ({"scheduler": "magic"}, "unknown scheduler 'magic'; there are ddim"),
+        ({"retarget": "some"}, "unknown retargeting 'some'"),
+        ({"steps": 0, "person": -1}, "person -1 must be at least 0; steps 0"),
+    ],
+)
+def test_options_out_of_range(settings: dict, message: str) -> None:
+    with pytest.raises(BunrakuError, match=message):
+        AnimateOptions(**settings)
+
+
+def test_settings_that_the_model_cannot_do(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    for settings, message in (
+        ({"model": "minni"}, "no weights called 'minni'. Did you mean 'mini'"),
+        ({"model": str(tmp_path / "gone")}, "no model folder"),
+        ({"device": "abacus"}, "Device 'abacus' cannot be used"),
+        ({"overlap": 9}, "a window of 8 frames cannot overlap by 9"),
+    ):
+        with pytest.raises(BunrakuError, match=message):
+            run(puppets, tmp_path / "out.mp4", options, **settings)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_real_dancer_drives_a_cartoon(assets: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    made = animate(
+        assets / "references" / "cartoon.png",
+        assets / "drivers" / "dance_plain.mp4",
+        tmp_path / "out.mp4",
+        AnimateOptions(model=options.model, stop=8, sheet=tmp_path / "sheet.png"),
+    )
+    assert (made.frames, made.fps, made.driving) == (8, 24, "rgb")
+    assert len(VideoReader(tmp_path / "out.mp4")) == 8
+    assert has_sound(tmp_path / "out.mp4")
+    # the skeletons of the sheet: coloured limbs where the character stands
+    assert read_image(tmp_path / "sheet.png").shape[0] > 4 * 192
