@@ -19,6 +19,7 @@ class TrainingConfig:
         literal_guider: the pose guider as the paper prints it.
         batch: samples (references) per process and micro-batch; each has `frames` driven frames.
         min_gap: smallest distance of reference and driven frame in clips (frames).
+        stride: distance of consecutive driven frames in clips (stage 2).
         drop_condition: share of the batches trained as the unconditional half (no reference, zero image token).
         drop_reference_pose: share of the samples whose reference skeleton is black.
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
@@ -48,6 +49,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     min_gap: int = 0
+    stride: int = 1
     drop_condition: float = 0.1
     drop_reference_pose: float = 0.0
     noise_offset: float = 0.0

@@ -67,15 +67,19 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
 
 def dataset(config: TrainingConfig) -> Any:
     """The training data that `config.data` names."""
+    size = get_recipe(config.recipe).size(config.size)
+    consecutive = size.stages[config.stage].motion
     if config.data == "theatre":
         return TheatreSamples(
             config.seed, "train", config.frames, config.resolution_hw,
-            consecutive=get_recipe(config.recipe).size(config.size).stages[config.stage].motion,
-            permute_colours=config.permute_colours,
+            consecutive=consecutive, permute_colours=config.permute_colours,
         )  # fmt: skip
     from bunraku.data.clips import ClipFolder
 
-    return ClipFolder(Path(config.data), config.seed, config.frames, config.resolution_hw, min_gap=config.min_gap)
+    return ClipFolder(
+        Path(config.data), config.seed, config.frames, config.resolution_hw,
+        consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, skeleton=dict(size.skeleton),
+    )  # fmt: skip
 
 
 def load_vae(folder: str | None) -> nn.Module:

@@ -1,0 +1,204 @@
+"""Training samples from a folder of real clips: sample i is a function of (seed, i) and the files alone."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from bunraku.cues.cues import Cues
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.data.samples import Sample
+from bunraku.driving import CLIPS
+from bunraku.errors import BunrakuError
+from bunraku.media import VideoReader, resize
+from bunraku.perception.pose import BODY, PoseTrack
+
+JOINTS, SCORE = 3, 0.3
+"""A frame shows the person if this many joints have this score (from which they are drawn); other frames are not used."""
+
+OPENED = 32
+"""Clips whose index and poses are kept in memory, per process."""
+
+SKIPPED = 32
+"""Up to this many unwanted frames are decoded on the way to the next wanted one; beyond, the key frame before it is sought."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Clip:
+    """A video, its cues, and the numbers of the frames that show the first (largest) person."""
+
+    video: Path
+    cues: Path
+    seen: np.ndarray
+
+
+class ClipFolder(Dataset):
+    """Endless samples of the clips in a folder that `bunraku perceive` has prepared (NAME.cues beside NAME.mp4).
+
+    A sample is one person (the largest) in one clip; reference and driven frames are cropped alike.
+
+    Args:
+        folder: with clips; nested folders are searched.
+        seed: of the whole data set.
+        frames: driven frames per sample.
+        size: (height, width).
+        consecutive: frames `stride` apart in a row (motion modules) instead of any frames of the clip.
+        stride: distance of consecutive frames.
+        min_gap: smallest distance in frames between the reference and any driven frame; halved until the clip allows it.
+        skeleton: how skeletons are drawn, arguments of `draw_skeleton`.
+
+    Raises:
+        BunrakuError: no clips; clips without cues, with too few frames that show a person, or (when a sample is read) with
+            cues that are not theirs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        frames: int = 1,
+        size: tuple[int, int] = (512, 512),
+        *,
+        consecutive: bool = False,
+        stride: int = 1,
+        min_gap: int = 0,
+        skeleton: dict[str, Any] | None = None,
+    ) -> None:
+        self.seed, self.frames, self.size = seed, frames, size
+        self.consecutive, self.stride, self.min_gap = consecutive, stride, min_gap
+        self.skeleton = skeleton or {}
+        self.clips = [_Clip(video, cues, _frames_seen(cues)) for video, cues in _find_clips(folder)]
+        least = (frames - 1) * stride + 1 if consecutive else frames + 1
+        short = [c for c in self.clips if not len(self._starts(c.seen) if consecutive else c.seen[frames:])]
+        if short:
+            raise BunrakuError(
+                f"{least} frames {'in a row ' if consecutive else ''}that show a person are needed; too few have "
+                f"{_listed([c.video for c in short])}: remove them, or train with fewer frames"
+            )
+        self._opened: OrderedDict[Path, tuple[VideoReader, PoseTrack]] = OrderedDict()
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng([self.seed, index])
+        clip = self.clips[int(rng.integers(len(self.clips)))]
+        reader, pose = self._open(clip)
+        chosen = self._choose(clip.seen, rng)
+        (top, left), crop = random_crop(reader.size, self.size, rng)
+        images = resize(read_frames(reader, chosen)[:, top : top + crop[0], left : left + crop[1]], self.size)
+        moved = PoseTrack(pose.keypoints[chosen] - np.float32([left, top]), pose.scores[chosen], crop).scaled(self.size)
+        poses = draw_skeleton(moved, **self.skeleton)
+        return images[1:], poses[1:], images[0], poses[0]
+
+    def _open(self, clip: _Clip) -> tuple[VideoReader, PoseTrack]:
+        """The clip's reader at the cues' frame rate, and the person's pose in its pixels."""
+        if clip.video not in self._opened:
+            cues = Cues.load(clip.cues)
+            reader = VideoReader(clip.video, fps=cues.fps)
+            if cues.pose is None or len(cues) != reader.frames:
+                raise BunrakuError(
+                    f"{clip.cues} has {len(cues)} frames, {clip.video.name} has {reader.frames}; "
+                    f"make it again: bunraku perceive {clip.video}"
+                )
+            self._opened[clip.video] = reader, cues.pose.person(0).scaled(reader.size)
+            if len(self._opened) > OPENED:
+                self._opened.popitem(last=False)
+        self._opened.move_to_end(clip.video)
+        return self._opened[clip.video]
+
+    def _choose(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Frame numbers (1 + frames,): the reference, then the driven ones."""
+        gaps = [self.min_gap >> halvings for halvings in range(self.min_gap.bit_length() + 1)]
+        return self._in_a_row(seen, gaps, rng) if self.consecutive else self._scattered(seen, gaps, rng)
+
+    def _in_a_row(self, seen: np.ndarray, gaps: list[int], rng: np.random.Generator) -> np.ndarray:
+        starts, span = self._starts(seen), (self.frames - 1) * self.stride
+
+        def roomy(gap: int) -> np.ndarray:
+            return starts[(seen[0] <= starts - gap) | (starts + span + gap <= seen[-1])]
+
+        gap = next(gap for gap in gaps if len(roomy(gap)))
+        start = int(rng.choice(roomy(gap)))
+        references = seen[(seen <= start - gap) | (start + span + gap <= seen)]
+        return np.array([rng.choice(references), *range(start, start + span + 1, self.stride)])
+
+    def _scattered(self, seen: np.ndarray, gaps: list[int], rng: np.random.Generator) -> np.ndarray:
+        def roomy(gap: int) -> np.ndarray:
+            before, after = np.searchsorted(seen, seen - gap, "right"), np.searchsorted(seen, seen + gap)
+            return seen[before + len(seen) - after >= self.frames]
+
+        gap = next(gap for gap in (max(gap, 1) for gap in gaps) if len(roomy(gap)))
+        reference = int(rng.choice(roomy(gap)))
+        others = seen[np.abs(seen - reference) >= gap]
+        return np.array([reference, *rng.choice(others, self.frames, replace=False)])
+
+    def _starts(self, seen: np.ndarray) -> np.ndarray:
+        """First frames of the windows of consecutive frames that show the person throughout."""
+        return seen[np.isin(seen[:, None] + self.stride * np.arange(self.frames), seen).all(1)]
+
+
+def random_crop(
+    size: tuple[int, int], target: tuple[int, int], rng: np.random.Generator
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A random part of the middle of a frame: nearly the largest that has the target's aspect ratio.
+
+    The share of the area is 0.9 to 1 and the aspect ratio 0.9 to 1 times the target's: the RandomResizedCrop with which
+    Animate Anyone's public re-implementations train.
+
+    Args:
+        size, target: (height, width) of the frame and of what the part will be resized to.
+
+    Returns:
+        (top, left) and (height, width) in pixels.
+    """
+    scale, ratio = rng.uniform(0.9, 1, 2)
+    aspect = target[1] / target[0]
+    height = min(size[0], size[1] / aspect)
+    whole = np.array([height, height * aspect])
+    part = np.minimum(whole, whole * np.sqrt(scale) * np.array([ratio**-0.5, ratio**0.5]))
+    corner = (size - whole) / 2 + rng.uniform(size=2) * (whole - part)
+    crop = np.maximum(np.floor(part), 1)
+    top, left = np.minimum(np.rint(corner), size - crop).astype(int)
+    return (int(top), int(left)), (int(crop[0]), int(crop[1]))
+
+
+def read_frames(reader: VideoReader, numbers: np.ndarray) -> np.ndarray:
+    """Those frames in that order, uint8 (N, H, W, 3); decodes little else (see SKIPPED)."""
+    images = np.empty((len(numbers), *reader.size, 3), np.uint8)
+    ascending = np.unique(numbers)
+    for run in np.split(ascending, np.flatnonzero(np.diff(ascending) > SKIPPED) + 1):
+        wanted = set(run.tolist())
+        for number, image in enumerate(reader.part(int(run[0]), int(run[-1]) + 1), int(run[0])):
+            if number in wanted:
+                images[numbers == number] = image
+    return images
+
+
+def _find_clips(folder: Path) -> list[tuple[Path, Path]]:
+    """Videos and their cues, by name.
+
+    Raises:
+        BunrakuError: there are none, or some have no cues.
+    """
+    if not folder.is_dir():
+        raise BunrakuError(f"there is no folder {folder}; give one with clips, or theatre")
+    videos = sorted(path for path in folder.rglob("*") if path.suffix.lower() in CLIPS)
+    if not videos:
+        raise BunrakuError(f"{folder} has no clips ({', '.join(CLIPS)})")
+    bare = [video for video in videos if not video.with_suffix(".cues").is_file()]
+    if bare:
+        commands = "; ".join(f"bunraku perceive {parent}" for parent in sorted({video.parent for video in bare}))
+        raise BunrakuError(f"no cues beside {_listed(bare)}; first run: {commands}")
+    return [(video, video.with_suffix(".cues")) for video in videos]
+
+
+def _frames_seen(cues: Path) -> np.ndarray:
+    pose = Cues.load(cues).pose
+    if pose is None or not pose.people:
+        raise BunrakuError(f"{cues} has no keypoints of a person; remove the clip, or make it again: bunraku perceive")
+    return np.flatnonzero((pose.scores[:, 0, BODY] >= SCORE).sum(-1) >= JOINTS)
+
+
+def _listed(paths: list[Path], most: int = 5) -> str:
+    return ", ".join(map(str, paths[:most])) + (f" and {len(paths) - most} more" if len(paths) > most else "")
