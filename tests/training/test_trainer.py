@@ -1,5 +1,6 @@
 """The training loop: exact resume, frozen parts, averages, the way from stage 1 to stage 2."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -143,7 +144,7 @@ def test_the_learning_rate_warms_up_and_falls(tmp_path):
     assert factors[0] == pytest.approx(0.1)
     assert factors[9:50] == [1.0] * 41
     assert factors[100] == pytest.approx(0)
-    assert all(a >= b for a, b in zip(factors[50:], factors[51:]))
+    assert all(a >= b for a, b in itertools.pairwise(factors[50:]))
 
 
 @pytest.mark.slow
@@ -195,8 +196,8 @@ def test_plain_errors_before_training(tmp_path):
 
 
 def test_a_start_model_that_does_not_fit_is_refused():
+    source, target = torch.nn.Module(), torch.nn.Module()
+    source.register_parameter("scale", torch.nn.Parameter(torch.ones(1)))
+    target.register_parameter("weight", torch.nn.Parameter(torch.ones(1)))
     with pytest.raises(BunrakuError, match=r"missing \['weight'\], unexpected \['scale'\]"):
-        source, target = torch.nn.Module(), torch.nn.Module()
-        source.register_parameter("scale", torch.nn.Parameter(torch.ones(1)))
-        target.register_parameter("weight", torch.nn.Parameter(torch.ones(1)))
         copy_weights(source, target, "denoiser")

@@ -61,7 +61,7 @@ def train_codec(config: CodecConfig) -> PatchCodec:
     """Fit, train and save a PatchCodec under `config.output`; logs the held-out PSNR."""
     torch.manual_seed(config.seed)
     if config.init:
-        codec = PatchCodec.from_pretrained(config.init)
+        codec = PatchCodec.from_pretrained(config.init).float()
     else:
         codec = PatchCodec(config.latent_channels)
         frames = TheatreFrames(config.seed, "train", config.size)

@@ -1,0 +1,54 @@
+"""The shipped mini model: it is there, it is small, and it does what its card says."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bunraku.training.validation import held_out_clip, psnr, reenact, score
+from bunraku.weights import load_pipeline
+
+FOLDER = Path(str(files("bunraku") / "assets" / "mini"))
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    pipeline = load_pipeline("mini")
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def test_it_is_small_and_has_a_card():
+    shipped = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in shipped) <= 24 * 2**20
+    assert {path.suffix for path in shipped} <= {".json", ".safetensors", ".md"}
+    card = (FOLDER / "README.md").read_text()
+    for word in ("bunraku train", "seed", "held-out", "copy", "codec", "limits"):
+        assert word in card.lower(), word
+    assert json.loads((FOLDER / "model_index.json").read_text())["denoiser"][1] == "Denoiser"
+
+
+@pytest.mark.slow
+def test_it_beats_copying_the_reference_on_characters_it_never_saw(pipeline):
+    scores = []
+    for index in range(6):
+        clip = held_out_clip(index, 4, (128, 128), "test")
+        scores.append(score(reenact(pipeline, clip, num_inference_steps=8), clip))
+    mean = {name: np.mean([s[name] for s in scores]) for name in scores[0]}
+    assert mean["model"] > mean["copy"] + 3.5
+    assert mean["model figure"] > mean["copy figure"] + 3.5
+    assert mean["codec"] > 31
+
+
+@pytest.mark.slow
+def test_it_uses_reference_and_pose(pipeline):
+    """Another character or another motion must give other frames: the truth of neither is hit by ignoring one of them."""
+    clip, other = held_out_clip(0, 4, (128, 128), "test"), held_out_clip(1, 4, (128, 128), "test")
+    settings = {"num_inference_steps": 4}
+    right = psnr(pipeline(clip.reference, clip.pose, clip.reference_pose, **settings).frames, clip.truth).mean()
+    stranger = psnr(pipeline(other.reference, clip.pose, other.reference_pose, **settings).frames, clip.truth).mean()
+    astray = psnr(pipeline(clip.reference, other.pose, clip.reference_pose, **settings).frames, clip.truth).mean()
+    assert right > stranger + 3
+    assert right > astray + 1
