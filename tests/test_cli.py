@@ -1,0 +1,409 @@
+"""The command line: exit codes, plain errors, JSON alone on stdout, and nothing left behind."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from bunraku import __version__, cli
+from bunraku.cues.cues import Cues
+from bunraku.cues.openpose_json import read_openpose_json
+from bunraku.media import VideoWriter, read_image, read_video, write_image
+from bunraku.perception.detector import Detections
+from bunraku.perception.pose import WHOLE_BODY
+
+COMMANDS = ("animate", "perceive", "theatre", "train", "doctor", "models list", "models pull", "models verify")
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Bunraku = Callable[..., Outcome]
+
+
+@pytest.fixture
+def bunraku(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bunraku:
+    """bunraku("animate", ...) -> exit code, stdout, stderr, as a shell would see them."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["bunraku", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+class Blind:
+    """Finds nobody."""
+
+    name, provider = "blind", "nothing"
+
+    def __call__(self, frame: np.ndarray) -> Detections:
+        return Detections.of([])
+
+    def close(self) -> None:
+        pass
+
+
+class Dancer(Blind):
+    """Finds one person in the first 4 frames and from the 15th on."""
+
+    def __init__(self) -> None:
+        self.frame = 0
+
+    def __call__(self, frame: np.ndarray) -> Detections:
+        spots = np.random.default_rng(0).uniform((10, 10), (50, 80), (WHOLE_BODY, 2)).astype(np.float32)
+        self.frame += 1
+        seen = self.frame <= 4 or self.frame >= 15
+        return Detections.of([(spots + self.frame, np.ones(WHOLE_BODY, np.float32))] if seen else [])
+
+
+def detector(monkeypatch: pytest.MonkeyPatch, kind: type[Blind]) -> None:
+    for module in ("driving", "reference"):
+        monkeypatch.setattr(f"bunraku.{module}.create_pose_detector", lambda *_, **__: kind())
+
+
+def listing(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    """20 frames of nothing to see, 12 fps: no detector, no theatre."""
+    (tmp_path / "clips").mkdir()
+    with VideoWriter(tmp_path / "clips" / "footage.mp4", fps=12, size=(96, 64)) as video:
+        for i in range(20):
+            video.write(np.full((96, 64, 3), 100 + 5 * i, np.uint8))
+    return tmp_path / "clips" / "footage.mp4"
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['bunraku', '--help']\n"
+        "from bunraku.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('torch', 'diffusers', 'av', 'cv2', 'numpy', 'mediapipe') if m in sys.modules], file=sys.stderr)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stderr.strip() == "[]"
+    assert "animate" in done.stdout
+    # of the processor: the clock depends on what else the machine does
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(command: str, bunraku: Bunraku) -> None:
+    code, out, _ = bunraku(*command.split(), "--help")
+    assert code == 0
+    assert f"Example: bunraku {command}" in re.sub(r"\s+", " ", out)
+
+
+def test_version(bunraku: Bunraku) -> None:
+    assert bunraku("--version") == Outcome(0, f"{__version__}\n", "")
+
+
+def test_animate_prints_what_it_made(bunraku: Bunraku, puppets: Path, model_folder: Path, tmp_path: Path) -> None:
+    arguments = (
+        "animate",
+        puppets / "a.png",
+        puppets / "b.cues",
+        "-o",
+        tmp_path / "out.mp4",
+        "--model",
+        model_folder,
+        "--stop",
+        3,
+    )
+    code, out, err = bunraku(*arguments)
+    assert code == 0
+    assert out.startswith(f"{tmp_path / 'out.mp4'}: 3 frames of")
+    assert "the pose of the reference is read from" in err
+    assert "denoise" in err
+    code, out, _ = bunraku(
+        *arguments,
+        "--json",
+        "--seed",
+        5,
+        "--fps",
+        "30000/1001",
+        "--size",
+        "64x48",
+        "--scheduler",
+        "unipc",
+        "--steps",
+        1,
+    )
+    made = json.loads(out)
+    assert (code, made["frames"], made["fps"], made["size"], made["seed"]) == (0, 3, "30000/1001", [64, 48], 5)
+
+
+def test_perceive_writes_cues_and_json(
+    bunraku: Bunraku, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    code, out, err = bunraku(
+        "perceive", footage, "-o", tmp_path / "x.cues", "--json-folder", tmp_path / "json", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["people"] == 1
+    assert "read as footage" in err
+    pose = Cues.load(tmp_path / "x.cues").pose
+    assert pose is not None
+    np.testing.assert_array_equal(read_openpose_json(tmp_path / "json").keypoints[:4], pose.keypoints[:4])
+    # never twice into one folder, and said before the work
+    monkeypatch.setattr(Dancer, "__call__", lambda *_: pytest.fail("perceived before the output was checked"))
+    code, _, err = bunraku("perceive", footage, "-o", tmp_path / "x.cues", "--json-folder", tmp_path / "json")
+    assert code == 2
+    assert "has .json files already" in err
+
+
+def test_perceive_prepares_a_folder_of_clips(
+    bunraku: Bunraku, footage: Path, puppets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    (footage.parent / "broken.mp4").write_text("no video")
+    code, out, err = bunraku("perceive", footage.parent, "--json")
+    assert code == 2
+    assert "1 of 2 clips" in err
+    assert "broken.mp4 is not a video" in re.sub(r"\s+", " ", err)
+    result = json.loads(out)
+    assert [Path(row["cues"]).name for row in result["written"]] == ["footage.cues"]
+    assert len(Cues.load(footage.with_suffix(".cues"))) == 20
+    (footage.parent / "broken.mp4").unlink()
+    written = footage.with_suffix(".cues").stat().st_mtime_ns
+    assert bunraku("perceive", footage.parent).code == 0
+    assert footage.with_suffix(".cues").stat().st_mtime_ns == written
+    assert bunraku("perceive", footage.parent, "--again").code == 0
+    assert footage.with_suffix(".cues").stat().st_mtime_ns > written
+
+
+def test_a_person_who_is_lost_is_a_warning_with_the_frames(
+    bunraku: Bunraku, footage: Path, puppets: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    code, _, err = bunraku("animate", puppets / "a.png", footage, "-o", tmp_path / "out.mp4", "--model", model_folder)
+    assert code == 0
+    assert "warning: the person is lost in 10 of 20 frames" in err
+    assert "4-13" in err
+
+
+def test_theatre_renders_scenes_that_animate_takes(bunraku: Bunraku, tmp_path: Path, model_folder: Path) -> None:
+    code, out, _ = bunraku(
+        "theatre", "-o", tmp_path / "scenes", "--count", 2, "--frames", 6, "--size", "96x64", "--seed", 3, "--json"
+    )
+    assert code == 0
+    first, second = json.loads(out)["scenes"]
+    assert Path(first["video"]).name == "0003.mp4"
+    assert read_video(first["video"]).frames.shape == (6, 96, 64, 3)
+    assert read_image(first["reference"]).shape == (96, 64, 3)
+    again = bunraku("theatre", "-o", tmp_path / "one.mp4", "--frames", 6, "--size", "96x64", "--seed", 3)
+    assert again.code == 0
+    assert (tmp_path / "one.mp4").read_bytes() == Path(first["video"]).read_bytes()
+    arguments = (
+        "animate",
+        first["reference"],
+        second["cues"],
+        "-o",
+        tmp_path / "out.gif",
+        "--model",
+        model_folder,
+        "--stop",
+        2,
+    )
+    assert bunraku(*arguments).code == 0
+
+
+def test_doctor_says_what_is_there(bunraku: Bunraku) -> None:
+    code, out, _ = bunraku("doctor", "--json")
+    found = json.loads(out)
+    assert found["bunraku"] == __version__
+    assert found["codecs"]["libx264"]["usable"]
+    assert found["devices"][-1] == "cpu"
+    assert code == (0 if found["ready"] else 1)
+
+
+def test_models_list_names_the_default(bunraku: Bunraku) -> None:
+    code, out, _ = bunraku("models", "list", "--json")
+    assert code == 0
+    assert json.loads(out)["models"][0]["name"] == "mini"
+    assert "mini" in bunraku("models", "list").out
+
+
+def test_train_hands_its_settings_over(bunraku: Bunraku, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def train(config):
+        given.append(config)
+        return config.output / "model"
+
+    monkeypatch.setattr("bunraku.training.run.train", train)
+    monkeypatch.setattr("bunraku.training.codec.train_codec", given.append)
+    settings = ("--set", "steps=20", "--set", "learning_rate=1e-3", "--set", "betas=[0.9,0.95]", "--set", "warmup=5")
+    code, out, _ = bunraku(
+        "train", "animate-anyone", "--stage", 1, "-o", tmp_path / "run", "--data", "clips", *settings
+    )
+    config = given[0]
+    assert (code, out.strip()) == (0, str(tmp_path / "run" / "model"))
+    assert (config.steps, config.learning_rate, config.betas, config.data, config.size) == (
+        20,
+        1e-3,
+        (0.9, 0.95),
+        "clips",
+        "mini",
+    )
+    assert bunraku("train", "codec", "-o", tmp_path / "codec", "--set", "learning_rate=1").code == 0
+    assert (given[1].output, given[1].learning_rate) == (tmp_path / "codec", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "steps"), "is no setting; give KEY=VALUE"),
+        (("--set", "stepps=3"), "no setting 'stepps'; there are"),
+        (("--set", "steps=many"), "steps is 'many'; expected int"),
+        (("--set", "steps=2.5"), "steps is 2.5; expected int"),
+        (("--set", "resolution=100"), "resolution 100 is not a multiple of 8"),
+        (("--stage", "3"), "has stages 1, 2, not 3"),
+        (("--size", "giant"), "no size 'giant'"),
+    ],
+)
+def test_training_settings_that_are_wrong(
+    arguments: tuple[str, ...], message: str, bunraku: Bunraku, tmp_path: Path
+) -> None:
+    code, out, err = bunraku("train", "animate-anyone", "-o", tmp_path / "run", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_input_is_one_line_and_exit_code_2(
+    bunraku: Bunraku, puppets: Path, footage: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Blind)
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "cut.mp4").write_bytes(footage.read_bytes()[: footage.stat().st_size // 2])
+    (tmp_path / "empty.mp4").touch()
+    write_image(tmp_path / "tiny.png", np.zeros((31, 64, 3), np.uint8))
+    write_image(tmp_path / "nobody.png", np.full((96, 64, 3), 128, np.uint8))
+    output, reference, motion = tmp_path / "out.mp4", puppets / "a.png", puppets / "b.cues"
+    output.write_text("precious")
+    before = listing(tmp_path)
+    for arguments, message in (
+        ((tmp_path / "text.mp4", motion), "text.mp4 is not an image"),
+        ((reference, tmp_path / "text.mp4"), "text.mp4 is not a video"),
+        ((reference, tmp_path / "cut.mp4"), "cut.mp4"),
+        ((reference, tmp_path / "empty.mp4"), "empty.mp4 is empty"),
+        ((tmp_path / "tiny.png", motion), "32 px is the least"),
+        ((tmp_path / "nobody.png", motion), "no person was found in the reference"),
+        ((reference, footage), "no person was found in any of the 20 frames of"),
+        ((reference, motion, "--model", "minni"), "Did you mean 'mini'"),
+        ((reference, motion, "--size", "big"), "'big' is no size"),
+        ((reference, motion, "--fps", "1/0"), "'1/0' is no frame rate"),
+        ((reference, motion, "--steps", 0), "steps 0 must be"),
+        ((reference, motion, "--person", 3), "no person 3"),
+        ((reference, motion, "--device", "abacus"), "Device 'abacus'"),
+        ((reference, motion, "-o", tmp_path / "no" / "out.mp4"), "does not exist"),
+    ):
+        code, out, err = bunraku("animate", "-o", output, "--model", model_folder, *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert message in err
+        assert "Traceback" not in err
+    assert listing(tmp_path) == before
+
+
+def test_a_wrong_option_is_exit_code_2(bunraku: Bunraku, puppets: Path, tmp_path: Path) -> None:
+    code, out, err = bunraku(
+        "animate", puppets / "a.png", puppets / "b.cues", "-o", tmp_path / "out.mp4", "--retarget", "some"
+    )
+    assert (code, out) == (2, "")
+    assert "align" in err
+
+
+def test_pictures_without_the_room_for_perception_or_theatre(bunraku: Bunraku, footage: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (("perceive", footage, "-o", tmp_path / "x.mp4"), "a cues file ends in"),
+        (("perceive", footage, "-o", tmp_path / "no" / "x.cues"), "does not exist"),
+        (("perceive", footage.parent, "-o", tmp_path / "x.cues"), "is a folder of clips"),
+        (("theatre", "-o", tmp_path / "x.mp4", "--count", 2), "one file for 2 scenes"),
+        (("theatre", "-o", tmp_path / "s", "--size", "8"), "sizes from 32"),
+        (("models", "verify", "maxi"), "no weights called 'maxi'"),
+    ):
+        code, _, err = bunraku(*arguments)
+        assert code == 2
+        assert message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["clips"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_sampling_leaves_everything_as_it_was(puppets: Path, model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").write_text("precious")
+    before = listing(tmp_path)
+    command = (
+        *(
+            sys.executable,
+            "-m",
+            "bunraku",
+            "animate",
+            puppets / "a.png",
+            puppets / "b.cues",
+            "-o",
+            tmp_path / "out.mp4",
+        ),
+        *("--model", model_folder, "--steps", 1000, "--sheet", tmp_path / "sheet.png", "--size", "256x256"),
+    )
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 600
+        while listing(tmp_path) == before:  # the temporary file opens right before sampling
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_a_full_disk_while_writing(puppets: Path, model_folder: Path, tmp_path: Path) -> None:
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from bunraku.cli import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        limited,
+        "animate",
+        puppets / "a.png",
+        puppets / "b.cues",
+        "-o",
+        tmp_path / "out.mp4",
+        "--model",
+        model_folder,
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert not any(tmp_path.iterdir())
