@@ -304,3 +304,20 @@ def test_real_footage(name, fps, size, frames, sound):
     shown = list(reader)
     assert len(shown) == 20
     assert all(frame.shape == (*size, 3) for frame in shown)
+
+
+def test_part_is_that_part_and_needs_no_second_look_at_the_packets(tmp_path, monkeypatch):
+    path = tmp_path / "clip.mp4"
+    frames = np.random.default_rng(0).integers(0, 256, (12, 32, 48, 3), np.uint8)
+    with VideoWriter(path, fps=12, size=(32, 48)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    reader = VideoReader(path, start=2)
+    whole = list(reader)
+    monkeypatch.setattr("bunraku.media.reader._timestamps", None)
+    part = reader.part(3, 7)
+    assert len(part) == 4
+    assert np.array_equal(list(part), whole[3:7])
+    assert len(reader) == 10
+    with pytest.raises(BunrakuError, match="has 10 frames here; the range 7:11 is not among them"):
+        reader.part(7, 11)

@@ -87,7 +87,9 @@ class ClipFolder(Dataset):
         chosen = self._choose(clip.seen, rng)
         (top, left), crop = random_crop(reader.size, self.size, rng)
         images = resize(read_frames(reader, chosen)[:, top : top + crop[0], left : left + crop[1]], self.size)
-        moved = PoseTrack(pose.keypoints[chosen] - np.float32([left, top]), pose.scores[chosen], crop).scaled(self.size)
+        moved = PoseTrack(pose.keypoints[chosen] - np.array([left, top], np.float32), pose.scores[chosen], crop).scaled(
+            self.size
+        )
         poses = draw_skeleton(moved, **self.skeleton)
         return images[1:], poses[1:], images[0], poses[0]
 

@@ -4,6 +4,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -106,6 +107,14 @@ class VideoReader:
 
     def __len__(self) -> int:
         return self.frames
+
+    def part(self, start: int, stop: int) -> "VideoReader":
+        """Frames [start, stop) of this reader's; unlike a new reader, it need not go through the file's packets again."""
+        if not 0 <= start < stop <= self.frames:
+            raise BunrakuError(f"{self.path} has {self.frames} frames here; the range {start}:{stop} is not among them")
+        part = copy(self)
+        part._start, part._stop = self._start + start, self._start + stop
+        return part
 
     def __enter__(self) -> "VideoReader":
         return self

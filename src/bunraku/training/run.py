@@ -43,10 +43,11 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
         raise BunrakuError(
             f"stage {config.stage} trains motion modules on top of a trained model: name it with --init DIR"
         )
-    vae = start.vae.float() if start is not None and not config.vae else load_vae(config.vae)
-    if vae.config.latent_channels != animator.denoiser.config.in_channels:
+    vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae)
+    channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
+    if vae.config.latent_channels != channels:
         raise BunrakuError(
-            f"{config.recipe} {config.size} works on {animator.denoiser.config.in_channels} latent channels, the autoencoder has "
+            f"{config.recipe} {config.size} works on {channels} latent channels, the autoencoder has "
             f"{vae.config.latent_channels}: name a fitting one with --set vae=DIR, or a start model with --init DIR"
         )
     trainer = Trainer(config, animator, vae, dataset(config))

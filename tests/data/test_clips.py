@@ -1,0 +1,216 @@
+"""ClipFolder: on clips of the theatre, written as a user's would be."""
+
+import shutil
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bunraku.cues.cues import Cues
+from bunraku.data.clips import ClipFolder, random_crop, read_frames
+from bunraku.errors import BunrakuError
+from bunraku.media import VideoReader, VideoWriter, read_video
+from bunraku.theatre import render, sample_scene
+
+LENGTH = 40
+SIZE = (96, 128)
+
+
+def write_clip(video: Path, seed: int, length: int = LENGTH) -> None:
+    shown = render(sample_scene(seed), length, SIZE)
+    with VideoWriter(video, fps=12, size=SIZE, crf=10) as writer:
+        for frame in shown.frames:
+            writer.write(frame)
+    Cues(Fraction(12), SIZE, "theatre", shown.pose).save(video.with_suffix(".cues"))
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    (folder / "nested").mkdir()
+    for seed, name in enumerate(("a.mp4", "nested/b.mp4")):
+        write_clip(folder / name, seed)
+    return folder
+
+
+@pytest.fixture
+def folder(original, tmp_path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "clips"))
+
+
+def equal(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_shapes_and_bytes(original):
+    parts = ClipFolder(original, 0, 3, (64, 48))[5]
+    assert [p.shape for p in parts] == [(3, 64, 48, 3), (3, 64, 48, 3), (64, 48, 3), (64, 48, 3)]
+    assert all(p.dtype == np.uint8 and p.any() for p in parts)
+
+
+def test_a_sample_is_a_function_of_seed_and_index(original):
+    data, again = ClipFolder(original, 0, 2, (48, 48)), ClipFolder(original, 0, 2, (48, 48))
+    later = [data[i] for i in (7, 3, 1)][-1]
+    assert equal(later, again[1])
+    assert not equal(data[0], data[1])
+    assert not equal(data[0], ClipFolder(original, 1, 2, (48, 48))[0])
+
+
+def test_every_clip_is_used_and_few_stay_opened(original, monkeypatch):
+    monkeypatch.setattr("bunraku.data.clips.OPENED", 1)
+    data = ClipFolder(original, 0, 1, (48, 48))
+    assert [c.video.relative_to(original).as_posix() for c in data.clips] == ["a.mp4", "nested/b.mp4"]
+    used = set()
+    for index in range(12):
+        data[index]
+        used |= set(data._opened)
+        assert len(data._opened) == 1
+    assert used == {c.video for c in data.clips}
+
+
+def test_skeleton_lies_on_the_figure(original):
+    """The colour under each drawn joint is what the whole frame shows at that joint."""
+    data = ClipFolder(original, 0, 1, (192, 192), skeleton={"line_width": 1})
+    for index in range(4):
+        clip = data.clips[int(np.random.default_rng([0, index]).integers(2))]
+        pose = Cues.load(clip.cues).pose
+        frames, poses, *_ = data[index]
+        whole = read_video(clip.video).frames
+        rng = np.random.default_rng([0, index])
+        rng.integers(2)
+        chosen = data._choose(clip.seen, rng)
+        (top, left), (height, width) = random_crop(SIZE, (192, 192), rng)
+        points = (pose.keypoints[chosen[1], 0] - (left, top)) * (192 / width, 192 / height)
+        seen = pose.scores[chosen[1], 0] > 0
+        drawn = poses[0].any(-1)
+        inside = seen & ((points >= 2) & (points < 190)).all(1)
+        assert inside.sum() > 5
+        for joint in np.flatnonzero(inside):
+            x, y = points[joint].astype(int)
+            assert drawn[y - 1 : y + 2, x - 1 : x + 2].any()
+            own_x, own_y = pose.keypoints[chosen[1], 0, joint].astype(int)
+            patch = whole[chosen[1], max(own_y - 2, 0) : own_y + 3, max(own_x - 2, 0) : own_x + 3].astype(int)
+            assert np.abs(patch - frames[0, y, x].astype(int)).max(-1).min() < 60
+
+
+def test_reference_keeps_its_distance(original):
+    for consecutive in (False, True):
+        data = ClipFolder(original, 0, 4, (48, 48), consecutive=consecutive, stride=2, min_gap=15)
+        for index in range(200):
+            reference, *driven = data._choose(np.arange(LENGTH), np.random.default_rng(index))
+            assert np.abs(np.array(driven) - reference).min() >= 15
+            assert len({reference, *driven}) == 5
+            if consecutive:
+                assert np.diff(driven).tolist() == [2, 2, 2]
+
+
+@given(
+    st.sets(st.integers(0, 120), min_size=6, max_size=60), st.integers(0, 90), st.integers(1, 5), st.integers(0, 2**31)
+)
+def test_choice_of_frames_for_any_clip(seen, min_gap, frames, seed):
+    data = ClipFolder.__new__(ClipFolder)
+    data.frames, data.stride, data.min_gap, data.consecutive = frames, 1, min_gap, False
+    numbers = np.array(sorted(seen))
+    reference, *driven = data._choose(numbers, np.random.default_rng(seed))
+    assert len(driven) == len(set(driven)) == frames
+    assert {reference, *driven} <= seen
+    assert reference not in driven
+    data.consecutive = True
+    if len(data._starts(numbers)):
+        reference, *driven = data._choose(numbers, np.random.default_rng(seed))
+        assert {reference, *driven} <= seen
+        assert driven == list(range(driven[0], driven[0] + frames))
+
+
+def test_frames_without_the_person_are_not_used(folder):
+    path = folder / "a.cues"
+    cues = Cues.load(path)
+    scores = cues.pose.scores.copy()
+    scores[5:30] = 0
+    replace(cues, pose=replace(cues.pose, scores=scores)).save(path)
+    shutil.rmtree(folder / "nested")
+    data = ClipFolder(folder, 0, 2, (48, 48))
+    used = {int(n) for index in range(80) for n in data._choose(data.clips[0].seen, np.random.default_rng(index))}
+    assert used == {*range(5), *range(30, LENGTH)}
+    rows = ClipFolder(folder, 0, 4, (48, 48), consecutive=True)
+    starts = {int(rows._choose(rows.clips[0].seen, np.random.default_rng(index))[1]) for index in range(80)}
+    assert starts == {0, 1, *range(30, LENGTH - 3)}
+
+
+def test_only_what_is_needed_is_decoded(original, monkeypatch):
+    reader = VideoReader(original / "a.mp4")
+    whole = read_video(original / "a.mp4").frames
+    parts: list[tuple[int, int]] = []
+    part = VideoReader.part
+    monkeypatch.setattr(VideoReader, "part", lambda self, a, b: (parts.append((a, b)), part(self, a, b))[1])
+    numbers = np.array([39, 2, 5, 2])
+    assert np.array_equal(read_frames(reader, numbers), whole[numbers])
+    assert parts == [(2, 6), (39, 40)]
+
+
+@given(
+    st.tuples(st.integers(32, 700), st.integers(32, 700)),
+    st.tuples(st.integers(4, 96), st.integers(4, 96)).map(lambda s: (8 * s[0], 8 * s[1])),
+    st.integers(0, 2**31),
+)
+def test_crop_is_inside_and_nearly_of_the_targets_shape(size, target, seed):
+    (top, left), (height, width) = random_crop(size, target, np.random.default_rng(seed))
+    assert 0 <= top <= top + height <= size[0]
+    assert 0 <= left <= left + width <= size[1]
+    whole = min(size[0], size[1] * target[0] / target[1])
+    area = whole**2 * target[1] / target[0]
+    rounding = (height + 1) * (width + 1)
+    # 5 % of the area are lost where the crop would be taller than the frame
+    assert 0.85 * area <= rounding
+    assert height * width <= area + 1
+    assert 0.85 * target[1] / target[0] <= (width + 1) / height
+    assert width / (height + 1) <= 1.0001 * target[1] / target[0]
+
+
+def test_empty_or_missing_folder(tmp_path):
+    with pytest.raises(BunrakuError, match=r"has no clips \(\.mp4"):
+        ClipFolder(tmp_path, 0)
+    with pytest.raises(BunrakuError, match=r"there is no folder .*nowhere"):
+        ClipFolder(tmp_path / "nowhere", 0)
+
+
+def test_clip_without_cues_names_the_command(folder):
+    (folder / "nested" / "b.cues").unlink()
+    with pytest.raises(
+        BunrakuError, match=rf"no cues beside .*b\.mp4; first run: bunraku perceive {folder / 'nested'}$"
+    ):
+        ClipFolder(folder, 0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "settings", "message"),
+    [
+        (LENGTH, {}, f"{LENGTH + 1} frames that show a person are needed"),
+        (11, {"consecutive": True, "stride": 4}, f"{LENGTH + 1} frames in a row that show a person are needed"),
+    ],
+)
+def test_clip_that_is_too_short(original, frames, settings, message):
+    with pytest.raises(BunrakuError, match=rf"{message}; too few have .*a\.mp4, .*b\.mp4: remove them"):
+        ClipFolder(original, 0, frames, **settings)
+    ClipFolder(original, 0, frames - 1, **settings)
+
+
+def test_cues_of_another_clip(folder):
+    write_clip(folder / "nested" / "b.mp4", 3, LENGTH - 7)
+    shutil.copy(folder / "a.cues", folder / "nested" / "b.cues")
+    data = ClipFolder(folder, 0)
+    index = next(i for i in range(20) if np.random.default_rng([0, i]).integers(2) == 1)
+    with pytest.raises(
+        BunrakuError, match=r"b\.cues has 40 frames, b\.mp4 has 33; make it again: bunraku perceive .*b\.mp4"
+    ):
+        data[index]
+
+
+def test_drawn_skeletons_are_no_training_data(folder):
+    Cues(Fraction(12), SIZE, "drawn", skeleton=np.zeros((LENGTH, *SIZE, 3), np.uint8)).save(folder / "a.cues")
+    with pytest.raises(BunrakuError, match=r"a\.cues has no keypoints"):
+        ClipFolder(folder, 0)
