@@ -13,8 +13,7 @@ from bunraku.cues.skeleton import draw_skeleton
 from bunraku.driving import driving_kind, follow, is_drawn_skeleton, load_driving, open_driving, perceive
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, read_video, write_image
-from bunraku.perception.detector import Detections
-from bunraku.perception.pose import WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
 from tests.tiny import walking_track
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image
-from bunraku.perception.detector import Detections
-from bunraku.perception.pose import WHOLE_BODY, PoseTrack
-from bunraku.reference import detect_pose, read_pose, reference_pose, sidecar, write_pose
+from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
+from bunraku.reference import detect_pose, read_pose, reference_pose
 from tests.tiny import walking_track
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.openpose_json import sidecar
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.driving import Driving, DrivingKind, follow, open_driving
 from bunraku.errors import BunrakuError
@@ -31,7 +32,7 @@ from bunraku.media import (
 from bunraku.media.images import IMAGE_SUFFIXES
 from bunraku.perception.detector import DetectorName
 from bunraku.perception.pose import PoseTrack
-from bunraku.reference import read_pose, reference_pose, sidecar
+from bunraku.reference import read_pose, reference_pose
 
 logger = logging.getLogger(__name__)
 

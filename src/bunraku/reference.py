@@ -1,8 +1,6 @@
 """The reference's pose: given in a file, found beside the picture, or detected in it."""
 
 import logging
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bunraku.cues.openpose_json import read_openpose_json, write_openpose_json
+from bunraku.cues.openpose_json import read_openpose_json, sidecar
 from bunraku.errors import BunrakuError
-from bunraku.media import plain_write_errors, resize
+from bunraku.media import resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
 from bunraku.perception.pose import BODY, PoseTrack
 
@@ -24,18 +22,6 @@ COPIES = ((128, 0.0), (256, 0.25), (512, 0.25), (512, 0.5))
 CLEAR = 0.9  # mean score of the body joints that needs no second look
 SEEN = 0.3
 MIN_JOINTS = 8  # of the body; fewer place no character
-
-
-def sidecar(image: Path) -> Path:
-    """Where the pose of a picture is kept: NAME.pose.json beside it."""
-    return image.with_suffix(".pose.json")
-
-
-def write_pose(track: PoseTrack, path: Path) -> None:
-    """Write the pose of a picture, (1, P, K), as one OpenPose JSON file, whole or not at all."""
-    with plain_write_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}") as folder:
-        write_openpose_json(track, folder)
-        os.replace(next(Path(folder).iterdir()), path)
 
 
 def read_pose(path: Path, size: tuple[int, int]) -> PoseTrack:

@@ -9,8 +9,9 @@ import pytest
 
 from bunraku.errors import BunrakuError
 from bunraku.perception import detector
-from bunraku.perception.detector import Detections, create_pose_detector
+from bunraku.perception.detector import create_pose_detector
 from bunraku.perception.dwpose import WEIGHTS
+from bunraku.perception.pose import Detections
 
 
 def put_weights(folder, content=b""):

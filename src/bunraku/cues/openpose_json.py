@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from bunraku.cues.tracking import link
 from bunraku.errors import BunrakuError
+from bunraku.media import plain_write_errors
 from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 MID_HIP = 8  # the joint that BODY_25 has between left arm and right leg, and the 18 have not
@@ -95,6 +98,18 @@ def write_openpose_json(track: PoseTrack, folder: str | Path) -> None:
                 people.append({"person_id": [index], "pose_keypoints_2d": body.ravel().tolist(), **parts})
         content = {"version": 1.3, "canvas_height": track.size[0], "canvas_width": track.size[1], "people": people}
         (folder / f"{number:012d}_keypoints.json").write_text(json.dumps(content))
+
+
+def sidecar(image: Path) -> Path:
+    """Where the pose of a picture is kept: NAME.pose.json beside it."""
+    return image.with_suffix(".pose.json")
+
+
+def write_pose(track: PoseTrack, path: Path) -> None:
+    """Write the pose of a picture, (1, P, K), as one OpenPose JSON file, whole or not at all."""
+    with plain_write_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}") as folder:
+        write_openpose_json(track, folder)
+        os.replace(next(Path(folder).iterdir()), path)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -1,7 +1,6 @@
 """The pose detector: what every backend gives per frame, and the choice between the backends."""
 
 import logging
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
@@ -9,44 +8,11 @@ from typing import Literal, Protocol
 import numpy as np
 
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import WHOLE_BODY
+from bunraku.perception.pose import Detections
 
 logger = logging.getLogger(__name__)
 
 DetectorName = Literal["auto", "mediapipe", "dwpose"]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """The people found in one frame, in no particular order; P may be 0.
-
-    Attributes:
-        keypoints: float32 (P, 134, 2), x and y in pixels, in the layout of `bunraku.perception.pose`.
-        scores: float32 (P, 134) in [0, 1]; 0 means "not seen".
-    """
-
-    keypoints: np.ndarray
-    scores: np.ndarray
-
-    def __post_init__(self) -> None:
-        people = len(self.keypoints)
-        if self.keypoints.shape != (people, WHOLE_BODY, 2) or self.scores.shape != (people, WHOLE_BODY):
-            raise ValueError(
-                f"Detections needs keypoints (P, {WHOLE_BODY}, 2) and scores (P, {WHOLE_BODY}); "
-                f"got {self.keypoints.shape} and {self.scores.shape}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
-
-    @classmethod
-    def of(cls, people: list[tuple[np.ndarray, np.ndarray]]) -> "Detections":
-        """Stack the (keypoints (134, 2), scores (134,)) of each person."""
-        keypoints = np.zeros((len(people), WHOLE_BODY, 2), np.float32)
-        scores = np.zeros((len(people), WHOLE_BODY), np.float32)
-        for i, person in enumerate(people):
-            keypoints[i], scores[i] = person
-        return cls(keypoints, scores)
 
 
 class PoseDetector(Protocol):

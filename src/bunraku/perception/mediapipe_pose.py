@@ -27,8 +27,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
-from bunraku.perception.detector import Detections
-from bunraku.perception.pose import FACE, LEFT_HAND, RIGHT_HAND, WHOLE_BODY
+from bunraku.perception.pose import FACE, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, Detections
 
 logger = logging.getLogger(__name__)
 

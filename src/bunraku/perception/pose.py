@@ -1,11 +1,13 @@
-"""PoseTrack: the keypoints of every person in every frame, the currency of all pose code."""
+"""Detections of one frame, and PoseTrack, the keypoints of every person in every frame: the currency of all pose code."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-BODY = slice(0, 18)  # OpenPose / COCO-18: 0 nose 1 neck 2-4 R arm 5-7 L arm 8-10 R leg 11-13 L leg 14 R eye 15 L eye 16 R ear 17 L ear
+BODY = slice(
+    0, 18
+)  # OpenPose / COCO-18: 0 nose 1 neck 2-4 R arm 5-7 L arm 8-10 R leg 11-13 L leg 14 R eye 15 L eye 16 R ear 17 L ear
 FEET = slice(18, 24)  # L big toe, L small toe, L heel, R big toe, R small toe, R heel
 FACE = slice(24, 92)  # the 68 iBUG landmarks
 LEFT_HAND = slice(92, 113)  # 21 each: wrist, then thumb to little finger, root to tip
@@ -60,3 +62,36 @@ class PoseTrack:
         """The same poses for frames resized to `size` (height, width)."""
         factor = np.array([size[1] / self.size[1], size[0] / self.size[0]], np.float32)
         return PoseTrack(self.keypoints * factor, self.scores, size)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The people found in one frame, in no particular order; P may be 0.
+
+    Attributes:
+        keypoints: float32 (P, 134, 2), x and y in pixels, in the layout of this module's slices.
+        scores: float32 (P, 134) in [0, 1]; 0 means "not seen".
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        people = len(self.keypoints)
+        if self.keypoints.shape != (people, WHOLE_BODY, 2) or self.scores.shape != (people, WHOLE_BODY):
+            raise ValueError(
+                f"Detections needs keypoints (P, {WHOLE_BODY}, 2) and scores (P, {WHOLE_BODY}); "
+                f"got {self.keypoints.shape} and {self.scores.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @classmethod
+    def of(cls, people: list[tuple[np.ndarray, np.ndarray]]) -> "Detections":
+        """Stack the (keypoints (134, 2), scores (134,)) of each person."""
+        keypoints = np.zeros((len(people), WHOLE_BODY, 2), np.float32)
+        scores = np.zeros((len(people), WHOLE_BODY), np.float32)
+        for i, person in enumerate(people):
+            keypoints[i], scores[i] = person
+        return cls(keypoints, scores)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.media import VideoWriter, write_image
-from bunraku.reference import sidecar, write_pose
 from bunraku.theatre.scene import Scene, render
 
 

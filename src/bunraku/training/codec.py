@@ -73,7 +73,10 @@ def train_codec(config: CodecConfig) -> PatchCodec:
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
-        lambda s: min(1, (s + 1) / min(100, config.steps / 4)) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, s / config.steps)))),
+        lambda s: (
+            min(1, (s + 1) / min(100, config.steps / 4))
+            * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, s / config.steps))))
+        ),
     )
     batches = DataLoader(
         TheatreFrames(config.seed, "train", config.size, config.crop),
