@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 from einops import rearrange
@@ -17,6 +17,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import fit
 from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
 from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.patch_codec import PatchCodec
 from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.perception.pose import PoseTrack
@@ -52,7 +53,7 @@ class AnimationPipeline(DiffusionPipeline):
 
     def __init__(
         self,
-        vae: Any,
+        vae: AutoencoderKL | PatchCodec,  # diffusers opens only parts whose modules are imported: here is the import
         denoiser: Denoiser,
         reference_net: ReferenceNet,
         pose_guider: PoseGuider | LiteralPoseGuider,
