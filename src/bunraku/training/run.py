@@ -63,6 +63,7 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
         temporary.rename(final)
         logger.info("wrote %s", final)
     trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
     return final
 
 

@@ -141,7 +141,6 @@ class Trainer:
                     self.save()
                 if self.step % config.validate_every == 0 or self.step == until:
                     self.validate()
-        accelerator.end_training()
 
     def generator(self, micro: int) -> torch.Generator:
         """The source of everything random in one micro-batch."""
