@@ -160,6 +160,23 @@ def test_a_prediction_that_is_not_finite_leaves_what_was_there(
     assert (tmp_path / "out.mp4").read_text() == "precious"
 
 
+def test_an_interruption_while_writing_leaves_what_was_there(
+    puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    (tmp_path / "out.mp4").write_text("precious")
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if stage == "write" and done > 8:
+            assert len(list(tmp_path.iterdir())) > 1
+            raise KeyboardInterrupt
+
+    options = replace(options, side_by_side=tmp_path / "side.mkv", sheet=tmp_path / "sheet.png")
+    with pytest.raises(KeyboardInterrupt):
+        animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", options, interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_text() == "precious"
+
+
 def test_a_missing_key_is_listed(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +18,7 @@ from bunraku import __version__, cli
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import read_openpose_json
 from bunraku.media import VideoWriter, read_image, read_video, write_image
-from bunraku.perception.detector import Detections
-from bunraku.perception.pose import WHOLE_BODY
+from bunraku.perception.pose import WHOLE_BODY, Detections
 
 COMMANDS = ("animate", "perceive", "theatre", "train", "doctor", "models list", "models pull", "models verify")
 
@@ -358,28 +356,30 @@ def test_pictures_without_the_room_for_perception_or_theatre(bunraku: Bunraku, f
 def test_ctrl_c_during_sampling_leaves_everything_as_it_was(puppets: Path, model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out.mp4").write_text("precious")
     before = listing(tmp_path)
-    command = (
-        *(
-            sys.executable,
-            "-m",
-            "bunraku",
-            "animate",
-            puppets / "a.png",
-            puppets / "b.cues",
-            "-o",
-            tmp_path / "out.mp4",
-        ),
-        *("--model", model_folder, "--steps", 1000, "--sheet", tmp_path / "sheet.png", "--size", "256x256"),
-    )
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-m",
+        "bunraku",
+        "animate",
+        puppets / "a.png",
+        puppets / "b.cues",
+        "-o",
+        tmp_path / "out.mp4",
+    ]
+    command += ["--model", model_folder, "--steps", 1000, "--sheet", tmp_path / "sheet.png"]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"FORCE_COLOR": "1"},  # shows progress as it happens, as in a terminal
+        # what a shell starts in the background, pytest perhaps, ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stderr is not None
     try:
-        deadline = time.monotonic() + 600
-        while listing(tmp_path) == before:  # the temporary file opens right before sampling
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        time.sleep(1)
-        os.kill(process.pid, signal.SIGINT)
+        shown = b""
+        while b"denoise" not in shown:
+            shown += (byte := process.stderr.read(1))
+            assert byte, shown
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
