@@ -119,7 +119,7 @@ ANIMATE_ANYONE = Recipe(
                 "rescale_betas_zero_snr": True,
                 "timestep_spacing": "trailing",
             },
-            inference={"num_inference_steps": 20, "guidance_scale": 1.0, "window": 16, "overlap": 4, "noise_period": 1},
+            inference={"num_inference_steps": 8, "guidance_scale": 1.0, "window": 16, "overlap": 4, "noise_period": 1},
             skeleton={"hands": False},
             stages={
                 1: Stage(
