@@ -24,7 +24,7 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	HF_HUB_OFFLINE=1 $(BIN)/pytest
+	$(BIN)/pytest
 
 clean:
 	rm -rf .venv out
