@@ -43,7 +43,7 @@ def main() -> None:
             "truth": shown.frames[1:],
         }
         strips.append(side_by_side(panels, height=256))
-        rows |= {f"{name} {number}": frames for name, frames in panels.items()}
+        rows |= {f"{name} {number}": frames for name, frames in (panels | {"reference": shown.frames[0]}).items()}
     movie = np.concatenate(strips)
     with VideoWriter(options.output / "demo.mp4", fps=sample_scene(0).fps, size=movie.shape[1:3]) as video:
         for frame in movie:
