@@ -269,6 +269,8 @@ def test_train_hands_its_settings_over(bunraku: Bunraku, tmp_path: Path, monkeyp
         "clips",
         "mini",
     )
+    assert bunraku("train", "animate-anyone", "--size", "mini", "--stage", "1").code == 0
+    assert given.pop().output == Path("runs/animate-anyone-mini-stage1")
     assert bunraku("train", "codec", "-o", tmp_path / "codec", "--set", "learning_rate=1").code == 0
     assert (given[1].output, given[1].learning_rate) == (tmp_path / "codec", 1.0)
 

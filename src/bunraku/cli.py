@@ -380,8 +380,14 @@ def theatre(
 def train(
     recipe: Annotated[str, typer.Argument(help="animate-anyone, or codec (the mini size's autoencoder).")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run; a run that is there is continued.")
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the run; a run that is there is continued (default: runs/RECIPE-SIZE-stageN)",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[str, typer.Option(help="Size of the recipe: mini or sd15.")] = "mini",
     stage: Annotated[int, typer.Option(help="1: frames; 2: clips (motion modules).")] = 1,
     data: Annotated[
@@ -401,6 +407,7 @@ def train(
 ) -> None:
     """Train a recipe, or continue its training; the finished model is in OUTPUT/model."""
     pairs = settings or []
+    output = output or Path("runs") / (recipe if recipe == "codec" else f"{recipe}-{size}-stage{stage}")
     if recipe == "codec":
         from bunraku.training.codec import CodecConfig, train_codec
 
