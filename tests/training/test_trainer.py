@@ -172,6 +172,10 @@ def test_stage_1_then_stage_2_gives_a_model_folder(tmp_path):
     copied = dict(pipeline.reference_net.named_parameters())
     for name, parameter in start.reference_net.named_parameters():
         assert torch.equal(parameter, copied[name]), name
+    # and from a finished model back to stage 1, whose denoiser has no motion modules
+    frames = get_recipe("animate-anyone").size("mini").build(False).denoiser
+    copy_weights(pipeline.denoiser.float(), frames, "denoiser")
+    assert torch.equal(frames.conv_in.weight, pipeline.denoiser.conv_in.weight)
 
 
 def test_plain_errors_before_training(tmp_path):

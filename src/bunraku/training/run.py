@@ -58,7 +58,10 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
             pipeline = build_pipeline(animator, trainer.vae, size, config)
             temporary = config.output / "model.writing"
             shutil.rmtree(temporary, ignore_errors=True)
-            pipeline.to(torch.float16).save_pretrained(temporary)
+            for part in pipeline.components.values():
+                if isinstance(part, nn.Module):
+                    nn.Module.to(part, torch.float16)  # diffusers' own cast warns of nothing
+            pipeline.save_pretrained(temporary)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
         logger.info("wrote %s", final)
@@ -100,9 +103,12 @@ def load_vae(folder: str | None) -> nn.Module:
 
 
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
-    """Parameters of `source` into `target`; only motion modules may be missing in the source (stage 1 has none)."""
+    """Parameters of `source` into `target`; only motion modules may be on one side alone (stage 1 has none)."""
     missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
+    if any(".motion_modules." in key for key in unexpected):
+        logger.warning("stage 1 trains frames: the start model's motion modules are left out; train stage 2 afterwards")
     missing = [key for key in missing if ".motion_modules." not in key]
+    unexpected = [key for key in unexpected if ".motion_modules." not in key]
     if missing or unexpected:
         raise BunrakuError(
             f"{name} of the start model does not fit: missing {missing[:10]}, unexpected {unexpected[:10]}"
