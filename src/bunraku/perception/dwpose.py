@@ -114,7 +114,9 @@ def locate_weights(models: Path | None = None) -> tuple[Path, Path]:
     """
     folder = weights_folder(models)
     if missing := missing_weights(models):
-        raise BunrakuError(f"DWPose's weights are missing: put {' and '.join(missing)} from {SOURCE} into {folder}.")
+        raise BunrakuError(
+            f"DWPose's weights are missing: run `bunraku models pull dwpose`, or put {' and '.join(missing)} from {SOURCE} into {folder}."
+        )
     return folder / WEIGHTS[0], folder / WEIGHTS[1]
 
 
