@@ -28,11 +28,12 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         hub, name, wanted = self.server, self.path.removeprefix("/owner/thing/resolve/main/"), self.headers.get("Range")
         hub.requests.append((name, wanted))
+        hub.tokens.append(self.headers.get("Authorization"))
         if hub.failing:
             self.send_error(503)
             return
         content = hub.contents[name]
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
         if start:
@@ -57,7 +58,8 @@ def point_at(monkeypatch, endpoint):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.contents, server.requests, server.failing, server.breaks_after = dict(CONTENTS), [], False, None
+    server.contents, server.requests, server.tokens = dict(CONTENTS), [], []
+    server.failing, server.breaks_after, server.ranges = False, None, True
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     point_at(monkeypatch, f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path))
@@ -67,6 +69,17 @@ def hub(monkeypatch, tmp_path):
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def elsewhere(hub, monkeypatch):
+    """One file comes from a plain URL on the same server; only the first digits of its checksum are known."""
+    file = described("a.onnx", CONTENTS["a.onnx"])
+    file = replace(file, sha256=file.sha256[:8], url=f"http://127.0.0.1:{hub.server_port}/files/a.onnx?download=1")
+    model = replace(registry.get("thing"), name="elsewhere", files=(file, registry.get("thing").files[1]))
+    monkeypatch.setattr(registry, "MODELS", (model, *registry.MODELS))
+    hub.contents["/files/a.onnx?download=1"] = CONTENTS["a.onnx"]
+    return model
 
 
 def files_in(folder):
@@ -125,6 +138,43 @@ def test_an_interrupted_download_is_resumed(hub, tmp_path):
     assert hub.requests == [("a.onnx", "bytes=300000-"), ("b.onnx", None)]
     assert download.verify("thing") == tmp_path / "thing"
     assert files_in(tmp_path) == {"thing/a.onnx", "thing/b.onnx"}
+
+
+def test_a_file_may_come_from_a_plain_url(hub, elsewhere, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert download.pull("elsewhere") == tmp_path / "elsewhere"
+    assert hub.requests == [("/files/a.onnx?download=1", None), ("b.onnx", None)]
+    assert hub.tokens == [None, "Bearer hf_secret"]
+    assert (tmp_path / "elsewhere" / "a.onnx").read_bytes() == CONTENTS["a.onnx"]
+    assert download.verify("elsewhere") == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_from_a_url_is_resumed(hub, elsewhere, tmp_path, ranges):
+    hub.breaks_after = 300_000
+    with pytest.raises(BunrakuError, match=r"a\.onnx could not be fetched"):
+        download.pull("elsewhere")
+    assert (tmp_path / "elsewhere" / "a.onnx.partial").stat().st_size == 300_000
+    hub.failing, hub.breaks_after, hub.ranges = False, None, ranges
+    hub.requests.clear()
+    download.pull("elsewhere")
+    assert hub.requests[0] == ("/files/a.onnx?download=1", "bytes=300000-")
+    assert (tmp_path / "elsewhere" / "a.onnx").read_bytes() == CONTENTS["a.onnx"]
+
+
+def test_an_abbreviated_checksum_is_still_a_check(hub, elsewhere, tmp_path):
+    hub.contents["/files/a.onnx?download=1"] = b"x" * len(CONTENTS["a.onnx"])
+    with pytest.raises(BunrakuError, match=f"has the wrong checksum .*expected {elsewhere.files[0].sha256}\\)"):
+        download.pull("elsewhere")
+    assert files_in(tmp_path) == set()
+
+
+def test_a_file_from_nowhere_is_a_mistake_of_the_registry(monkeypatch, tmp_path):
+    monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path))
+    model = Model("nowhere", "", "metric", "MIT", "https://example.org", files=(File("a.pth", "0" * 8, 1),))
+    monkeypatch.setattr(registry, "MODELS", (model,))
+    with pytest.raises(BunrakuError, match=r"nowhere: a\.pth has neither a URL nor a repository"):
+        download.pull("nowhere")
 
 
 def test_offline_is_a_plain_error(monkeypatch, tmp_path):

@@ -34,11 +34,30 @@ def test_dwpose_lies_where_the_detector_looks(tmp_path, monkeypatch):
 
 def test_every_download_is_pinned():
     for model in registry.list_models():
-        assert bool(model.files) == (model.repo is not None)
+        assert model.shipped == (model.name == "mini")
         for file in model.files:
-            assert len(bytes.fromhex(file.sha256)) == 32
+            assert file.url or model.repo
+            assert not file.path.startswith("/")
             assert file.size > 0
     assert registry.get("dwpose").size == 216_746_733 + 134_399_116
+
+
+def test_files_named_after_their_checksum_have_it():
+    files = {file.path: file.sha256 for model in registry.list_models() for file in model.files}
+    for path in ("vgg16-397923af.pth", "alexnet-owt-7be5be79.pth", "pt_inception-2015-12-05-6726825d.pth"):
+        assert files[path].startswith(path.removesuffix(".pth").rpartition("-")[2])
+
+
+@pytest.mark.parametrize("digest", ["", "397923a", "397923AF", "x" * 64, "0" * 65])
+def test_a_file_without_a_usable_checksum_is_refused(digest):
+    with pytest.raises(ValueError, match="expected 8 to 64 lower-case hexadecimal digits"):
+        registry.File("vgg.pth", digest, 1)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/vgg.pth", "ftp://example.org/vgg.pth", "vgg.pth"])
+def test_only_https_is_taken(url):
+    with pytest.raises(ValueError, match=f"{url} is not https"):
+        registry.File("vgg.pth", "0" * 8, 1, url)
 
 
 def test_the_registry_imports_neither_torch_nor_opencv():

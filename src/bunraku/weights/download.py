@@ -1,4 +1,4 @@
-"""Fetching named weights from the Hugging Face Hub: resumable, checked, and under its own name only when whole."""
+"""Fetching named weights from the Hugging Face Hub and other servers: resumable, checked, and under its own name only when whole."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         BunrakuError: unknown name, no connection, no room on the disk, or a file that is not what the registry says.
     """
     model = get(name)
-    if model.repo is None:
+    if model.shipped:
         return verify(name)
     for file in model.files:
         final = model.folder / file.path
@@ -33,7 +33,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         partial = final.with_name(f"{final.name}.partial")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            fetch(model.repo, file, partial, progress)
+            fetch(model, file, partial, progress)
         except Exception as error:  # the Hub's client raises its own, its HTTP library's and the system's errors
             raise BunrakuError(
                 f"{file.path} could not be fetched ({described(error)}). Run this again to resume where it stopped, "
@@ -55,25 +55,30 @@ def verify(name: str) -> Path:
         BunrakuError: unknown name; missing or damaged files (names every one of them).
     """
     model = get(name)
-    problems = _shipped_problems(model) if model.repo is None else _download_problems(model)
+    problems = _shipped_problems(model) if model.shipped else _download_problems(model)
     if problems:
-        remedy = "install bunraku again" if model.repo is None else f"fetch them with `bunraku models pull {name}`"
+        remedy = "install bunraku again" if model.shipped else f"fetch them with `bunraku models pull {name}`"
         raise BunrakuError(f"The weights {name} in {model.folder} are not whole: {'; '.join(problems)}; {remedy}.")
     return model.folder
 
 
-def fetch(repo: str, file: File, partial: Path, progress: Progress | None) -> None:
-    """Download one file of a Hub repository to `partial`, continuing behind what is there.
+def fetch(model: Model, file: File, partial: Path, progress: Progress | None) -> None:
+    """Download one file of `model` to `partial`, continuing behind what is there.
 
-    Not `hf_hub_download`: its newer versions start every call from nothing.
+    Not `hf_hub_download`: its newer versions start every call from nothing. The Hub's token goes to the Hub only.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
+    if file.url is not None:
+        url, headers = file.url, {"user-agent": "bunraku"}
+    elif model.repo is not None:
+        url, headers = hf_hub_url(model.repo, file.path), build_hf_headers()
+    else:
+        raise ValueError(f"{model.name}: {file.path} has neither a URL nor a repository")
     with partial.open("ab") as stream:
         if stream.tell() < file.size:
-            url, headers = hf_hub_url(repo, file.path), build_hf_headers()
             http_get(url, stream, resume_size=stream.tell(), headers=headers, tqdm_class=_reporter(file, progress))
 
 
@@ -90,7 +95,9 @@ def wrong(path: Path, file: File) -> str | None:
         return f"has {size:,} bytes instead of {file.size:,}"
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return None if digest == file.sha256 else f"has the wrong checksum (sha256 {digest}, expected {file.sha256})"
+    return (
+        None if digest.startswith(file.sha256) else f"has the wrong checksum (sha256 {digest}, expected {file.sha256})"
+    )
 
 
 def is_lfs_pointer(path: Path) -> bool:
