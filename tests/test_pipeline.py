@@ -10,9 +10,10 @@ from diffusers import DiffusionPipeline, EulerDiscreteScheduler
 
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
+from bunraku.nets.constant_token import ConstantToken
 from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
-from tests.tiny import build_tiny_pipeline, walking_track
+from tests.tiny import build_tiny_pipeline, randomise, walking_track
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -53,6 +54,46 @@ def test_models_without_reference_pose_do_not_guide_the_reference(reference_imag
     with_pose = pipeline(reference_image, walking_track(3), walking_track(1), generator=seeded()).frames
     assert calls["pose_guider"] == 1
     assert np.array_equal(with_pose, pipeline(reference_image, walking_track(3), generator=seeded()).frames)
+
+
+def test_reference_net_at_every_step(tiny_pipeline, reference_image):
+    times = []
+    tiny_pipeline.reference_net.register_forward_pre_hook(lambda _module, arguments: times.append(int(arguments[2])))
+    calls = counted(tiny_pipeline)
+    arguments = {"reference": reference_image, "poses": walking_track(3), "num_inference_steps": 4}
+    every = tiny_pipeline(**arguments, reference_timestep="every", generator=seeded()).frames
+    assert times == tiny_pipeline.scheduler.timesteps.tolist()
+    assert calls["image_encoder"] == 1
+    assert not np.array_equal(every, tiny_pipeline(**arguments, generator=seeded()).frames)
+    assert times[4:] == [0]
+
+
+def test_windows_that_close_the_loop(tiny_pipeline, reference_image):
+    """The model's own default decides; where one window is enough it changes nothing."""
+    looped = build_tiny_pipeline(
+        defaults={"num_inference_steps": 2, "guidance_scale": 1.0, "window": 8, "overlap": 2, "wrap": True}
+    )
+    for frames, same in ((8, True), (13, False)):
+        arguments = (reference_image, walking_track(frames))
+        plain, wrapped = (p(*arguments, generator=seeded()).frames for p in (tiny_pipeline, looped))
+        assert np.array_equal(plain, wrapped) is same
+        assert np.array_equal(wrapped, tiny_pipeline(*arguments, wrap=True, generator=seeded()).frames)
+
+
+def test_models_with_a_prompt_instead_of_an_image_token(tiny_pipeline, reference_image, tmp_path):
+    """Both halves see the prompt; only the reference makes the difference that guidance enlarges."""
+    token = randomise(ConstantToken(length=5, width=16))
+    pipeline = build_tiny_pipeline(image_encoder=token)
+    seen = []
+    pipeline.denoiser.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[2]))
+    frames = pipeline(reference_image, walking_track(3), guidance_scale=2.0, generator=seeded()).frames
+    assert len(seen) == 4
+    assert all(torch.equal(given, token.tokens[None]) for given in seen)
+    pipeline.save_pretrained(tmp_path / "model")
+    again = AnimationPipeline.from_pretrained(tmp_path / "model")
+    again.set_progress_bar_config(disable=True)
+    loaded = again(reference_image, walking_track(3), guidance_scale=2.0, generator=seeded()).frames
+    assert np.abs(frames.astype(int) - loaded).max() <= 1
 
 
 def test_unconditional_half_never_sees_the_reference(tiny_pipeline, reference_image):
@@ -237,6 +278,7 @@ def test_half_precision(tiny_pipeline, reference_image, dtype):
         ({"poses": np.zeros((0, 64, 64, 3), np.uint8)}, "no frames to animate"),
         ({"overlap": 8}, "window of 8 frames cannot overlap by 8"),
         ({"window_batch": 0}, "window_batch must be at least 1"),
+        ({"reference_timestep": "all"}, "reference_timestep is 'zero' or 'every', not 'all'"),
     ],
 )
 def test_unusable_arguments_are_plain_errors(tiny_pipeline, reference_image, changes, message):

@@ -35,7 +35,7 @@ def randomise(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
 
 
 def build_tiny_pipeline(**config: Any) -> AnimationPipeline:
-    """A pipeline of 64x64 output and two steps; `config` goes to its constructor."""
+    """A pipeline of 64x64 output and two steps; `config` goes to its constructor, parts included."""
     torch.manual_seed(0)
     vision = CLIPVisionConfig(
         hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16, projection_dim=16
@@ -59,7 +59,7 @@ def build_tiny_pipeline(**config: Any) -> AnimationPipeline:
         "size": (64, 64),
         "defaults": {"num_inference_steps": 2, "guidance_scale": 1.0, "window": 8, "overlap": 2},
     }
-    pipeline = AnimationPipeline(vae=codec.eval(), scheduler=scheduler, **parts, **(settings | config))
+    pipeline = AnimationPipeline(**({"vae": codec.eval(), "scheduler": scheduler} | parts | settings | config))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
 from bunraku.media import fit
 from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
+from bunraku.nets.constant_token import ConstantToken  # noqa: F401 (diffusers opens only parts whose modules are imported)
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.patch_codec import PatchCodec
 from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
@@ -25,6 +26,12 @@ from bunraku.sampling.denoise import denoise, initial_noise
 from bunraku.sampling.windows import Merge, time_windows
 
 DEFAULT_SIZE = (128, 128)
+ReferenceTimestep = Literal["zero", "every"]
+DEFAULTS: dict[str, Any] = {
+    "num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4, "merge": "triangular", "wrap": False,
+    "reference_timestep": "zero", "noise_period": 0,
+}  # fmt: skip
+"""Arguments of `AnimationPipeline.stream` where neither the caller nor the model says otherwise."""
 
 
 @dataclass
@@ -100,7 +107,9 @@ class AnimationPipeline(DiffusionPipeline):
         guidance_scale: float | None = None,
         window: int | None = None,
         overlap: int | None = None,
-        merge: Merge = "triangular",
+        merge: Merge | None = None,
+        wrap: bool | None = None,
+        reference_timestep: ReferenceTimestep | None = None,
         window_batch: int = 1,
         noise_period: int | None = None,
         generator: torch.Generator | None = None,
@@ -114,9 +123,11 @@ class AnimationPipeline(DiffusionPipeline):
             poses: one person's keypoints, already retargeted (drawn here), or drawn skeletons, uint8 (F, H', W', 3).
             reference_pose: the reference's own keypoints or skeleton, in the reference's pixels; used where the model wants it.
             size: (height, width) of the output, multiples of 8; None: the size the model was trained at.
-            num_inference_steps, guidance_scale, window, overlap, noise_period: None: the model's defaults.
-            merge, window_batch: see `sampling.denoise`.
-            noise_period: see `sampling.initial_noise`.
+            num_inference_steps, guidance_scale, window, overlap: None: the model's defaults, as for the following.
+            merge, wrap, noise_period: see `merge_weights`, `time_windows` and `initial_noise` in `sampling`.
+            reference_timestep: "zero": ReferenceNet runs once, at timestep 0 (Animate Anyone); "every": at every step, with
+                the denoiser's timestep (MagicAnimate, TCAN).
+            window_batch: windows denoised in one call.
             chunk: frames encoded or decoded at a time.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
 
@@ -124,17 +135,12 @@ class AnimationPipeline(DiffusionPipeline):
             BunrakuError: empty or mis-shaped input, size not a multiple of 8, or a prediction that is not finite.
         """
         given = {
-            "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale,
-            "window": window, "overlap": overlap, "noise_period": noise_period,
+            "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "window": window, "overlap": overlap,
+            "merge": merge, "wrap": wrap, "reference_timestep": reference_timestep, "noise_period": noise_period,
         }  # fmt: skip
-        options: dict[str, Any] = {
-            "num_inference_steps": 20,
-            "guidance_scale": 3.5,
-            "window": 24,
-            "overlap": 4,
-            "noise_period": 0,
-        }
-        options |= self.config.defaults | {name: value for name, value in given.items() if value is not None}
+        options = DEFAULTS | self.config.defaults | {name: value for name, value in given.items() if value is not None}
+        if options["reference_timestep"] not in get_args(ReferenceTimestep):
+            raise BunrakuError(f"reference_timestep is 'zero' or 'every', not {options['reference_timestep']!r}")
         # before any work: raises where there are no frames, or where window and overlap do not fit together
         time_windows(len(poses), options["window"], options["overlap"])
         height, width = size or tuple(self.config.size)
@@ -170,7 +176,8 @@ class AnimationPipeline(DiffusionPipeline):
             dim=2,
         )
         drawn = unit_pixels(reference_drawing)[None].to(device, dtype)
-        projected = animator.reference(self.encode(reference).to(device, dtype), token, drawn)
+        clean = self.encode(reference).to(device, dtype)
+        once = animator.reference(clean, token, drawn) if options["reference_timestep"] == "zero" else None
 
         channels = self.denoiser.config.out_channels
         noise = initial_noise((channels, len(poses), height // 8, width // 8), generator, options["noise_period"])
@@ -184,9 +191,10 @@ class AnimationPipeline(DiffusionPipeline):
                 return (callback_on_step_end(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
 
             latents = denoise(
-                animator, self.scheduler, noise.to(device), lambda w: guided[:, :, w.start : w.stop], token, projected,
-                steps=steps, guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
-                merge=merge, window_batch=window_batch, generator=generator, on_step=on_step,
+                animator, self.scheduler, noise.to(device), lambda w: guided[:, :, list(w)], token,
+                lambda t: animator.reference(clean, token, drawn, t) if once is None else once, steps=steps,
+                guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
+                merge=options["merge"], wrap=options["wrap"], window_batch=window_batch, generator=generator, on_step=on_step,
             )  # fmt: skip
         for part in _ranges(len(poses), chunk):
             yield self.decode(latents[:, :, part.start : part.stop])

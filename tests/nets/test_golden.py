@@ -3,6 +3,8 @@
 Tolerances are those of the data's README: 5e-5 for a forward pass, 1e-4 after the sampling loop.
 """
 
+import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.sampling.denoise import denoise
+from bunraku.sampling.windows import time_windows
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not there")
@@ -121,33 +124,81 @@ def test_conditioning_from_the_reference_picture(animator):
     near(animator.guide(poses(inputs["pose_images_u8"])), expected["pose_fea"])
 
 
+SCHEDULER = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "clip_sample": False, "steps_offset": 1,
+    "prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing",
+}  # fmt: skip
+"""As the public code has it at inference: linear betas, v-prediction, zero terminal SNR, trailing steps."""
+
+
+def sampled(animator: Animator, noise: torch.Tensor, images: torch.Tensor, **settings: Any) -> tuple[Any, ...]:
+    """The loop over `noise`, guided by drawn poses: timesteps, and per step what the scheduler was handed and gave back."""
+    scheduler, given, handed, latents = DDIMScheduler(**SCHEDULER), arrays("conditioning"), [], []
+    step = scheduler.step
+
+    def recorded(prediction: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        handed.append(prediction)
+        return step(prediction, *rest, **named)
+
+    scheduler.step = recorded
+    recorded.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
+    token, guided = given["clip_image_embeds"][:, None], animator.guide(poses(images))
+    reference = animator.reference(given["ref_latents"], token)
+    denoise(
+        animator, scheduler, noise, lambda w: guided[:, :, list(w)], token, lambda t: reference, merge="uniform", wrap=True,
+        on_step=lambda step, timestep, x: (latents.append(x), x)[1], **settings,
+    )  # fmt: skip
+    return scheduler.timesteps.tolist(), torch.stack(handed), torch.stack(latents)
+
+
 @torch.no_grad()
 def test_sampling_loop_of_one_window(animator):
-    """4 DDIM steps without guidance: v-prediction, zero terminal SNR, trailing steps, linear betas as the public code has them."""
-    given, run = arrays("conditioning"), arrays("pipeline_nocfg")
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="linear", clip_sample=False, steps_offset=1,
-        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing",
-    )  # fmt: skip
-    token = given["clip_image_embeds"][:, None]
-    guided, latents = animator.guide(poses(run["pose_images_u8"])), []
-    denoise(
-        animator, scheduler, run["latents_init"], lambda w: guided[:, :, w.start : w.stop], token,
-        animator.reference(given["ref_latents"], token), steps=4, window=8,
-        on_step=lambda step, timestep, x: (latents.append(x), x)[1],
-    )  # fmt: skip
-    assert scheduler.timesteps.tolist() == run["timesteps"].tolist()
-    near(torch.stack(latents), run["latents"], 1e-4)
+    run = arrays("pipeline_nocfg")
+    timesteps, handed, latents = sampled(animator, run["latents_init"], run["pose_images_u8"], steps=4, window=8)
+    assert timesteps == run["timesteps"].tolist()
+    near(handed, run["guided"], 1e-4)
+    near(latents, run["latents"], 1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("variant", "tolerance"), [("bank32", 1e-4), ("shipped", 1e-3)])
+def test_sampling_loop_of_windows_that_wrap(animator, variant, tolerance):
+    """Six guided steps over 12 frames. In "shipped" the public code rounds the reference tokens to half precision."""
+    run, inputs = arrays(f"pipeline_{variant}"), arrays("inputs")
+    assert [list(w) for w in time_windows(12, 8, 4, wrap=True)] == run["windows"].tolist()
+    timesteps, handed, latents = sampled(
+        animator, inputs["latents_init"], inputs["pose_images_u8"], steps=6, window=8, overlap=4, guidance_scale=3.5
+    )
+    assert timesteps == arrays("conditioning")["timesteps"].tolist()
+    near(handed, run["guided"], tolerance)
+    near(latents, run["latents"], tolerance)
+    if variant == "bank32":
+        exact = arrays("pipeline_bank32_f64")
+        near(latents[-1], exact["latents_final"], tolerance)
+        vae = AutoencoderKL.from_pretrained(GOLDEN / "weights" / "vae").float()
+        frames = rearrange(latents[-1] / 0.18215, "1 c f h w -> f c h w")
+        video = rearrange((vae.decode(frames).sample / 2 + 0.5).clamp(0, 1), "f c h w -> 1 c f h w")
+        near(video[:, :, [0, 5, 11]], run["video_f32_frames_0_5_11"], 1e-4)
+        assert ((video * 255).round() - run["video_u8"].float()).abs().max() <= 1
+
+
+@torch.no_grad()
+def test_sampling_loop_of_another_length_and_overlap(animator):
+    run = arrays("pipeline_wrap11")
+    assert [list(w) for w in time_windows(11, 8, 3, wrap=True)] == run["windows"].tolist()
+    timesteps, handed, latents = sampled(
+        animator, run["latents_init"], run["pose_images_u8"], steps=3, window=8, overlap=3, guidance_scale=3.5
+    )
+    assert timesteps == run["timesteps"].tolist()
+    near(handed, run["guided"], 1e-4)
+    near(latents, run["latents"], 1e-4)
 
 
 @torch.no_grad()
 def test_windows_of_a_guided_run_one_by_one(animator):
-    """The public code's windows wrap around the end and ours do not, so its windows are replayed, not its loop."""
     given, run, inputs = arrays("conditioning"), arrays("pipeline_bank32"), arrays("inputs")
     token = given["clip_image_embeds"][:, None]
     reference, step = animator.reference(given["ref_latents"], token), int(given["timesteps"][0])
-    merged = torch.zeros_like(run["noise_pred"][0])
-    count = torch.zeros(12)
     for frames, expected in zip(run["windows"], run["pred_window_step0"], strict=True):
         latents, guided = inputs["latents_init"][:, :, frames], given["pose_fea"][:, :, frames]
         halves = torch.cat(
@@ -157,7 +208,23 @@ def test_windows_of_a_guided_run_one_by_one(animator):
             ]
         )
         near(halves, expected)
-        merged[:, :, frames] += halves
-        count[frames] += 1
-    unconditional, conditional = merged / count[:, None, None]
-    near(unconditional + 3.5 * (conditional - unconditional), run["guided"][0, 0], 1e-4)
+
+
+def recorded(name: str) -> Any:
+    path = GOLDEN / "config" / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+@pytest.mark.parametrize("setting", [s for s in recorded("context_windows") if s["context_stride"] == 1])
+def test_windows_of_the_public_scheduler(setting):
+    """Its pipelines never ask for another stride, nor for windows that move from step to step."""
+    windows = time_windows(setting["num_frames"], setting["context_size"], setting["context_overlap"], wrap=True)
+    assert [list(w) for w in windows] == setting["windows"]
+
+
+@pytest.mark.parametrize("steps", recorded("ddim_timesteps"))
+def test_timesteps_of_the_public_scheduler(steps):
+    scheduler, expected = DDIMScheduler(**SCHEDULER), recorded("ddim_timesteps")[steps]
+    scheduler.set_timesteps(int(steps))
+    assert scheduler.timesteps.tolist() == expected["timesteps"]
+    assert [t - 1000 // int(steps) for t in expected["timesteps"]] == expected["prev_timesteps"]

@@ -37,6 +37,9 @@ class Recorder:
     def __init__(self, answer: Any) -> None:
         self.answer, self.calls = answer, []
 
+    def unconditional_token(self, token):
+        return torch.zeros_like(token)
+
     def denoise(self, latents, timestep, token, guided, reference):
         self.calls.append((latents.shape, int(timestep), token, guided[:, 0, :, 0, 0].int().tolist(), reference))
         return self.answer(latents, timestep, token, guided)
@@ -45,14 +48,14 @@ class Recorder:
 def frame_numbers(frames: int, size: int = 1) -> Any:
     """Guider maps whose value is the number of the frame."""
     numbers = torch.arange(frames, dtype=torch.float32).view(1, 1, frames, 1, 1).expand(1, 1, frames, size, size)
-    return lambda window: numbers[:, :, window.start : window.stop]
+    return lambda window: numbers[:, :, list(window)]
 
 
 def run(answer: Any, latents: torch.Tensor, kind: Any = None, **settings: Any) -> tuple[torch.Tensor, Recorder]:
     recorder = Recorder(answer)
     settings = {"steps": 3, "window": 8, "overlap": 2} | settings
     result = denoise(
-        recorder, kind or scheduler(), latents, frame_numbers(latents.shape[2]), TOKEN, REFERENCE, **settings
+        recorder, kind or scheduler(), latents, frame_numbers(latents.shape[2]), TOKEN, lambda t: REFERENCE, **settings
     )  # type: ignore[arg-type]
     return result, recorder
 
@@ -180,9 +183,9 @@ def conditions(tiny_pipeline) -> dict[str, Any]:
     return {
         "animator": animator,
         "scheduler": p.scheduler,
-        "guided": lambda w: maps[:, :, w.start : w.stop],
+        "guided": lambda w: maps[:, :, list(w)],
         "token": token,
-        "reference": reference,
+        "reference": lambda timestep: reference,
     }
 
 

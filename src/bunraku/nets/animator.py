@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bunraku.nets.attention import Tokens
+from bunraku.nets.constant_token import ConstantToken
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider, add_guided
 from bunraku.nets.reference_net import ReferenceNet
@@ -41,18 +42,30 @@ class Animator(nn.Module):
         self.reference_pose = reference_pose
 
     def image_token(self, pixels: Tensor) -> Tensor:
-        """CLIP pixels (B, 3, S, S) -> the projected embedding as one token (B, 1, D)."""
+        """CLIP pixels (B, 3, S, S) -> the projected embedding as one token (B, 1, D), or the prompt's tokens (B, N, D)."""
+        if isinstance(self.image_encoder, ConstantToken):
+            return self.image_encoder(pixels)
         return self.image_encoder(pixels).image_embeds[:, None]
+
+    def unconditional_token(self, token: Tensor) -> Tensor:
+        """What the unconditional half sees instead of `token`: zeros; an empty prompt stays what it is (TCAN, MagicAnimate)."""
+        return token if isinstance(self.image_encoder, ConstantToken) else torch.zeros_like(token)
 
     def guide(self, poses: Tensor) -> Tensor:
         """Drawn skeletons (B, 3, F, H, W) in [0, 1] -> guider maps (B, C, F, H/8, W/8)."""
         return self.pose_guider(poses)
 
-    def reference(self, latents: Tensor, token: Tensor, pose: Tensor | None = None) -> dict[str, Tokens]:
-        """Clean reference latents (B, C, h, w) and the drawn pose (B, 3, H, W) -> keys and values for the denoiser."""
+    def reference(
+        self, latents: Tensor, token: Tensor, pose: Tensor | None = None, timestep: Tensor | int = 0
+    ) -> dict[str, Tokens]:
+        """Clean reference latents (B, C, h, w) and the drawn pose (B, 3, H, W) -> keys and values for the denoiser.
+
+        Args:
+            timestep: what ReferenceNet is told: 0 (Animate Anyone), or the denoiser's own (MagicAnimate, TCAN).
+        """
         guided = None if pose is None or not self.reference_pose else self.guide(pose[:, :, None])[:, :, 0]
         latents, add = add_guided(latents, guided)
-        return self.denoiser.project_reference(self.reference_net(latents, token, add=add))
+        return self.denoiser.project_reference(self.reference_net(latents, token, timestep, add=add))
 
     def denoise(
         self, latents: Tensor, timestep: Tensor, token: Tensor, guided: Tensor, reference: Mapping[str, Tokens] | None
@@ -74,13 +87,12 @@ class Animator(nn.Module):
         """Everything at once, for training: predictions (B, C, F, h, w) for noisy `latents`; the shapes are as above.
 
         Args:
-            unconditional: as the unconditional half of guidance sees it: no reference, a zero image token, but the pose.
+            unconditional: as the unconditional half of guidance sees it: no reference, no image token, but the pose.
         """
         guided = self.guide(poses)
-        if unconditional:
-            width: int = self.denoiser.config.cross_attention_dim  # type: ignore[union-attr, assignment]
-            return self.denoise(latents, timestep, latents.new_zeros(len(latents), 1, width), guided, None)
         token = self.image_token(clip_pixels)
+        if unconditional:
+            return self.denoise(latents, timestep, self.unconditional_token(token), guided, None)
         return self.denoise(latents, timestep, token, guided, self.reference(reference_latents, token, reference_pose))
 
 

@@ -1,7 +1,7 @@
 """The denoising loop: noise, windows, guidance, scheduler steps."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,15 +30,16 @@ def denoise(
     animator: Animator,
     scheduler: Any,
     latents: Tensor,
-    guided: Callable[[range], Tensor],
+    guided: Callable[[Sequence[int]], Tensor],
     token: Tensor,
-    reference: Mapping[str, Tokens],
+    reference: Callable[[Tensor], Mapping[str, Tokens]],
     *,
     steps: int,
     guidance_scale: float = 1.0,
     window: int = 24,
     overlap: int = 4,
     merge: Merge = "triangular",
+    wrap: bool = False,
     window_batch: int = 1,
     generator: torch.Generator | None = None,
     on_step: Callable[[int, Tensor, Tensor], Tensor] = lambda step, timestep, latents: latents,
@@ -51,9 +52,10 @@ def denoise(
 
     Args:
         latents: initial noise (1, C, F, h, w), float32 whatever the networks compute in: rounding would add up over the steps.
-        guided: guider maps (1, C0, f, h, w) of a range of frames.
+        guided: guider maps (1, C0, f, h, w) of a window's frames.
         token: image token (1, N, D), of the networks' dtype.
-        reference: projected reference keys and values, batch 1.
+        reference: projected reference keys and values, batch 1, at a timestep; asked once per step.
+        wrap: whether windows close the loop, see `time_windows`.
         window_batch: windows denoised in one call; changes speed and memory, not the result.
         on_step: called with step number, timestep and latents; returns the latents to go on with.
 
@@ -62,32 +64,33 @@ def denoise(
     """
     scheduler.set_timesteps(steps, device=latents.device)
     extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    windows = time_windows(latents.shape[2], window, overlap)
+    windows = time_windows(latents.shape[2], window, overlap, wrap)
     weights = merge_weights(len(windows[0]), merge).to(latents)
     total = torch.zeros(latents.shape[2], device=latents.device)
     for frames in windows:
-        total[frames.start : frames.stop] += weights
+        total[list(frames)] += weights
+    unconditional_token = animator.unconditional_token(token)
     latents = latents * scheduler.init_noise_sigma
 
-    def predict(noisy: Tensor, timestep: Tensor, conditional: bool) -> Tensor:
+    def predict(noisy: Tensor, timestep: Tensor, tokens: Tensor, keys: Mapping[str, Tokens] | None) -> Tensor:
         merged = torch.zeros_like(noisy)
         for batch in _chunks(windows, window_batch):
             prediction = animator.denoise(
-                torch.cat([noisy[:, :, w.start : w.stop] for w in batch]).to(token.dtype),
+                torch.cat([noisy[:, :, list(w)] for w in batch]).to(token.dtype),
                 timestep,
-                token if conditional else torch.zeros_like(token),
+                tokens,
                 torch.cat([guided(w) for w in batch]),
-                reference if conditional else None,
+                keys,
             )
             for frames, part in zip(batch, prediction):
-                merged[0, :, frames.start : frames.stop] += part * weights[:, None, None]
+                merged[0, :, list(frames)] += part * weights[:, None, None]
         return merged / total[:, None, None]
 
     for step, timestep in enumerate(scheduler.timesteps):
         noisy = scheduler.scale_model_input(latents, timestep)
-        prediction = predict(noisy, timestep, True)
+        prediction = predict(noisy, timestep, token, reference(timestep))
         if guidance_scale != 1:
-            unconditional = predict(noisy, timestep, False)
+            unconditional = predict(noisy, timestep, unconditional_token, None)
             prediction = unconditional + guidance_scale * (prediction - unconditional)
         if not torch.isfinite(prediction).all():
             raise BunrakuError(
@@ -99,7 +102,7 @@ def denoise(
     return latents
 
 
-def _chunks(windows: list[range], size: int) -> Iterator[list[range]]:
+def _chunks(windows: list[Sequence[int]], size: int) -> Iterator[list[Sequence[int]]]:
     if size < 1:
         raise BunrakuError(f"window_batch must be at least 1, not {size}")
     return (windows[i : i + size] for i in range(0, len(windows), size))
