@@ -21,6 +21,9 @@ SCHEMA = 1
 Better = Literal["higher", "lower", "neither"]
 Role = Literal["model", "baseline", "ceiling"]
 
+ARROWS: dict[Better, str] = {"higher": "↑", "lower": "↓", "neither": ""}
+"""Which direction is good, in the heads of tables."""
+
 BASELINES: dict[str, Role] = {"copy": "baseline", "puppet-warp": "baseline", "codec": "ceiling"}
 """What the systems of these names are, unless they say otherwise."""
 
