@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bunraku.training.validation import held_out_clip, psnr, reenact, score
+from bunraku.evaluation.metrics import psnr
+from bunraku.training.validation import held_out_clip, reenact, score
 from bunraku.weights import load_pipeline
 
 FOLDER = Path(str(files("bunraku") / "assets" / "mini"))

@@ -1,0 +1,1 @@
+"""Evaluation: the field's metrics, benchmarks with exact truth, reports."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.evaluation.metrics import psnr
 from bunraku.media import contact_sheet, write_image
 from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
@@ -38,28 +39,12 @@ def held_out_clip(index: int, frames: int, size: tuple[int, int], split: str = "
     return HeldOutClip(shown.frames[0], shown.pose[:1], shown.frames[1:], shown.pose[1:], shown.character_mask[1:])
 
 
-def psnr(prediction: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-    """Peak signal-to-noise ratio of each frame in dB.
-
-    Args:
-        prediction, truth: uint8 (F, H, W, 3).
-        where: bool (F, H, W), pixels that count; None: all.
-
-    Returns:
-        float64 (F,), 100 dB where there is no error.
-    """
-    error = np.square(prediction.astype(np.float64) - truth).mean(-1)
-    counted = np.ones(error.shape) if where is None else where
-    mean = (error * counted).sum((1, 2)) / np.maximum(counted.sum((1, 2)), 1)
-    return np.minimum(10 * np.log10(255**2 / np.maximum(mean, 1e-12)), 100)
-
-
 def score(predictions: Mapping[str, np.ndarray], clip: HeldOutClip) -> dict[str, float]:
     """Full-frame and figure PSNR of several predictions of one clip: {"NAME": dB, "NAME figure": dB}."""
     scores = {}
     for name, frames in predictions.items():
         scores[name] = float(psnr(frames, clip.truth).mean())
-        scores[f"{name} figure"] = float(psnr(frames, clip.truth, clip.figure).mean())
+        scores[f"{name} figure"] = float(np.nanmean(psnr(frames, clip.truth, clip.figure)))
     return scores
 
 
