@@ -112,7 +112,8 @@ def test_checkpointed_layer_gives_the_same_gradients():
 
     def gradients() -> list[torch.Tensor]:
         start = hidden.clone().requires_grad_()
-        out, tokens = level.layer(0, start, Conditions(time, token, frames=3), "x")
+        tokens: dict[str, torch.Tensor] = {}
+        out = level.layer(0, start, Conditions(time, token, frames=3), "x", tokens)
         loss = out.square().sum() + tokens["x.attentions.0.transformer_blocks.0"].sin().sum()
         return torch.autograd.grad(loss, [start, *level.parameters()], allow_unused=True)
 

@@ -261,3 +261,18 @@ def test_compiles_to_one_graph(tmp_path, monkeypatch):
         compiled = torch.compile(denoiser, fullgraph=True)
         out = compiled(latents, step, token, reference=reference)
     torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_motion_modules_without_one_in_the_middle(theirs_in_motion):
+    """AnimateDiff v1 and v3 have none there."""
+    diffusers_logging.set_verbosity_error()
+    torch.manual_seed(0)
+    other = UNetMotionModel.from_config(theirs_in_motion.config, use_motion_mid_block=False)
+    randomise(other).eval()
+    net = Denoiser(**CONFIG, **MOTION, motion_per_frame_norm=False, motion_mid=False).eval()
+    net.load_state_dict({k: v for k, v in other.state_dict().items() if "pos_embed" not in k})
+    latents, token = draw(1, 4, 3, 8, 8), draw(1, 1, 12)
+    expected = other(latents, 9, token.repeat(3, 1, 1)).sample
+    torch.testing.assert_close(net(latents, 9, token), expected, atol=2e-5, rtol=1e-4)
+    assert not [name for name in net.motion_parameters if name.startswith("mid_block")]

@@ -37,8 +37,8 @@ class Recorder:
     def __init__(self, answer: Any) -> None:
         self.answer, self.calls = answer, []
 
-    def unconditional_token(self, token):
-        return torch.zeros_like(token)
+    def unconditional_token(self, batch):
+        return torch.zeros_like(TOKEN)
 
     def denoise(self, latents, timestep, token, guided, reference):
         self.calls.append((latents.shape, int(timestep), token, guided[:, 0, :, 0, 0].int().tolist(), reference))

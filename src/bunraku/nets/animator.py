@@ -47,9 +47,12 @@ class Animator(nn.Module):
             return self.image_encoder(pixels)
         return self.image_encoder(pixels).image_embeds[:, None]
 
-    def unconditional_token(self, token: Tensor) -> Tensor:
-        """What the unconditional half sees instead of `token`: zeros; an empty prompt stays what it is (TCAN, MagicAnimate)."""
-        return token if isinstance(self.image_encoder, ConstantToken) else torch.zeros_like(token)
+    def unconditional_token(self, batch: int) -> Tensor:
+        """What the unconditional half sees: a zero token (B, 1, D); an empty prompt stays what it is (TCAN, MagicAnimate)."""
+        if isinstance(self.image_encoder, ConstantToken):
+            return self.image_encoder.tokens.expand(batch, -1, -1)
+        width: int = self.denoiser.config.cross_attention_dim  # type: ignore[union-attr, assignment]
+        return self.denoiser.conv_in.weight.new_zeros(batch, 1, width)
 
     def guide(self, poses: Tensor) -> Tensor:
         """Drawn skeletons (B, 3, F, H, W) in [0, 1] -> guider maps (B, C, F, H/8, W/8)."""
@@ -90,9 +93,9 @@ class Animator(nn.Module):
             unconditional: as the unconditional half of guidance sees it: no reference, no image token, but the pose.
         """
         guided = self.guide(poses)
-        token = self.image_token(clip_pixels)
         if unconditional:
-            return self.denoise(latents, timestep, self.unconditional_token(token), guided, None)
+            return self.denoise(latents, timestep, self.unconditional_token(len(latents)), guided, None)
+        token = self.image_token(clip_pixels)
         return self.denoise(latents, timestep, token, guided, self.reference(reference_latents, token, reference_pose))
 
 

@@ -131,11 +131,17 @@ class MotionModuleBlock(nn.Module):
         return hidden + self.ff(self.norm3(hidden))
 
 
+def norm_over_frames(norm: nn.GroupNorm, hidden: Tensor, frames: int) -> Tensor:
+    """Group norm with one mean and one deviation for all frames of a clip, (B * frames, C, h, w) -> the same."""
+    return rearrange(norm(rearrange(hidden, "(b f) c h w -> b c f h w", f=frames)), "b c f h w -> (b f) c h w")
+
+
 class MotionModule(nn.Module):
     """AnimateDiff's motion module: every pixel attends along time. The output projection starts at zero.
 
     Args:
-        per_frame_norm: group norm of each frame by itself (AnimateDiff v2, Moore) instead of over all frames (v1, diffusers).
+        per_frame_norm: group norm of each frame by itself (AnimateDiff and all that follow it) instead of over all frames
+            (diffusers).
     """
 
     def __init__(self, channels: int, heads: int, max_frames: int, groups: int, per_frame_norm: bool) -> None:
@@ -151,12 +157,7 @@ class MotionModule(nn.Module):
     def forward(self, hidden: Tensor, frames: int, temperature: Tensor | None = None) -> Tensor:
         """(B * frames, C, h, w) -> the same. `temperature` (B, 1, H, W) is resized (nearest) to h x w."""
         h, w = hidden.shape[-2:]
-        if self.per_frame_norm:
-            normed = self.norm(hidden)
-        else:
-            normed = rearrange(
-                self.norm(rearrange(hidden, "(b f) c h w -> b c f h w", f=frames)), "b c f h w -> (b f) c h w"
-            )
+        normed = self.norm(hidden) if self.per_frame_norm else norm_over_frames(self.norm, hidden, frames)
         if temperature is not None:
             temperature = rearrange(nn.functional.interpolate(temperature, (h, w)), "b 1 h w -> (b h w) 1 1")
         tokens = rearrange(normed, "(b f) c h w -> (b h w) f c", f=frames)
@@ -173,12 +174,16 @@ class Level(nn.Module):
         attention: builds the spatial transformer of a layer, None for a level without.
         motion: builds the motion module of a layer, None for a level without.
         resample: "down", "up" or None.
+        pooled_norms: the resnets' norms take mean and deviation over all frames of a clip instead of each frame's own.
     """
 
     gradient_checkpointing = False
 
-    def __init__(self, inputs, channels, time_channels, groups, attention=None, motion=None, resample=None) -> None:
+    def __init__(
+        self, inputs, channels, time_channels, groups, attention=None, motion=None, resample=None, pooled_norms=False
+    ) -> None:
         super().__init__()
+        self.pooled_norms = pooled_norms
 
         def resnet(width: int) -> ResnetBlock2D:
             return ResnetBlock2D(
@@ -193,18 +198,38 @@ class Level(nn.Module):
         if resample == "up":
             self.upsamplers = nn.ModuleList([Upsample2D(channels, use_conv=True)])
 
-    def layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
-        """Layer `index` on (B * F, C, h, w): its output, and the reference tokens it could hand out, by block name."""
+    def layer(
+        self,
+        index: int,
+        hidden: Tensor,
+        conditions: Conditions,
+        name: str,
+        collected: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Layer `index` on (B * F, C, h, w); the reference tokens it could hand out go into `collected` by block name."""
         run = self._checkpointed if self.gradient_checkpointing and torch.is_grad_enabled() else self._layer
-        return run(index, hidden, conditions, name)
+        hidden, tokens = run(index, hidden, conditions, name)
+        if collected is not None:
+            collected |= tokens
+        return hidden
 
     def _checkpointed(self, *args):
         return torch.utils.checkpoint.checkpoint(self._layer, *args, use_reentrant=False)
 
     def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
-        hidden = self.resnets[index](hidden, conditions.time)
+        hidden = self.resnet(index, hidden, conditions)
         hidden, tokens = self.attend(index, hidden, conditions, name)
         return self.move(index, hidden, conditions), tokens
+
+    def resnet(self, index: int, hidden: Tensor, conditions: Conditions) -> Tensor:
+        block: Any = self.resnets[index]
+        if not self.pooled_norms:
+            return block(hidden, conditions.time)
+        silu, frames = nn.functional.silu, conditions.frames
+        inner = block.conv1(silu(norm_over_frames(block.norm1, hidden, frames)))
+        inner = inner + block.time_emb_proj(silu(conditions.time))[:, :, None, None]
+        inner = block.conv2(silu(norm_over_frames(block.norm2, inner, frames)))
+        return inner + (hidden if block.conv_shortcut is None else block.conv_shortcut(hidden))
 
     def attend(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
         if self.attentions is None:
@@ -222,14 +247,13 @@ class Level(nn.Module):
 class MidLevel(Level):
     """The lowest level: resnet, spatial transformer, motion module, resnet."""
 
-    def __init__(self, channels, time_channels, groups, attention, motion=None) -> None:
-        super().__init__([channels], channels, time_channels, groups, attention, motion)
+    def __init__(self, channels, time_channels, groups, attention, motion=None, pooled_norms=False) -> None:
+        super().__init__([channels], channels, time_channels, groups, attention, motion, pooled_norms=pooled_norms)
         self.resnets.append(Level([channels], channels, time_channels, groups).resnets[0])
 
     def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
-        hidden = self.resnets[0](hidden, conditions.time)
-        hidden, tokens = self.attend(0, hidden, conditions, name)
-        return self.resnets[1](self.move(0, hidden, conditions), conditions.time), tokens
+        hidden, tokens = self.attend(0, self.resnet(0, hidden, conditions), conditions, name)
+        return self.resnet(1, self.move(0, hidden, conditions), conditions), tokens
 
 
 def per_frame(rows: Tensor, frames: int) -> Tensor:

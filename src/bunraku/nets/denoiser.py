@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from bunraku.nets.attention import Tokens
-from bunraku.nets.blocks import Conditions, MotionModule, per_frame
+from bunraku.nets.blocks import Conditions, MotionModule, norm_over_frames, per_frame
 from bunraku.nets.unet import UNet
 
 
@@ -21,6 +21,7 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
     Config beyond `UNet`'s:
         motion: whether there are motion modules (stage 1 trains without).
         motion_num_attention_heads, motion_norm_num_groups, motion_max_seq_length, motion_per_frame_norm: theirs.
+        motion_mid: whether the middle has one (AnimateDiff v2, Moore) or not (AnimateDiff v1 and v3, MagicAnimate, TCAN).
     """
 
     @register_to_config
@@ -40,6 +41,8 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
         motion_norm_num_groups: int = 32,
         motion_max_seq_length: int = 32,
         motion_per_frame_norm: bool = True,
+        motion_mid: bool = True,
+        pooled_norms: bool = False,
     ) -> None:
         super().__init__()
 
@@ -55,6 +58,7 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
         self.build(
             in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
             cross_attention_dim, norm_num_groups, spatial_positions, motion_module if motion else None,
+            motion_mid=motion_mid, pooled_norms=pooled_norms,
         )  # fmt: skip
         self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(block_out_channels[0], out_channels, 3, padding=1)
@@ -95,8 +99,15 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
         hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
         if add is not None:
             hidden = hidden + rearrange(add, "b c f h w -> (b f) c h w")
-        *_, hidden = self.walk(hidden, conditions, residuals)
-        out = self.conv_out(nn.functional.silu(self.conv_norm_out(hidden)))
+        descended = self.descend(hidden, conditions)
+        if residuals:
+            if len(residuals) != len(descended):
+                raise ValueError(f"{len(residuals)} residuals for {len(descended) - 1} skips and the middle")
+            descended = [skip + residual for skip, residual in zip(descended, residuals)]
+        hidden = self.ascend(descended, conditions)
+        pooled = self.config.pooled_norms  # type: ignore[union-attr]
+        hidden = norm_over_frames(self.conv_norm_out, hidden, frames) if pooled else self.conv_norm_out(hidden)
+        out = self.conv_out(nn.functional.silu(hidden))
         return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
 
     @apply_forward_hook

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
@@ -60,7 +59,5 @@ class ReferenceNet(UNet, ModelMixin, ConfigMixin):
             hidden = hidden + add
         conditions = Conditions(self.embed_time(timestep, latents.shape[0]), image_token)
         tokens: dict[str, Tensor] = {}
-        for layer in self.walk(hidden, conditions):
-            if not torch.is_tensor(layer):
-                tokens |= layer
+        self.ascend(self.descend(hidden, conditions, tokens), conditions, tokens)
         return {name: tokens[name] for name in self.names}

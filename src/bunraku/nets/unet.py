@@ -1,6 +1,6 @@
-"""The trunk that Denoiser and ReferenceNet share: time embedding, levels, and the walk down and up again."""
+"""The trunk that Denoiser, ReferenceNet and ControlNet share: time embedding, levels, the way down and the way up again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ REFERENCE_BLOCKS = ("full", "midup")
 
 
 class UNet(nn.Module):
-    """SD1.5's UNet as a sequence of levels; subclasses add their ports.
+    """SD1.5's UNet as a sequence of levels; subclasses add their ports. A ControlNet has no way up.
 
     Config (names as in diffusers where diffusers has them):
         in_channels, out_channels: latent channels.
@@ -25,6 +25,8 @@ class UNet(nn.Module):
         norm_num_groups: groups of every group norm.
         spatial_positions: gain of the 2-D sinusoids added to queries and keys of spatial self- and reference attention
             (models that start from nothing learn correspondences faster with them); 0: none (SD1.5).
+        pooled_norms: the group norms of resnets and output take mean and deviation over all frames of a clip (AnimateDiff v1
+            and what was built on it: MagicAnimate, TCAN) instead of each frame's own (v2 and later, Animate Anyone).
     """
 
     down_blocks: Any
@@ -45,7 +47,19 @@ class UNet(nn.Module):
         norm_num_groups: int,
         spatial_positions: float,
         motion: Callable[[int], MotionModule] | None = None,
+        motion_levels: Sequence[int] | None = None,
+        motion_mid: bool = True,
+        up: bool = True,
+        pooled_norms: bool = False,
     ) -> None:
+        """Make the layers; beyond the class's configuration:
+
+        Args:
+            motion: makes a motion module of a width; None: no motion modules.
+            motion_levels: levels that have them, 0 being the highest resolution; None: all.
+            motion_mid: whether the middle has one.
+            up: whether there is a way up.
+        """
         widths = list(block_out_channels)
         depth = len(widths)
         heads = [num_attention_heads] * depth if isinstance(num_attention_heads, int) else list(num_attention_heads)
@@ -54,6 +68,9 @@ class UNet(nn.Module):
             raise ValueError(
                 f"{depth} levels in block_out_channels, but {len(heads)} heads and {len(attended)} attention_levels"
             )
+        moving = set(range(depth) if motion_levels is None else motion_levels)
+        if not moving <= set(range(depth)):
+            raise ValueError(f"motion modules at levels {sorted(moving)} of {depth}, counted from 0")
         time_channels = 4 * widths[0]
         groups = norm_num_groups
 
@@ -64,8 +81,8 @@ class UNet(nn.Module):
             return Level(
                 inputs, widths[i], time_channels, groups,
                 attention(i) if attended[i] else None,
-                (lambda: motion(widths[i])) if motion else None,
-                resample,
+                (lambda: motion(widths[i])) if motion and i in moving else None,
+                resample, pooled_norms,
             )  # fmt: skip
 
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
@@ -73,18 +90,21 @@ class UNet(nn.Module):
         self.time_embedding = TimestepEmbedding(widths[0], time_channels)
         last = depth - 1
         self.down_blocks = nn.ModuleList()
-        skips = [widths[0]]
+        self.skip_channels = [widths[0]]
         for i in range(depth):
             before = widths[max(i - 1, 0)]
             self.down_blocks.append(
                 level(i, [before] + [widths[i]] * (layers_per_block - 1), "down" if i < last else None)
             )
-            skips += [widths[i]] * (layers_per_block + (i < last))
+            self.skip_channels += [widths[i]] * (layers_per_block + (i < last))
         self.mid_block = MidLevel(
-            widths[last], time_channels, groups, attention(last), (lambda: motion(widths[last])) if motion else None
-        )
+            widths[last], time_channels, groups, attention(last),
+            (lambda: motion(widths[last])) if motion and motion_mid else None, pooled_norms,
+        )  # fmt: skip
+        if not up:
+            return
         self.up_blocks = nn.ModuleList()
-        before = widths[last]
+        before, skips = widths[last], list(self.skip_channels)
         for i in reversed(range(depth)):
             inputs = [(before if j == 0 else widths[i]) + skips.pop() for j in range(layers_per_block + 1)]
             self.up_blocks.append(level(i, inputs, "up" if i > 0 else None))
@@ -95,40 +115,40 @@ class UNet(nn.Module):
         steps = torch.as_tensor(timestep, device=self.conv_in.weight.device).reshape(-1).expand(batch)
         return self.time_embedding(self.time_proj(steps).to(self.conv_in.weight.dtype))
 
-    def walk(
-        self, hidden: Tensor, conditions: Conditions, residuals: Sequence[Tensor] = ()
-    ) -> Iterator[dict[str, Tensor] | Tensor]:
-        """Down, middle and up. Yields every layer's reference tokens in order, then the last hidden state.
+    def descend(self, hidden: Tensor, conditions: Conditions, tokens: dict[str, Tensor] | None = None) -> list[Tensor]:
+        """Down and through the middle.
 
         Args:
             hidden: output of conv_in and what was added to it, (B * F, C0, h, w).
             conditions: what the layers look at.
-            residuals: ControlNet's maps for the skips, in order, then one for the middle; or nothing.
+            tokens: collects every layer's reference tokens (B * F, h, w, C) by block name; None: they are let go.
+
+        Returns:
+            the skips, highest resolution first, then the output of the middle.
         """
         skips = [hidden]
         for i, block in enumerate(self.down_blocks):
             for j in range(len(block.resnets)):
-                hidden, tokens = block.layer(j, hidden, conditions, f"down_blocks.{i}")
-                yield tokens
+                hidden = block.layer(j, hidden, conditions, f"down_blocks.{i}", tokens)
                 skips.append(hidden)
             if hasattr(block, "downsamplers"):
                 hidden = block.downsamplers[0](hidden)
                 skips.append(hidden)
-        hidden, tokens = self.mid_block.layer(0, hidden, conditions, "mid_block")
-        yield tokens
-        if residuals:
-            if len(residuals) != len(skips) + 1:
-                raise ValueError(f"{len(residuals)} residuals for {len(skips)} skips and the middle")
-            skips = [skip + residual for skip, residual in zip(skips, residuals)]
-            hidden = hidden + residuals[-1]
+        return [*skips, self.mid_block.layer(0, hidden, conditions, "mid_block", tokens)]
+
+    def ascend(
+        self, descended: Sequence[Tensor], conditions: Conditions, tokens: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        """Up again, from what `descend` gave, (maps may have been added to it), to the last hidden state (B * F, C0, h, w)."""
+        *skips, hidden = descended
         for i, block in enumerate(self.up_blocks):
             for j in range(len(block.resnets)):
-                hidden, tokens = block.layer(j, torch.cat([hidden, skips.pop()], dim=1), conditions, f"up_blocks.{i}")
-                yield tokens
+                hidden = torch.cat([hidden, skips.pop()], dim=1)
+                hidden = block.layer(j, hidden, conditions, f"up_blocks.{i}", tokens)
             if hasattr(block, "upsamplers"):
                 # to the size of the next skip, not times two: odd sizes come out right
                 hidden = block.upsamplers[0](hidden, output_size=skips[-1].shape[-2:])
-        yield hidden
+        return hidden
 
     def reference_block_names(self, blocks: str = "full") -> list[str]:
         """Names of the spatial transformer blocks that take part in reference attention, in order of execution."""

@@ -69,7 +69,7 @@ def denoise(
     total = torch.zeros(latents.shape[2], device=latents.device)
     for frames in windows:
         total[list(frames)] += weights
-    unconditional_token = animator.unconditional_token(token)
+    unconditional_token = animator.unconditional_token(1)
     latents = latents * scheduler.init_noise_sigma
 
     def predict(noisy: Tensor, timestep: Tensor, tokens: Tensor, keys: Mapping[str, Tokens] | None) -> Tensor:
