@@ -1,0 +1,39 @@
+"""The temperature map against brute force, and its limits."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bunraku.cues.temperature import temperature_map
+
+
+@given(st.integers(1, 14), st.integers(1, 14), st.integers(1, 4), st.floats(0, 9), st.integers(0, 2**32 - 1))
+def test_equations_3_to_5(height, width, frames, tau, seed):
+    rng = np.random.default_rng(seed)
+    poses = np.zeros((frames, height, width, 3), np.uint8)
+    drawn = rng.integers(0, (frames, height, width, 3), (rng.integers(1, 6), 4))
+    poses[tuple(drawn.T)] = rng.integers(1, 256, len(drawn))
+    union = np.argwhere(poses.any((0, 3))).astype(float)  # Eq. 3
+    expected = np.empty((height, width))
+    for v in range(height):
+        for u in range(width):
+            distance = np.hypot(*(union - (v, u)).T).min() / math.sqrt((height / 2) ** 2 + (width / 2) ** 2)  # Eq. 4
+            expected[v, u] = tau * distance + 1  # Eq. 5
+    found = temperature_map(poses, tau)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert (found[poses.any((0, 3))] == 1).all()
+
+
+def test_no_pose_or_no_slope_changes_nothing():
+    assert (temperature_map(np.zeros((3, 8, 5, 3), np.uint8)) == 1).all()
+    assert (temperature_map(np.eye(8, dtype=np.uint8)[None, ..., None].repeat(3, 3), 0) == 1).all()
+
+
+@pytest.mark.parametrize(("shape", "tau"), [((8, 8, 3), 3), ((1, 8, 8, 4), 3), ((1, 8, 8, 3), -1)])
+def test_unusable_arguments(shape, tau):
+    with pytest.raises(ValueError, match="drawn poses \\(F, H, W, 3\\) and tau >= 0"):
+        temperature_map(np.zeros(shape, np.uint8), tau)
