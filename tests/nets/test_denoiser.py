@@ -7,6 +7,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNetMotionModel
 from diffusers.utils import logging as diffusers_logging
 
+from bunraku.nets.blocks import Conditions
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
 from bunraku.nets.pose_guider import PoseGuider
 from tests.tiny import randomise
@@ -276,3 +277,39 @@ def test_motion_modules_without_one_in_the_middle(theirs_in_motion):
     expected = other(latents, 9, token.repeat(3, 1, 1)).sample
     torch.testing.assert_close(net(latents, 9, token), expected, atol=2e-5, rtol=1e-4)
     assert not [name for name in net.motion_parameters if name.startswith("mid_block")]
+
+
+@torch.no_grad()
+def test_pooled_norms_look_at_all_frames_at_once():
+    """AnimateDiff v1: group norms over (C / groups, F, h, w), as on a 5-D tensor; here a resnet written out in float64."""
+    torch.manual_seed(0)
+    denoiser = randomise(Denoiser(**SMALL, pooled_norms=True)).double()
+    level, frames = denoiser.down_blocks[0], 3
+    hidden, time = torch.randn(2 * frames, 16, 5, 4).double(), torch.randn(2, 64).double().repeat_interleave(frames, 0)
+    block = level.resnets[0]
+
+    def norm(layer: torch.nn.GroupNorm, x: torch.Tensor) -> torch.Tensor:
+        clips = x.view(2, frames, 8, -1, *x.shape[2:])  # (B, F, groups, C / groups, h, w)
+        mean = clips.mean((1, 3, 4, 5), keepdim=True)
+        deviation = (clips.var((1, 3, 4, 5), unbiased=False, keepdim=True) + layer.eps).sqrt()
+        return ((clips - mean) / deviation).view(x.shape) * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+    def silu(x: torch.Tensor) -> torch.Tensor:
+        return x / (1 + (-x).exp())
+
+    inner = block.conv1(silu(norm(block.norm1, hidden))) + block.time_emb_proj(silu(time))[..., None, None]
+    expected = hidden + block.conv2(silu(norm(block.norm2, inner)))
+    torch.testing.assert_close(level.resnet(0, hidden, Conditions(time, hidden, frames)), expected)
+
+
+@torch.no_grad()
+def test_pooled_norms_differ_only_where_frames_do():
+    torch.manual_seed(0)
+    pooled = randomise(Denoiser(**SMALL, motion=False, pooled_norms=True)).double().eval()
+    apart = Denoiser(**SMALL, motion=False).double().eval()
+    apart.load_state_dict(pooled.state_dict())
+    token = torch.randn(1, 1, 12).double()
+    clip = torch.randn(1, 4, 3, 8, 8).double()
+    still = clip[:, :, :1].expand(-1, -1, 3, -1, -1)
+    torch.testing.assert_close(pooled(still, 7, token), apart(still, 7, token))
+    assert (pooled(clip, 7, token) - apart(clip, 7, token)).abs().max() > 1e-3

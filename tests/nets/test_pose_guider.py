@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider, add_guided
+from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider, add_guided
 from tests.tiny import randomise
 
 
@@ -21,6 +21,9 @@ GUIDERS = {
     "controlnet": lambda: PoseGuider(out_channels=8, block_out_channels=(4, 4, 8, 8)),
     "folded by 2": lambda: PoseGuider(out_channels=8, block_out_channels=(4, 8, 8), unshuffle=2),
     "folded by 4, normed": lambda: PoseGuider(out_channels=8, block_out_channels=(4, 8), unshuffle=4, norm=True),
+    "champ": lambda: GuidanceEncoder(
+        out_channels=8, block_out_channels=(4, 4, 8, 8), num_attention_heads=2, norm_num_groups=4
+    ),
     "literal": lambda: LiteralPoseGuider(out_channels=8, block_out_channels=(4, 4, 8, 8)),
 }
 
@@ -73,3 +76,16 @@ def test_map_goes_into_the_latents_only_if_it_has_their_width():
     assert same is latents
     assert add is wide
     assert add_guided(latents, None) == (latents, None)
+
+
+@torch.no_grad()
+def test_champs_attention_reaches_across_a_frame():
+    """What a corner of the map says depends on the far corner of the same frame, not on another frame."""
+    torch.manual_seed(0)
+    encoder = randomise(GuidanceEncoder(8, 8, (4, 4, 8, 8), 2, 4)).double()
+    poses = torch.rand(1, 8, 2, 64, 64).double()
+    other = poses.clone()
+    other[:, :, 0, 48:, 48:] += 1
+    before, after = encoder(poses), encoder(other)
+    assert (before[:, :, 0, 0, 0] - after[:, :, 0, 0, 0]).abs().max() > 1e-6
+    torch.testing.assert_close(before[:, :, 1], after[:, :, 1])

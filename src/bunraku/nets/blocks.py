@@ -45,15 +45,19 @@ def grid_positions(tokens: Tensor, gain: float) -> Tensor | None:
 
 
 class SpatialTransformerBlock(nn.Module):
-    """Self-attention over the map and the reference tokens, cross-attention to the image token, feed-forward."""
+    """Self-attention over the map and the reference tokens, cross-attention to the image token, feed-forward.
 
-    def __init__(self, channels: int, heads: int, context_channels: int, positions: float) -> None:
+    Args:
+        context_channels: width of the image token; None: no cross-attention.
+    """
+
+    def __init__(self, channels: int, heads: int, context_channels: int | None, positions: float) -> None:
         super().__init__()
         self.positions = positions
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = Attention(channels, heads)
-        self.norm2 = nn.LayerNorm(channels)
-        self.attn2 = Attention(channels, heads, context_channels)
+        self.norm2 = nn.LayerNorm(channels) if context_channels else None
+        self.attn2 = Attention(channels, heads, context_channels) if context_channels else None
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels, activation_fn="geglu")
 
@@ -61,13 +65,16 @@ class SpatialTransformerBlock(nn.Module):
         """Keys and values of reference tokens (B, h, w, C), by this block's own projections."""
         return self.attn1.project(tokens.flatten(1, 2), grid_positions(tokens, self.positions))
 
-    def forward(self, grid: Tensor, image_token: Tensor, reference: Tokens | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, grid: Tensor, image_token: Tensor | None = None, reference: Tokens | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, h, w, C) -> the same, and the normalised tokens (B, h, w, C) that a ReferenceNet hands out."""
         normed = self.norm1(grid)
         positions = grid_positions(normed, self.positions)
         hidden = grid.flatten(1, 2)
         hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference)
-        hidden = hidden + self.attn2(self.norm2(hidden), image_token)
+        if self.norm2 is not None and self.attn2 is not None:
+            hidden = hidden + self.attn2(self.norm2(hidden), image_token)
         hidden = hidden + self.ff(self.norm3(hidden))
         return hidden.view(grid.shape), normed
 
@@ -79,14 +86,18 @@ class SpatialTransformer(nn.Module):
     comes from queries of the target and keys and values of both, which is what is computed here.
     """
 
-    def __init__(self, channels: int, heads: int, context_channels: int, groups: int, positions: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, heads: int, context_channels: int | None, groups: int, positions: float = 0.0
+    ) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList([SpatialTransformerBlock(channels, heads, context_channels, positions)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, hidden: Tensor, image_token: Tensor, reference: Tokens | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden: Tensor, image_token: Tensor | None = None, reference: Tokens | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C)."""
         grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
         grid, tokens = self.transformer_blocks[0](grid, image_token, reference)

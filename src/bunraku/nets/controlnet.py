@@ -50,6 +50,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
         motion_norm_num_groups: int = 32,
         motion_max_seq_length: int = 32,
         motion_per_frame_norm: bool = True,
+        pooled_norms: bool = False,
     ) -> None:
         super().__init__()
 
@@ -65,6 +66,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
         self.build(
             in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
             cross_attention_dim, norm_num_groups, spatial_positions, motion_module, motion_levels, motion_mid, up=False,
+            pooled_norms=pooled_norms,
         )  # fmt: skip
         self.controlnet_cond_embedding = PoseGuider(
             out_channels=block_out_channels[0], block_out_channels=conditioning_embedding_out_channels,

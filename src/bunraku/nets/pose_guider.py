@@ -9,6 +9,8 @@ from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from torch import Tensor, nn
 
+from bunraku.nets.blocks import SpatialTransformer
+
 
 class PoseGuider(ModelMixin, ConfigMixin):
     """Animate Anyone's pose guider in the ControlNet form that public weights use (METHODS: choice 1).
@@ -38,13 +40,8 @@ class PoseGuider(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"unshuffle {unshuffle} (1, 2 or 4) leaves {4 - (unshuffle.bit_length() - 1)} widths, got {tuple(block_out_channels)}"
             )
-        widths = list(block_out_channels)
-        self.conv_in = nn.Conv2d(in_channels * unshuffle**2, widths[0], 3, padding=1)
-        self.blocks = nn.ModuleList()
-        for narrow, wide in itertools.pairwise(widths):
-            self.blocks.append(nn.Conv2d(narrow, narrow, 3, padding=1))
-            self.blocks.append(nn.Conv2d(narrow, wide, 3, padding=1, stride=2))
-        self.conv_out = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
+        self.conv_in, self.blocks = _stages(in_channels * unshuffle**2, block_out_channels)
+        self.conv_out = nn.Conv2d(block_out_channels[-1], out_channels, 3, padding=1)
         convolutions = [self.conv_in, *self.blocks]
         self.norms = nn.ModuleList(
             [nn.GroupNorm(min(8, c.out_channels), c.out_channels) for c in convolutions] if norm else []
@@ -62,6 +59,42 @@ class PoseGuider(ModelMixin, ConfigMixin):
                 hidden = self.norms[i](hidden)
             hidden = nn.functional.silu(hidden)
         return rearrange(self.conv_out(hidden), "(b f) c h w -> b c f h w", f=frames)
+
+
+class GuidanceEncoder(ModelMixin, ConfigMixin):
+    """Champ's guidance encoder: the pose guider's convolutions, then self-attention over each frame's map.
+
+    Its files hold seven attentions; its own code uses one of them, behind the last convolution, and so does this.
+
+    Config:
+        out_channels, block_out_channels: as of `PoseGuider`.
+        num_attention_heads, norm_num_groups: of the attention.
+
+    Source: Champ (Zhu et al., ECCV 2024, arXiv 2403.14781), section 3.2, and its public code.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 320,
+        block_out_channels: Sequence[int] = (16, 32, 96, 256),
+        num_attention_heads: int = 8,
+        norm_num_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        self.conv_in, self.blocks = _stages(in_channels, block_out_channels)
+        self.attention = SpatialTransformer(block_out_channels[-1], num_attention_heads, None, norm_num_groups)
+        self.conv_out = nn.Conv2d(block_out_channels[-1], out_channels, 3, padding=1)
+        initialise_guider([self.conv_in, *self.blocks], self.conv_out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Drawn conditions (B, 3, F, H, W) in [0, 1] -> (B, out_channels, F, H/8, W/8)."""
+        hidden = rearrange(images, "b c f h w -> (b f) c h w")
+        for convolution in (self.conv_in, *self.blocks):
+            hidden = nn.functional.silu(convolution(hidden))
+        hidden, _ = self.attention(hidden)
+        return rearrange(self.conv_out(hidden), "(b f) c h w -> b c f h w", f=images.shape[2])
 
 
 class LiteralPoseGuider(ModelMixin, ConfigMixin):
@@ -91,6 +124,15 @@ class LiteralPoseGuider(ModelMixin, ConfigMixin):
         for convolution in self.blocks:
             hidden = nn.functional.silu(convolution(hidden))
         return rearrange(self.conv_out(hidden), "(b f) c h w -> b c f h w", f=frames)
+
+
+def _stages(in_channels: int, widths: Sequence[int]) -> tuple[nn.Conv2d, nn.ModuleList]:
+    """ControlNet's convolutions: one, then for each further width one of stride 1 and one of stride 2."""
+    blocks = nn.ModuleList()
+    for narrow, wide in itertools.pairwise(widths):
+        blocks.append(nn.Conv2d(narrow, narrow, 3, padding=1))
+        blocks.append(nn.Conv2d(narrow, wide, 3, padding=1, stride=2))
+    return nn.Conv2d(in_channels, widths[0], 3, padding=1), blocks
 
 
 def initialise_guider(convolutions: Iterable[Any], zero: nn.Conv2d) -> None:
