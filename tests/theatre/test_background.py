@@ -9,14 +9,14 @@ from bunraku.theatre import sample_background
 def test_stages_agree_between_sizes():
     for seed in range(20):
         stage = sample_background(np.random.default_rng(seed))
-        small = stage.render((64, 96)).astype(float)
-        large = cv2.resize(stage.render((256, 384)), (96, 64), interpolation=cv2.INTER_AREA)
+        small = stage.render((64, 96))[0].astype(float)
+        large = cv2.resize(stage.render((256, 384))[0], (96, 64), interpolation=cv2.INTER_AREA)
         assert np.abs(small - large).mean() < 1.0
 
 
 def test_stages_carry_no_pixel_noise():
     for seed in range(20):
-        picture = sample_background(np.random.default_rng(seed)).render((128, 128)).astype(float)
+        picture = sample_background(np.random.default_rng(seed)).render((128, 128))[0].astype(float)
         residue = picture - cv2.medianBlur(picture.astype(np.uint8), 5)
         assert np.abs(residue).mean() < 1.0
 

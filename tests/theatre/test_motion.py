@@ -1,6 +1,6 @@
 """Motion is a function of time, stays within joint limits, and survives the way through a pose track."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_a_dance_does_not_depend_on_the_other_times_asked():
 def test_motion_from_pose_keeps_bone_directions(seed):
     scene = sample_scene(seed)
     track = render(scene, 40).pose
-    other = replace(sample_scene(seed + 50), motion=motion_from_pose(track, scene.fps))
+    other = sample_scene(seed + 50).recast(motion=motion_from_pose(track, scene.fps))
     copied = render(other, 40).pose
     cosine = (directions(track) * directions(copied)).sum(-1)
     assert cosine.min() > 0.999
@@ -85,7 +85,7 @@ def test_seen_from_behind_the_face_is_hidden():
     mirrored = track.keypoints.copy()
     mirrored[..., 0] = 128 - mirrored[..., 0]
     motion = motion_from_pose(PoseTrack(mirrored, track.scores, track.size), 12)
-    behind = render(replace(scene, motion=motion), 3).pose
+    behind = render(scene.recast(motion=motion), 3).pose
     assert (behind.keypoints[:, 0, 2, 0] > behind.keypoints[:, 0, 5, 0]).all()
     assert not behind.scores[:, 0, [0, 14, 15]].any()
 

@@ -24,7 +24,7 @@ STYLES = {
 def test_every_style_looks_different(style):
     scene = sample_scene(4)
     look = replace(
-        scene.character.look,
+        scene.actors[0].character.look,
         hat="none",
         hair_style="bald",
         skin=(240, 200, 170),
@@ -33,15 +33,15 @@ def test_every_style_looks_different(style):
     )
     pictures = {}
     for word in set(STYLES[style]):
-        dressed = replace(scene.character, look=replace(look, **{style: word}))
-        pictures[word] = render(replace(scene, character=dressed), 1, 128).frames.tobytes()
+        dressed = replace(scene.actors[0].character, look=replace(look, **{style: word}))
+        pictures[word] = render(scene.recast(character=dressed), 1, 128).frames.tobytes()
     assert len(set(pictures.values())) == len(pictures)
 
 
 def test_bone_lengths_are_the_bodys():
     scene = sample_scene(5)
-    posture = scene.motion.posture(np.arange(20) / 12)
-    joints, body = skeleton(scene.character, posture).joints, scene.character.body
+    posture = scene.actors[0].motion.posture(np.arange(20) / 12)
+    joints, body = skeleton(scene.actors[0].character, posture).joints, scene.actors[0].character.body
     thigh = np.linalg.norm(joints[:, 9] - joints[:, 8], axis=-1)
     np.testing.assert_allclose(thigh, body.thigh * posture.stretch[:, 4])
     upper_arm = np.linalg.norm(joints[:, 6] - joints[:, 5], axis=-1)
@@ -51,9 +51,11 @@ def test_bone_lengths_are_the_bodys():
 def test_feet_stand_on_the_floor_unless_they_jump():
     for seed in range(5):
         scene = sample_scene(seed)
-        posture = scene.motion.posture(np.arange(20) / 12)
-        joints = skeleton(scene.character, posture).joints
-        np.testing.assert_allclose(joints[:, [10, 13], 1].max(1) + scene.character.body.ankle, -posture.jump, atol=1e-9)
+        posture = scene.actors[0].motion.posture(np.arange(20) / 12)
+        joints = skeleton(scene.actors[0].character, posture).joints
+        np.testing.assert_allclose(
+            joints[:, [10, 13], 1].max(1) + scene.actors[0].character.body.ankle, -posture.jump, atol=1e-9
+        )
 
 
 def test_bodies_stand_one_high_from_human_to_chibi():

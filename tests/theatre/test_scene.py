@@ -1,7 +1,5 @@
 """Scenes render the same pixels for the same seed, at every size, with ground truth that lies on the character."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -93,14 +91,14 @@ def test_frames_need_not_be_square():
 
 def test_reposing_moves_the_character_only():
     first, second = sample_scene(0), sample_scene(1)
-    own, reposed = render(first, 4), render(replace(first, motion=second.motion), 4)
+    own, reposed = render(first, 4), render(first.recast(motion=second.actors[0].motion), 4)
     np.testing.assert_array_equal(own.background, reposed.background)
     assert (own.character_mask != reposed.character_mask).any((1, 2)).all()
     free = ~cv2.dilate((own.character_mask | reposed.character_mask).any(0).astype(np.uint8), np.ones((3, 3))).astype(
         bool
     )
     np.testing.assert_array_equal(own.frames[:, free], reposed.frames[:, free])
-    same_colours = replace(second, character=first.character, placement=first.placement)
+    same_colours = second.recast(character=first.actors[0].character, placement=first.actors[0].placement)
     np.testing.assert_allclose(render(same_colours, 4).pose.keypoints, reposed.pose.keypoints, atol=1e-4)
 
 
@@ -117,12 +115,17 @@ def test_splits_share_nothing():
     scenes = {split: [sample_scene(seed, split) for seed in range(40)] for split in SPLITS}
     outfits = {
         split: {
-            (s.character.look.garment, s.character.look.pattern, s.character.look.hair_style, s.character.look.hat)
+            (
+                s.actors[0].character.look.garment,
+                s.actors[0].character.look.pattern,
+                s.actors[0].character.look.hair_style,
+                s.actors[0].character.look.hat,
+            )
             for s in of
         }
         for split, of in scenes.items()
     }
-    tempos = {split: {s.motion.tempo for s in of} for split, of in scenes.items()}
+    tempos = {split: {s.actors[0].motion.tempo for s in of} for split, of in scenes.items()}
     angles = {split: {s.background.angle for s in of} for split, of in scenes.items()}
     for pool in (outfits, tempos, angles):
         assert not pool["train"] & pool["val"]

@@ -1,12 +1,11 @@
 """Background: the empty stage, smooth at every resolution."""
 
-import colorsys
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from bunraku.theatre.shapes import Colour, Drawing, ellipse
+from bunraku.theatre.shapes import Colour, Drawing, Painter, View, ellipse, hsv, pixel_centres
 
 _SAMPLES = 4  # supersampling of the shapes' edges along either axis
 
@@ -29,11 +28,35 @@ class Background:
     waves: np.ndarray
     shapes: tuple[tuple[np.ndarray, Colour], ...]
 
-    def render(self, size: tuple[int, int]) -> np.ndarray:
-        """The stage as uint8 (H, W, 3) for `size` (height, width)."""
+    def render(self, size: tuple[int, int], view: View | None = None) -> np.ndarray:
+        """The stage as uint8 (F, H, W, 3) for `size` (height, width): one frame, or those of `view`.
+
+        Under a view every pixel is computed where it looks; no finished picture is resampled.
+        """
         height, width = size
-        y = (np.arange(height) + 0.5)[:, None] / height
-        x = (np.arange(width) + 0.5)[None] / height - width / height / 2
+        x, y = (np.arange(width) + 0.5)[None], (np.arange(height) + 0.5)[:, None]
+        if view is None:
+            papers = [self._paper(x, y, size)]
+        else:
+            looked = view.inverse()(pixel_centres(size))
+            papers = [self._paper(p[:, 0].reshape(size), p[:, 1].reshape(size), size) for p in looked]
+        if not self.shapes:
+            return np.stack(papers)
+        drawing = Drawing()
+        for polygon, colour in self.shapes:
+            drawing.fill(polygon[None], colour)
+        painter = Painter(drawing.placed(height, (width / 2, 0), view), _SAMPLES)
+        pictures = []
+        for frame, paper in enumerate(papers):
+            canvas = cv2.resize(paper, (width * _SAMPLES, height * _SAMPLES), interpolation=cv2.INTER_LINEAR)
+            painter(canvas, frame, [colour for _, colour in self.shapes])
+            pictures.append(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA))
+        return np.stack(pictures)
+
+    def _paper(self, x: np.ndarray, y: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Gradient and waves, uint8 (H, W, 3), at the places `x`, `y` (pixels) of a picture of `size`."""
+        height, width = size
+        x, y = x / height - width / height / 2, y / height
         along = np.clip(0.5 + (y - 0.5) * np.cos(self.angle) + x * np.sin(self.angle), 0, 1)[..., None]
         picture = np.array(self.first) * (1 - along) + np.array(self.second) * along
         for fx, fy, phase, *amplitude, bend in self.waves:
@@ -42,16 +65,7 @@ class Background:
                 + np.sin(2 * np.pi * (fx * x + fy * y) + phase + bend * np.sin(2 * np.pi * fy * x))[..., None]
                 * amplitude
             )
-        picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-        if not self.shapes:
-            return picture
-        drawing = Drawing()
-        for polygon, colour in self.shapes:
-            drawing.fill(polygon[None], colour)
-        large = cv2.resize(picture, (width * _SAMPLES, height * _SAMPLES), interpolation=cv2.INTER_LINEAR)
-        canvas = np.dstack([large, np.zeros(large.shape[:2], np.uint8)])
-        painted = next(drawing.paint(canvas, height * _SAMPLES, (width * _SAMPLES / 2, 0)))
-        return cv2.resize(painted[..., :3], (width, height), interpolation=cv2.INTER_AREA)
+        return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
 def sample_background(rng: np.random.Generator) -> Background:
@@ -62,10 +76,7 @@ def sample_background(rng: np.random.Generator) -> Background:
 
     def tone(shift: float = 0.05) -> Colour:
         h, s, v = hue + rng.normal(0, shift), saturation + rng.normal(0, 0.08), value + rng.normal(0, 0.09)
-        r, g, b = (
-            round(255 * c) for c in colorsys.hsv_to_rgb(h % 1, float(np.clip(s, 0, 0.75)), float(np.clip(v, 0.12, 1)))
-        )
-        return r, g, b
+        return hsv(h, float(np.clip(s, 0, 0.75)), float(np.clip(v, 0.12, 1)))
 
     first = tone()
     second = first if rng.random() < 0.3 else tone(0.1)

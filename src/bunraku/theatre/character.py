@@ -1,12 +1,11 @@
 """Character: who stands on the stage; the proportions of a body and what it wears."""
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bunraku.theatre.shapes import Colour
+from bunraku.theatre.shapes import Colour, hsv
 
 
 @dataclass(frozen=True)
@@ -167,18 +166,13 @@ def _sample_body(rng: np.random.Generator) -> Body:
     )
 
 
-def _hsv(hue: float, saturation: float, value: float) -> Colour:
-    r, g, b = (round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
-    return r, g, b
-
-
 def _cloth(rng: np.random.Generator, hue: float) -> Colour:
     kind = rng.random()
     if kind < 0.12:
-        return _hsv(hue, 0.08, rng.uniform(0.85, 1.0))
+        return hsv(hue, 0.08, rng.uniform(0.85, 1.0))
     if kind < 0.24:
-        return _hsv(hue, rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.35))
-    return _hsv(hue, rng.uniform(0.5, 0.95), rng.uniform(0.55, 1.0))
+        return hsv(hue, rng.uniform(0.1, 0.4), rng.uniform(0.2, 0.35))
+    return hsv(hue, rng.uniform(0.5, 0.95), rng.uniform(0.55, 1.0))
 
 
 def _sample_look(rng: np.random.Generator, garment: str, pattern: str, hair_style: str, hat: str) -> Look:
@@ -194,13 +188,13 @@ def _sample_look(rng: np.random.Generator, garment: str, pattern: str, hair_styl
     skin = (
         _SKINS[int(rng.integers(len(_SKINS)))]
         if human
-        else _hsv(rng.random(), rng.uniform(0.25, 0.7), rng.uniform(0.7, 1.0))
+        else hsv(rng.random(), rng.uniform(0.25, 0.7), rng.uniform(0.7, 1.0))
     )
     natural = rng.random() < 0.55
     hair = (
         _HAIRS[int(rng.integers(len(_HAIRS)))]
         if natural
-        else _hsv(rng.random(), rng.uniform(0.4, 0.9), rng.uniform(0.4, 1.0))
+        else hsv(rng.random(), rng.uniform(0.4, 0.9), rng.uniform(0.4, 1.0))
     )
     top = _cloth(rng, hue)
     accent = _cloth(rng, hue + rng.choice([0.33, 0.5, 0.67]))
@@ -212,8 +206,8 @@ def _sample_look(rng: np.random.Generator, garment: str, pattern: str, hair_styl
         top=top,
         accent=accent,
         bottom=bottom,
-        eye=_hsv(rng.random(), rng.uniform(0.2, 0.9), rng.uniform(0.15, 0.6)),
-        outline=_hsv(rng.random(), 0.5, rng.uniform(0.08, 0.22)),
+        eye=hsv(rng.random(), rng.uniform(0.2, 0.9), rng.uniform(0.15, 0.6)),
+        outline=hsv(rng.random(), 0.5, rng.uniform(0.08, 0.22)),
         outline_width=float(rng.choice([0.0, 0.007, 0.009, 0.011])),
         sleeves=pair(top if rng.random() < 0.7 else accent, 0.3),
         hands=pair(_cloth(rng, hue + 0.5) if gloves else skin, 0.4 if gloves else 0.1),

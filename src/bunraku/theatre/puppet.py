@@ -9,7 +9,11 @@ import numpy as np
 
 from bunraku.theatre.character import Character
 from bunraku.theatre.motion import Posture
+from bunraku.theatre.props import Prop
 from bunraku.theatre.shapes import Colour, Drawing, Frame, capsule, darker, direction, ellipse, strip
+
+GRIP = 0.6
+"""How far beyond the wrist the middle of the hand lies, in radii of the hand."""
 
 _LIGHT = np.array([-0.22, -0.16])  # where the lit side of a round part lies, in radii
 
@@ -88,25 +92,42 @@ def _across(tilt: np.ndarray) -> np.ndarray:
 
 
 def draw(
-    character: Character, posture: Posture, bones: Skeleton, behind: tuple[bool, bool] = (False, False)
+    character: Character,
+    posture: Posture,
+    bones: Skeleton,
+    behind: tuple[bool, bool] = (False, False),
+    prop: Prop | None = None,
+    labels: tuple[int, int] = (0, 0),
 ) -> Drawing:
     """Paint a character over its skeleton: back hair, arms behind, legs, trunk, head, arms in front.
 
-    `behind` says of the right and the left arm whether it passes behind the trunk.
+    Args:
+        behind: of the right and the left arm, whether it passes behind the trunk.
+        prop: what it holds, painted just before the hand that grips it.
+        labels: of the character and of its prop in the drawing.
     """
-    drawing = Drawing()
+    drawing = Drawing(labels[0])
     puppet = _Puppet(character, posture, bones, drawing)
+
+    def arm(side: int) -> None:
+        if prop is not None and prop.side == side:
+            drawing.label = labels[1]
+            elbow, wrist = (bones.joints[:, 3 + 3 * side + k] for k in range(2))
+            prop.draw(drawing, wrist, elbow, GRIP * character.body.hand_radius)
+            drawing.label = labels[0]
+        puppet.arm(side)
+
     puppet.back_hair()
     for side in range(2):
         if behind[side]:
-            puppet.arm(side)
+            arm(side)
     for side in range(2):
         puppet.leg(side)
     puppet.trunk()
     puppet.head()
     for side in range(2):
         if not behind[side]:
-            puppet.arm(side)
+            arm(side)
     return drawing
 
 
@@ -174,7 +195,7 @@ class _Puppet:
             + (wrist - elbow)
             / np.maximum(np.linalg.norm(wrist - elbow, axis=-1, keepdims=True), 1e-9)
             * body.hand_radius
-            * 0.6
+            * GRIP
         )
         parts = self._round(wrist, hand, body.hand_radius * 0.9, body.hand_radius, look.hands[side])
         parts += self._limb(

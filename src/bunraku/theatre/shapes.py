@@ -4,7 +4,8 @@ Every outline of the theatre is an array (F, N, 2): N vertices of one closed pol
 all frames at once; only the filling loops over frames.
 """
 
-from collections.abc import Iterator, Sequence
+import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -70,21 +71,65 @@ class Frame:
         return self.origin[:, None] + points[..., :1] * self.right[:, None] + points[..., 1:] * self.up[:, None]
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """How a picture is seen in each of F frames: the point p at `turn` p + `shift`; `turn` (F, 2, 2), `shift` (F, 2)."""
+
+    turn: np.ndarray
+    shift: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Points (F, N, 2) or (1, N, 2) as seen, (F, N, 2)."""
+        x, y = points[..., :1], points[..., 1:]
+        return x * self.turn[:, None, :, 0] + y * self.turn[:, None, :, 1] + self.shift[:, None]
+
+    def __getitem__(self, frames: slice) -> "View":
+        return View(self.turn[frames], self.shift[frames])
+
+    def inverse(self) -> "View":
+        """The view that undoes this one."""
+        (a, b), (c, d) = np.moveaxis(self.turn, 0, -1)
+        back = np.moveaxis(np.array([[d, -b], [-c, a]]) / (a * d - b * c), -1, 0)
+        return View(back, -(back * self.shift[:, None]).sum(-1))
+
+
+def pixel_centres(size: tuple[int, int]) -> np.ndarray:
+    """The middle (x, y) of every pixel of a (height, width) picture, row by row, (1, H W, 2)."""
+    x, y = np.meshgrid(np.arange(size[1]) + 0.5, np.arange(size[0]) + 0.5)
+    return np.stack([x, y], -1).reshape(1, -1, 2)
+
+
+def hsv(hue: float, saturation: float, value: float) -> Colour:
+    """The colour of a hue (any number; 1 is once round), saturation and value (0 to 1)."""
+    r, g, b = (round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, saturation, value))
+    return r, g, b
+
+
 def darker(colour: Colour, factor: float) -> Colour:
     """The colour multiplied by `factor` (above 1: lighter)."""
     r, g, b = (int(min(255, c * factor)) for c in colour)
     return r, g, b
 
 
-class Drawing:
-    """Filled polygons in painting order, each for every frame."""
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One polygon (F, N, 2) in paint; a frame of NaN does without it. `label` says to which thing on the stage it belongs."""
 
-    def __init__(self) -> None:
-        self.layers: list[tuple[np.ndarray, tuple[int, int, int, int]]] = []
+    polygon: np.ndarray
+    colour: Colour
+    label: int
+
+
+class Drawing:
+    """Filled polygons in painting order, each for every frame; what is added belongs to the thing `label`."""
+
+    def __init__(self, label: int = 0) -> None:
+        self.layers: list[Layer] = []
+        self.label = label
 
     def fill(self, polygon: np.ndarray, colour: Colour) -> None:
         """Add a polygon (F, N, 2); a frame of NaN does without it."""
-        self.layers.append((polygon, (*colour, 255)))
+        self.layers.append(Layer(polygon, colour, self.label))
 
     def outlined(self, parts: Sequence[tuple[np.ndarray, Colour]], outline: Colour, width: float) -> None:
         """Add polygons that share one outline, so that they read as one body part."""
@@ -94,24 +139,34 @@ class Drawing:
         for polygon, colour in parts:
             self.fill(polygon, colour)
 
-    def paint(self, canvas: np.ndarray, scale: float, offset: tuple[float, float]) -> Iterator[np.ndarray]:
-        """Paint every frame over a copy of `canvas`, one after the other.
+    def placed(self, scale: float, offset: tuple[float, float], view: View | None = None) -> list[Layer]:
+        """The layers in the coordinates of a picture: points times `scale` plus `offset` (x, y), seen through `view`."""
+        if not self.layers:
+            return []
+        points = np.concatenate([layer.polygon for layer in self.layers], 1) * scale + np.array(offset)
+        if view is not None:
+            points = view(points)
+        ends = np.cumsum([layer.polygon.shape[1] for layer in self.layers])
+        return [
+            Layer(points[:, end - layer.polygon.shape[1] : end], layer.colour, layer.label)
+            for layer, end in zip(self.layers, ends)
+        ]
 
-        Args:
-            canvas: uint8 (H, W, 4), RGB and coverage; opaque paint sets coverage to 255.
-            scale: canvas pixels per unit of the polygons.
-            offset: where the polygons' origin lies, (x, y) in canvas pixels.
 
-        Yields:
-            uint8 (H, W, 4), a new array per frame.
-        """
+class Painter:
+    """Fills layers whose polygons are in pixels of a picture, on canvases `samples` times as large along either axis."""
+
+    def __init__(self, layers: Sequence[Layer], samples: int) -> None:
         # OpenCV's integer coordinates are pixel centres; ours are pixel corners.
-        shift = np.array(offset) - 0.5
-        there = [~np.isnan(polygon[:, 0, 0]) for polygon, _ in self.layers]
-        fixed = [np.rint((np.nan_to_num(p) * scale + shift) * 2**_SHIFT).astype(np.int32) for p, _ in self.layers]
-        for index in range(len(self.layers[0][0])):
-            frame = canvas.copy()
-            for shown, polygon, (_, colour) in zip(there, fixed, self.layers):
-                if shown[index]:
-                    cv2.fillPoly(frame, [polygon[index]], colour, cv2.LINE_AA, _SHIFT)
-            yield frame
+        points = (np.concatenate([layer.polygon for layer in layers], 1) * samples - 0.5) * 2**_SHIFT
+        ends = np.cumsum([layer.polygon.shape[1] for layer in layers])
+        starts = ends - [layer.polygon.shape[1] for layer in layers]
+        self.shown = ~np.isnan(points[:, starts, 0])  # (F, L)
+        fixed = np.rint(np.nan_to_num(points)).astype(np.int32)
+        self.polygons = [fixed[:, start:end] for start, end in zip(starts, ends)]
+
+    def __call__(self, canvas: np.ndarray, frame: int, paint: Sequence[tuple[int, ...]]) -> None:
+        """Paint one frame over `canvas`, uint8 (H, W, C), in the colours `paint`, C numbers for every layer."""
+        for shown, polygon, colour in zip(self.shown[frame], self.polygons, paint):
+            if shown:
+                cv2.fillPoly(canvas, [polygon[frame]], colour, cv2.LINE_AA, _SHIFT)
