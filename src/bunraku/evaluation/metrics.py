@@ -153,13 +153,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
     ),
     "pck": Metric(
         "PCK@0.1", "share of joints at the right place, by re-detection",
-        "Share of the driving body joints (score >= 0.3) that are found again within a tenth of the height of the driving pose; "
-        "joints and people that are not found count as wrong.", **_POSE,
+        "Share of the driving body joints (score >= 0.3) that a detector finds again within a tenth of the larger side of the driving "
+        "pose's box (Yang & Ramanan 2013); joints and people that are not found count as wrong.", **_POSE,
     ),
     "keypoint_distance": Metric(
         "Joint distance", "mean distance of the joints that are found again",
-        "Mean distance of re-detected body joints from the driving ones, as a share of the height of the driving pose; joints that "
-        "are not found are left out, so read it beside PCK.", better="lower", **_POSE,
+        "Mean distance of re-detected body joints from the driving ones, as a share of the larger side of the driving pose's box; "
+        "joints that are not found are left out, so read it beside PCK.", better="lower", **_POSE,
     ),
     "fid": Metric(
         "FID", "distance of the distributions of frames",
@@ -174,13 +174,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
     "fid_vid": Metric(
         "FID-VID", "distance of the distributions of 16-frame windows, 3D ResNet-50",
         "Frechet distance of the 2048 pooled features of the Kinetics 3D ResNet-50 (Hara et al. 2018) over all windows of 16 frames, "
-        "stride 1, at 112 pixels, minus the mean; shorter clips repeat their last frame (DisCo).",
+        "stride 1, Pillow's bicubic to 112, minus the mean; shorter clips repeat their last frame (DisCo).",
         weights="fid-vid-resnet50", **_SET,
     ),
     "fvd": Metric(
         "FVD", "distance of the distributions of 16-frame windows, I3D",
         "Frechet distance (Unterthiner et al. 2018) of the 400 Kinetics logits of I3D over all windows of 16 frames, stride 1, "
-        "bilinear to 224; shorter clips are left out.", weights="fvd-i3d", **_SET,
+        "Pillow's bicubic to 224 (DisCo; i3d_torchscript.pt); shorter clips are left out.", weights="fvd-i3d", **_SET,
     ),
 })  # fmt: skip
 """Every metric by name, in the order of reports."""
