@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_SMALLEST = 1e-3
+_SMALLEST = 1e-2
 """Below it, a column is shown in powers of ten."""
 
 
@@ -28,7 +28,7 @@ class Scale:
 
     def unit(self, unit: str = "") -> str:
         """What the numbers are to be multiplied with: the unit behind the power of ten."""
-        power = f"×10{str(self.power).translate(_SUPERSCRIPTS)}" if self.power else ""
+        power = f"×10{superscript(self.power)}" if self.power else ""
         return " ".join(part for part in (power, unit) if part)
 
 
@@ -50,3 +50,8 @@ def scale(values: Iterable[float], unit: str = "") -> Scale:
     if largest >= _SMALLEST:
         return Scale(0, 2 - math.floor(math.log10(largest)))
     return Scale(math.floor(math.log10(largest)), 2)
+
+
+def superscript(number: int) -> str:
+    """The number in raised digits."""
+    return str(number).translate(_SUPERSCRIPTS)

@@ -37,7 +37,8 @@ class Metric:
         unit: such as "dB"; empty for plain numbers.
         better: which direction is good.
         definition: what is computed, in one or two sentences.
-        group: metrics of one group stand together in reports; empty: with the first.
+        group: metrics of one group stand together in reports.
+        summary: what it tells, in a few words.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Metric:
     better: Better = "higher"
     definition: str = ""
     group: str = ""
+    summary: str = ""
 
 
 @dataclass
