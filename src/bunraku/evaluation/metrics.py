@@ -149,7 +149,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
     ),
     "pose_found": Metric(
         "Poses found", "share of driven poses that the detector finds again",
-        "Share of the frames with a driving pose in which the detector finds a person.", **_POSE,
+        "Share of the people in the driving poses to whom a person that the detector finds can be assigned.", **_POSE,
     ),
     "pck": Metric(
         "PCK@0.1", "share of joints at the right place, by re-detection",
