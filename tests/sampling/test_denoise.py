@@ -9,8 +9,10 @@ import torch
 
 from bunraku.errors import BunrakuError
 from bunraku.nets.animator import Animator
+from bunraku.nets.controlnet import ControlNet
 from bunraku.sampling.denoise import denoise, initial_noise
 from bunraku.sampling.windows import merge_weights, time_windows
+from tests.tiny import TINY, randomise
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SCHEDULERS = {
@@ -34,13 +36,16 @@ def scheduler(name: str = "DDIMScheduler", **config: Any) -> Any:
 class Recorder:
     """In place of an Animator: answers by `answer`, remembers its calls. Guider maps carry the frame numbers."""
 
+    controlled = False
+
     def __init__(self, answer: Any) -> None:
         self.answer, self.calls = answer, []
 
     def unconditional_token(self, batch):
         return torch.zeros_like(TOKEN)
 
-    def denoise(self, latents, timestep, token, guided, reference):
+    def denoise(self, latents, timestep, token, guided, reference, residuals=None, temperature=None):
+        assert residuals is temperature is None
         self.calls.append((latents.shape, int(timestep), token, guided[:, 0, :, 0, 0].int().tolist(), reference))
         return self.answer(latents, timestep, token, guided)
 
@@ -222,3 +227,52 @@ def test_noise_repeats_after_its_period(period, distinct):
     if period and period < 10:
         assert torch.equal(noise[:, :, period:], noise[:, :, :-period])
     assert torch.equal(noise[:, :, 0], initial_noise((4, 1, 3, 2), torch.Generator().manual_seed(7))[:, :, 0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("window_batch", [1, 3])
+def test_a_controlnet_sees_each_frame_once_per_step(conditions, window_batch):
+    """Its windows do not overlap; both halves and all windows of the denoiser share what it said; and it says something."""
+    tiny = {k: v for k, v in TINY.items() if k != "in_channels"}
+    net = ControlNet(
+        **tiny, conditioning_embedding_out_channels=(8, 8), conditioning_unshuffle=4, motion_levels=(1,),
+        motion_num_attention_heads=2, motion_norm_num_groups=4,
+    )  # fmt: skip
+    seen: list[list[int]] = []
+
+    def watch(_module, arguments):
+        latents, _, token, guided = arguments
+        assert len(latents) == 1
+        assert token.any()
+        seen.append(guided[0, 0, :, 0, 0].round().int().tolist())
+
+    randomise(net).eval().register_forward_pre_hook(watch)
+    animator = conditions["animator"]
+    animator.pose_guider = net
+    noise = initial_noise((4, 37, 4, 3), torch.Generator().manual_seed(0))
+    maps = torch.arange(37.0).view(1, 1, 37, 1, 1).expand(1, 16, 37, 4, 3)
+    settings = {
+        "latents": noise, "steps": 2, "guidance_scale": 2.0, "window": 8, "overlap": 2, "control_window": 16,
+        "window_batch": window_batch, "guided": lambda w: maps[:, :, list(w)],
+    }  # fmt: skip
+    out = denoise(**conditions | settings)
+    assert seen == [[*range(16)], [*range(16, 32)], [*range(21, 37)]] * 2
+    for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block):
+        torch.nn.init.zeros_(zero.weight)
+        torch.nn.init.zeros_(zero.bias)
+    assert (denoise(**conditions | settings) - out).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_temperature_of_each_window_reaches_the_motion_modules(conditions):
+    noise = initial_noise((4, 13, 4, 3), torch.Generator().manual_seed(0))
+    asked: list[list[int]] = []
+
+    def temperature(level: float) -> Any:
+        return lambda w: (asked.append(list(w)), torch.full((1, 1, 4, 3), level))[1]
+
+    settings = {"latents": noise, "steps": 1, "window": 8, "overlap": 2}
+    plain = denoise(**conditions, **settings)
+    torch.testing.assert_close(denoise(**conditions, **settings, temperature=temperature(1.0)), plain)
+    assert asked == [list(w) for w in time_windows(13, 8, 2)]
+    assert (denoise(**conditions, **settings, temperature=temperature(9.0)) - plain).abs().max() > 1e-4

@@ -37,8 +37,8 @@ def temperature_map(poses: np.ndarray, tau: float = TAU) -> np.ndarray:
     """
     if poses.ndim != 4 or poses.shape[-1] != 3 or tau < 0:
         raise ValueError(f"a temperature map needs drawn poses (F, H, W, 3) and tau >= 0; got {poses.shape} and {tau}")
-    empty = ~poses.any((0, 3))
+    empty = np.asarray(~poses.any((0, 3)))
     if empty.all():
         return np.ones(empty.shape, np.float32)
-    distance = cv2.distanceTransform(empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform(np.asarray(empty, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return 1 + tau / math.hypot(empty.shape[0] / 2, empty.shape[1] / 2) * distance

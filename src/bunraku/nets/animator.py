@@ -1,6 +1,6 @@
 """The networks of one recipe together: from conditions to the denoiser's ports, the same way in training and inference."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bunraku.nets.attention import Tokens
 from bunraku.nets.constant_token import ConstantToken
+from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider, add_guided
 from bunraku.nets.reference_net import ReferenceNet
@@ -20,7 +21,8 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Animator(nn.Module):
-    """Denoiser, ReferenceNet, pose guider and image encoder, wired as in Animate Anyone's figure 2.
+    """Denoiser, ReferenceNet, pose guider and image encoder, wired as in Animate Anyone's figure 2, or TCAN's figure 2 where the
+    pose comes in through a ControlNet.
 
     Args:
         reference_pose: also guide the ReferenceNet, by the reference's own skeleton through the same pose guider.
@@ -30,14 +32,14 @@ class Animator(nn.Module):
         self,
         denoiser: Denoiser,
         reference_net: ReferenceNet,
-        pose_guider: PoseGuider | LiteralPoseGuider,
+        pose_guider: PoseGuider | LiteralPoseGuider | ControlNet,
         image_encoder: Any,
         reference_pose: bool = False,
     ) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.reference_net = reference_net
-        self.pose_guider = pose_guider
+        self.pose_guider: Any = pose_guider
         self.image_encoder = image_encoder
         self.reference_pose = reference_pose
 
@@ -55,8 +57,17 @@ class Animator(nn.Module):
         return self.denoiser.conv_in.weight.new_zeros(batch, 1, width)
 
     def guide(self, poses: Tensor) -> Tensor:
-        """Drawn skeletons (B, 3, F, H, W) in [0, 1] -> guider maps (B, C, F, H/8, W/8)."""
-        return self.pose_guider(poses)
+        """Drawn skeletons (B, 3, F, H, W) in [0, 1] -> guider maps, or ControlNet's embedding of them, (B, C, F, H/8, W/8)."""
+        return self.pose_guider.embed(poses) if self.controlled else self.pose_guider(poses)
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the pose comes in through a ControlNet."""
+        return isinstance(self.pose_guider, ControlNet)
+
+    def control(self, latents: Tensor, timestep: Tensor, token: Tensor, guided: Tensor) -> list[Tensor]:
+        """ControlNet's maps for the denoiser's skips, (B * F, C, h, w) each, from what `guide` gave."""
+        return self.pose_guider(latents, timestep, token, guided)
 
     def reference(
         self, latents: Tensor, token: Tensor, pose: Tensor | None = None, timestep: Tensor | int = 0
@@ -71,11 +82,30 @@ class Animator(nn.Module):
         return self.denoiser.project_reference(self.reference_net(latents, token, timestep, add=add))
 
     def denoise(
-        self, latents: Tensor, timestep: Tensor, token: Tensor, guided: Tensor, reference: Mapping[str, Tokens] | None
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        token: Tensor,
+        guided: Tensor,
+        reference: Mapping[str, Tokens] | None,
+        *,
+        residuals: Sequence[Tensor] | None = None,
+        temperature: Tensor | None = None,
     ) -> Tensor:
-        """One call of the denoiser with the guider's maps where they belong."""
-        latents, add = add_guided(latents, guided)
-        return self.denoiser(latents, timestep, token, add=add, reference=reference)
+        """One call of the denoiser with the pose where it belongs.
+
+        Args:
+            residuals: from `control`, where they are known already.
+            temperature: (B, 1, h, w), see `Denoiser`.
+        """
+        if self.controlled:
+            add = None
+            residuals = self.control(latents, timestep, token, guided) if residuals is None else residuals
+        else:
+            latents, add = add_guided(latents, guided)
+        return self.denoiser(
+            latents, timestep, token, add=add, reference=reference, residuals=residuals or (), temperature=temperature
+        )
 
     def forward(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor
 from bunraku.errors import BunrakuError
 from bunraku.nets.animator import Animator
 from bunraku.nets.attention import Tokens
+from bunraku.sampling.control import CachedControl
 from bunraku.sampling.windows import Merge, merge_weights, time_windows
 
 
@@ -41,6 +42,8 @@ def denoise(
     merge: Merge = "triangular",
     wrap: bool = False,
     window_batch: int = 1,
+    control_window: int = 16,
+    temperature: Callable[[Sequence[int]], Tensor] | None = None,
     generator: torch.Generator | None = None,
     on_step: Callable[[int, Tensor, Tensor], Tensor] = lambda step, timestep, latents: latents,
 ) -> Tensor:
@@ -57,6 +60,9 @@ def denoise(
         reference: projected reference keys and values, batch 1, at a timestep; asked once per step.
         wrap: whether windows close the loop, see `time_windows`.
         window_batch: windows denoised in one call; changes speed and memory, not the result.
+        control_window: frames that a ControlNet sees together; its windows do not overlap, and what it says of a frame serves both
+            halves and every window with that frame (TCAN).
+        temperature: maps (1, 1, h, w) that divide the temporal attention's logits in a window (TCAN Eq. 5).
         on_step: called with step number, timestep and latents; returns the latents to go on with.
 
     Raises:
@@ -72,26 +78,35 @@ def denoise(
     unconditional_token = animator.unconditional_token(1)
     latents = latents * scheduler.init_noise_sigma
 
-    def predict(noisy: Tensor, timestep: Tensor, tokens: Tensor, keys: Mapping[str, Tokens] | None) -> Tensor:
-        merged = torch.zeros_like(noisy)
+    def predict(noisy: Tensor, timestep: Tensor) -> list[Tensor]:
+        """Merged predictions of the conditional half, and of the other where it counts."""
+        halves: list[tuple[Tensor, Mapping[str, Tokens] | None]] = [(token, reference(timestep))]
+        if guidance_scale != 1:
+            halves.append((unconditional_token, None))
+        merged = [torch.zeros_like(noisy) for _ in halves]
+
+        def part(frames: Sequence[int]) -> Tensor:
+            return noisy[:, :, list(frames)].to(token.dtype)
+
+        control = CachedControl(
+            lambda frames: animator.control(part(frames), timestep, token, guided(frames)), len(total), control_window
+        )
         for batch in _chunks(windows, window_batch):
-            prediction = animator.denoise(
-                torch.cat([noisy[:, :, list(w)] for w in batch]).to(token.dtype),
-                timestep,
-                tokens,
-                torch.cat([guided(w) for w in batch]),
-                keys,
-            )
-            for frames, part in zip(batch, prediction):
-                merged[0, :, list(frames)] += part * weights[:, None, None]
-        return merged / total[:, None, None]
+            inputs, maps = torch.cat([part(w) for w in batch]), torch.cat([guided(w) for w in batch])
+            heat = None if temperature is None else torch.cat([temperature(w) for w in batch])
+            residuals = control([frame for w in batch for frame in w]) if animator.controlled else None
+            for (tokens, keys), into in zip(halves, merged):
+                prediction = animator.denoise(
+                    inputs, timestep, tokens, maps, keys, residuals=residuals, temperature=heat
+                )
+                for frames, of_window in zip(batch, prediction):
+                    into[0, :, list(frames)] += of_window * weights[:, None, None]
+        return [half / total[:, None, None] for half in merged]
 
     for step, timestep in enumerate(scheduler.timesteps):
-        noisy = scheduler.scale_model_input(latents, timestep)
-        prediction = predict(noisy, timestep, token, reference(timestep))
-        if guidance_scale != 1:
-            unconditional = predict(noisy, timestep, unconditional_token, None)
-            prediction = unconditional + guidance_scale * (prediction - unconditional)
+        prediction, *unconditional = predict(scheduler.scale_model_input(latents, timestep), timestep)
+        for other in unconditional:
+            prediction = other + guidance_scale * (prediction - other)
         if not torch.isfinite(prediction).all():
             raise BunrakuError(
                 f"the model's prediction is not finite at step {step + 1} of {steps} (timestep {int(timestep)}); "
