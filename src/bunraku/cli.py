@@ -283,7 +283,8 @@ def perceive(
     """
     rate, canvas_size = _rate(fps), _size(canvas)
     from bunraku.cues.openpose_json import write_openpose_json
-    from bunraku.driving import check_cues_outputs, clips_in, load_driving
+    from bunraku.driving import check_cues_outputs, load_driving
+    from bunraku.media import clips_in
 
     clips = clips_in(driving)
     if clips and (output or json_folder):
@@ -450,10 +451,11 @@ def list_models(json_output: JsonFlag = False) -> None:
         asdict(model) | {"folder": model.folder, "bytes": model.size, "present": model.folder.is_dir()}
         for model in known()
     ]
+    width = {column: max(len(row[column]) for row in rows) for column in ("name", "licence")}
     _result(
         {"models": rows},
         json_output,
-        *(f"{row['name']:10} {row['bytes'] / 1e6:8.1f} MB  {'here' if row['present'] else 'not fetched':12} {row['licence']:12} {row['description']}" for row in rows),
+        *(f"{row['name']:{width['name']}} {row['bytes'] / 1e6:8.1f} MB  {'here' if row['present'] else 'not fetched':12} {row['licence']:{width['licence']}}  {row['description']}" for row in rows),
     )  # fmt: skip
 
 

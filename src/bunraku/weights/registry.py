@@ -70,7 +70,7 @@ class Model:
         """Where the files lie: inside the package, or `$BUNRAKU_HOME/<name>` (BUNRAKU_HOME: ~/.cache/bunraku)."""
         if self.shipped:
             return Path(__file__).parents[1] / "assets" / self.name
-        return Path(os.environ.get("BUNRAKU_HOME") or "~/.cache/bunraku").expanduser() / self.name
+        return home() / self.name
 
     @property
     def size(self) -> int:
@@ -110,7 +110,7 @@ MODELS = (
     # and many public manifests pin all of these. Without these files a metric is left out of the report.
     Model(
         name="lpips-vgg",
-        description="LPIPS v0.1 on VGG16 (trunk of torchvision, BSD-3-Clause; heads BSD-2-Clause)",
+        description="LPIPS v0.1 on VGG16: torchvision's trunk and the linear heads",
         kind="metric",
         licence="BSD-3-Clause AND BSD-2-Clause",
         source="https://github.com/richzhang/PerceptualSimilarity",
@@ -128,7 +128,7 @@ MODELS = (
     ),
     Model(
         name="lpips-alex",
-        description="LPIPS v0.1 on AlexNet (trunk of torchvision, BSD-3-Clause; heads BSD-2-Clause)",
+        description="LPIPS v0.1 on AlexNet: torchvision's trunk and the linear heads",
         kind="metric",
         licence="BSD-3-Clause AND BSD-2-Clause",
         source="https://github.com/richzhang/PerceptualSimilarity",
@@ -185,6 +185,11 @@ MODELS = (
         ),
     ),
 )
+
+
+def home() -> Path:
+    """Where downloads lie: `$BUNRAKU_HOME`, or ~/.cache/bunraku."""
+    return Path(os.environ.get("BUNRAKU_HOME") or "~/.cache/bunraku").expanduser()
 
 
 def list_models() -> list[Model]:
