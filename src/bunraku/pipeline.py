@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
@@ -211,6 +212,10 @@ class AnimationPipeline(DiffusionPipeline):
         images = self.vae.decode(frames.to(self.vae.dtype)).sample
         images = (images.float() / 2 + 0.5).clamp(0, 1) * 255
         return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
+
+
+# DiffusionPipeline.from_pretrained finds its class among the names of diffusers, or else runs code out of the model's folder
+diffusers.AnimationPipeline = AnimationPipeline  # type: ignore[attr-defined]
 
 
 def _drawer(

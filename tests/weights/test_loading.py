@@ -1,8 +1,7 @@
-"""Strict loading: the report, files that are not weights, and pipelines equal to from_pretrained bit for bit."""
+"""Strict loading: pipelines equal to from_pretrained bit for bit, and every way in which a folder can be wrong."""
 
 import json
 import logging
-import os
 import shutil
 
 import numpy as np
@@ -15,7 +14,7 @@ from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
 from bunraku.weights import loading
 from bunraku.weights.export import save_pipeline
-from bunraku.weights.loading import load_pipeline, load_state, read_state
+from bunraku.weights.loading import load_pipeline
 from tests.weights.conftest import make_pipeline
 
 
@@ -47,103 +46,6 @@ def values(pipeline):
         if isinstance(component, nn.Module)
         for key, value in [*component.named_parameters(), *component.named_buffers()]
     }
-
-
-# load_state
-
-
-def test_report_names_every_kind_and_loads_nothing():
-    module = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
-    before = {key: value.clone() for key, value in module.state_dict().items()}
-    state = {
-        "0.weight": torch.zeros(3, 2),
-        "0.bias": torch.zeros(5),
-        "1.weight": torch.zeros(4, 3),
-        "extra": torch.zeros(1),
-    }
-    with pytest.raises(BunrakuError) as caught:
-        load_state(module, state, name="toy")
-    assert str(caught.value).splitlines() == [
-        "The weights do not fit the toy, nothing was loaded:",
-        "  1 missing: 1.bias",
-        "  1 unexpected: extra",
-        "  1 mis-shaped: 0.bias is (5,), expected (3,)",
-    ]
-    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
-
-
-def test_long_reports_are_shortened():
-    with pytest.raises(BunrakuError, match=r"30 unexpected: k0, .*k19, and 10 more$"):
-        load_state(nn.Identity(), {f"k{i}": torch.zeros(1) for i in range(30)}, name="toy")
-
-
-def test_named_patterns_may_be_absent_but_shapes_must_fit():
-    module = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
-    state = {
-        "0.weight": torch.ones(3, 2, dtype=torch.float16),
-        "0.bias": torch.ones(3),
-        "old.position_ids": torch.zeros(1),
-    }
-    load_state(module, state, allowed_missing=("1.*",), allowed_unexpected=("*.position_ids",), name="toy")
-    assert module[0].weight.dtype == torch.float32
-    assert (module[0].weight == 1).all()
-    with pytest.raises(BunrakuError, match="mis-shaped"):
-        load_state(
-            module, state | {"1.bias": torch.ones(9)}, allowed_missing=("*",), allowed_unexpected=("*",), name="toy"
-        )
-
-
-# read_state
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".bin", ".safetensors"])
-def test_formats(tmp_path, suffix):
-    state = {"weight": torch.randn(3, 2)}
-    (save_file if suffix == ".safetensors" else torch.save)(state, tmp_path / f"x{suffix}")
-    assert torch.equal(read_state(tmp_path / f"x{suffix}")["weight"], state["weight"])
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
-def test_truncated_files(tmp_path, suffix, kept):
-    path = tmp_path / f"x{suffix}"
-    (save_file if suffix == ".safetensors" else torch.save)({"weight": torch.randn(300, 20)}, path)
-    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
-    with pytest.raises(BunrakuError, match="damaged or was not downloaded to the end"):
-        read_state(path)
-
-
-class Attack:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_with_code_is_not_executed(tmp_path, zipped):
-    torch.save({"weight": Attack(tmp_path / "executed")}, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(BunrakuError, match="holds code"):
-        read_state(tmp_path / "x.ckpt")
-    assert not (tmp_path / "executed").exists()
-
-
-def test_what_is_no_weight_file(tmp_path):
-    with pytest.raises(BunrakuError, match="There is no weight file"):
-        read_state(tmp_path / "x.pth")
-    (tmp_path / "x.txt").write_text("")
-    with pytest.raises(BunrakuError, match="is no weight file; expected"):
-        read_state(tmp_path / "x.txt")
-    (tmp_path / "x.bin").write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(BunrakuError, match="git-LFS pointer"):
-        read_state(tmp_path / "x.bin")
-    torch.save({"state_dict": {"weight": torch.zeros(1)}, "epoch": 3}, tmp_path / "x.ckpt")
-    with pytest.raises(BunrakuError, match="does not hold tensors by name"):
-        read_state(tmp_path / "x.ckpt")
-
-
-# load_pipeline
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])

@@ -1,121 +1,40 @@
-"""Loading weights: every missing, unexpected and mis-shaped key is reported, and nothing in a checkpoint is executed."""
+"""Loading pipelines: every missing, unexpected and mis-shaped key is reported, and nothing in a checkpoint is executed."""
 
 import inspect
-import json
 import logging
-import pickle
 import re
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
-from bunraku.weights.download import described, is_lfs_pointer, pull
+from bunraku.weights.download import described, pull
 from bunraku.weights.registry import MODELS, get
+from bunraku.weights.states import FLICKER, load_state, read_json, read_state, weight_files
 
 logger = logging.getLogger(__name__)
 
-PICKLES = (".pth", ".pt", ".ckpt", ".bin")
-LISTED_KEYS = 20
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-FLICKER = "Without motion modules every frame is made on its own and the video flickers."
 
 CLASSES = {
     "vae": {"AutoencoderKL": "diffusers", "PatchCodec": "bunraku.nets.patch_codec"},
     "denoiser": {"Denoiser": "bunraku.nets.denoiser"},
     "reference_net": {"ReferenceNet": "bunraku.nets.reference_net"},
-    "pose_guider": {"PoseGuider": "bunraku.nets.pose_guider", "LiteralPoseGuider": "bunraku.nets.pose_guider"},
-    "image_encoder": {"CLIPVisionModelWithProjection": "transformers"},
+    "pose_guider": {
+        "PoseGuider": "bunraku.nets.pose_guider",
+        "LiteralPoseGuider": "bunraku.nets.pose_guider",
+        "GuidanceEncoder": "bunraku.nets.pose_guider",
+        "ControlNet": "bunraku.nets.controlnet",
+    },
+    "image_encoder": {
+        "CLIPVisionModelWithProjection": "transformers",
+        "ConstantToken": "bunraku.nets.constant_token",
+    },
 }
 """Where the classes come from that a component of `AnimationPipeline` may have. A scheduler is any of diffusers'."""
-
-
-def load_state(
-    module: nn.Module,
-    state: Mapping[str, Tensor] | str | Path,
-    *,
-    allowed_missing: Sequence[str] = (),
-    allowed_unexpected: Sequence[str] = (),
-    name: str,
-) -> None:
-    """Copy weights into `module`, in place, all of them or none.
-
-    Values take the dtype and device of the module's own; parameters on the meta device are replaced as they are.
-
-    Args:
-        state: tensors by name, or a file for `read_state`.
-        allowed_missing, allowed_unexpected: patterns of keys (as of a shell, `*.motion_modules.*`) that may be absent from
-            `state`, or are there for someone else.
-        name: what messages call the module.
-
-    Raises:
-        BunrakuError: lists every other key that is missing, unexpected or has another shape.
-    """
-    tensors = read_state(state) if isinstance(state, str | Path) else state
-    expected = module.state_dict()
-    missing = [key for key in expected if key not in tensors and not _matches(key, allowed_missing)]
-    unexpected = [key for key in tensors if key not in expected and not _matches(key, allowed_unexpected)]
-    shared = {key: tensors[key] for key in expected if key in tensors}
-    shaped = [
-        f"{key} is {tuple(value.shape)}, expected {tuple(expected[key].shape)}"
-        for key, value in shared.items()
-        if value.shape != expected[key].shape
-    ]
-    report = [
-        f"  {len(keys)} {kind}: {_shorten(keys)}"
-        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", shaped))
-        if keys
-    ]
-    if report:
-        source = f" in {state}" if isinstance(state, str | Path) else ""
-        hint = f"\n{FLICKER}" if any(".motion_modules." in key for key in missing) else ""
-        raise BunrakuError(
-            "\n".join([f"The weights{source} do not fit the {name}, nothing was loaded:", *report]) + hint
-        )
-    module.load_state_dict(shared, strict=False, assign=any(p.is_meta for p in module.parameters()))
-
-
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU, from a safetensors file, or from a pickle (.pth, .pt, .ckpt, .bin) that holds only data.
-
-    Raises:
-        BunrakuError: no such file, an unknown ending, a truncated file, a git-LFS pointer, a pickle that would run code, or
-            one that holds something other than tensors by name.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise BunrakuError(f"There is no weight file {path}.")
-    if path.suffix != ".safetensors" and path.suffix not in PICKLES:
-        raise BunrakuError(f"{path} is no weight file; expected .safetensors, {', '.join(PICKLES)}.")
-    if is_lfs_pointer(path):
-        raise BunrakuError(
-            f"{path} is a git-LFS pointer instead of the weights; run `git lfs pull`, or download the file itself."
-        )
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        if "unsupported" in str(error).lower():  # torch's word for anything in a pickle that is not data
-            raise BunrakuError(
-                f"{path} holds code, not only weights, and is not opened; ask its author for safetensors."
-            ) from error
-        raise BunrakuError(
-            f"{path} is damaged or was not downloaded to the end; fetch it again ({described(error)})."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BunrakuError(f"{path} does not hold tensors by name.")
-    return state
 
 
 def load_pipeline(
@@ -139,7 +58,7 @@ def load_pipeline(
             raise BunrakuError(f"Unknown dtype {dtype!r}; expected auto, {', '.join(DTYPES)}.")
         dtype = DTYPES[dtype]
     folder = find_pipeline(model)
-    index = _read_json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     if index.get("_class_name") != AnimationPipeline.__name__:
         raise BunrakuError(f"{folder} holds a {index.get('_class_name')}, expected an {AnimationPipeline.__name__}.")
     entries = {name: value for name, value in index.items() if not name.startswith("_")}
@@ -222,8 +141,8 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
     if not folder.is_dir():
         raise BunrakuError(f"{folder.parent} has no folder {name}; a model in diffusers' layout has one per component.")
     if name == "scheduler":
-        return cls.from_config(_read_json(folder / "scheduler_config.json"))
-    config = _read_json(folder / "config.json")
+        return cls.from_config(read_json(folder / "scheduler_config.json"))
+    config = read_json(folder / "config.json")
     try:
         with init_empty_weights(include_buffers=False):
             if issubclass(cls, PreTrainedModel):
@@ -232,7 +151,7 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
                 network = cls.from_config(config)
     except (TypeError, ValueError) as error:
         raise BunrakuError(f"{folder / 'config.json'} does not describe a {cls.__name__} ({error}).") from error
-    state = {key: value for path in _weight_files(folder) for key, value in read_state(path).items()}
+    state = {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
     load_state(network, state, name=f"{name} in {folder}")
     # torch's own cast: diffusers' warns about parts to keep in float32 even where there are none
     return torch.nn.Module.to(network, dtype).eval()
@@ -251,32 +170,3 @@ def _usable_device(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise BunrakuError(f"Device {device!r} cannot be used here ({described(error)}).") from error
     return device
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors file of a component, or its shards."""
-    for stem in ("diffusion_pytorch_model", "model"):
-        if (single := folder / f"{stem}.safetensors").is_file():
-            return [single]
-        if (index := folder / f"{stem}.safetensors.index.json").is_file():
-            return sorted({folder / file for file in _read_json(index).get("weight_map", {}).values()})
-    raise BunrakuError(f"{folder} has no weights; expected diffusion_pytorch_model.safetensors or model.safetensors.")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BunrakuError(f"{path} cannot be read ({error}); expected a model in diffusers' layout.") from error
-    if not isinstance(content, dict):
-        raise BunrakuError(f"{path} holds a {type(content).__name__}; expected a model in diffusers' layout.")
-    return content
-
-
-def _matches(key: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in patterns)
-
-
-def _shorten(keys: Sequence[str]) -> str:
-    more = f", and {len(keys) - LISTED_KEYS} more" if len(keys) > LISTED_KEYS else ""
-    return ", ".join(keys[:LISTED_KEYS]) + more

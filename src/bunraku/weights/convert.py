@@ -1,0 +1,199 @@
+"""Public weights of any layout that is known -> one folder in diffusers' layout, part by part."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from bunraku.errors import BunrakuError
+from bunraku.nets.constant_token import ConstantToken
+from bunraku.nets.pose_guider import PoseGuider
+from bunraku.pipeline import AnimationPipeline
+from bunraku.weights.export import save_component, whole_folder
+from bunraku.weights.families import Betas, Family
+from bunraku.weights.states import FLICKER, check
+from bunraku.weights.survey import Found, Survey, fit, survey
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a network, the number of its tensors that are ready, and of all."""
+
+FETCHED = {"vae": "sd-vae-ft-mse", "image_encoder": "sd-image-variations", "text_encoder": "sd15-text-encoder"}
+"""What is called so in the registry and serves any family."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What `convert` made.
+
+    Attributes:
+        folder: where it is.
+        family: name of the family; None for a single network.
+        parameters: of each network.
+        unused: files that were not needed, with the reason.
+    """
+
+    folder: Path
+    family: str | None
+    parameters: dict[str, int]
+    unused: dict[Path, str]
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    extra: Sequence[str | Path] = (),
+    betas: Betas | None = None,
+    dtype: torch.dtype | None = None,
+    on_progress: Progress | None = None,
+) -> Converted:
+    """Convert a file or folder of public weights.
+
+    A family's weights become a model for `load_pipeline`, `AnimationPipeline.from_pretrained` and (once bunraku.pipeline is
+    imported) `DiffusionPipeline.from_pretrained`, with the settings that the family was made with. A single network (an
+    autoencoder, motion modules, a ControlNet, CLIP) becomes a folder of its own.
+
+    Args:
+        source: what lies in it is found by its tensors, see `survey`.
+        target: folder to write.
+        extra: further places for what `source` lacks, or what is to be taken instead.
+        betas: schedule of the noise instead of the family's; "linear" is what the public Animate Anyone code samples with.
+        dtype: what the weights are stored in; None: as they are.
+
+    Raises:
+        BunrakuError: nothing that is known, networks that are missing or do not fit (all of their keys are listed), or a
+            target that cannot be written. Nothing is written then.
+    """
+    found = survey(source, *extra)
+    target = Path(target)
+    if found.family is None:
+        networks, pipeline = _single(found, source), None
+    else:
+        _check_complete(found, found.family, source)
+        networks = _networks(found, found.family)
+        pipeline = _pipeline({name: network for name, (network, _) in networks.items()}, found.family, betas)
+    report = on_progress or (lambda name, done, total: None)
+    with whole_folder(target, "config.json" if pipeline is None else "model_index.json") as temporary:
+        for name, (network, state) in networks.items():
+            folder = temporary if pipeline is None else temporary / name
+            save_component(network, state, folder, name=name, dtype=dtype, on_tensor=partial(report, name))
+        if pipeline is not None:
+            pipeline.scheduler.save_pretrained(temporary / "scheduler")
+            pipeline.save_config(temporary)
+    for path, reason in (found.unused | found.unread).items():
+        logger.info("not used: %s (%s)", path, reason)
+    parameters = {name: sum(p.numel() for p in network.parameters()) for name, (network, _) in networks.items()}
+    return Converted(target, found.family.name if found.family else None, parameters, found.unused | found.unread)
+
+
+def _check_complete(found: Survey, family: Family, source: str | Path) -> None:
+    if found.missing:
+        lines = [f"{source} is {family.about} without {', '.join(found.missing)}. Say where they are (--with PATH)."]
+        lines += [
+            f"`bunraku models pull {FETCHED[role]}` fetches the {role}." for role in found.missing if role in FETCHED
+        ]
+        lines += [FLICKER] if "motion" in found.missing else []
+    elif family.name == "stable-diffusion" and found.unread:  # anything may have been meant to go with it
+        lines = [
+            f"{source} has files that cannot be read. Name the file or folder of the UNet alone, or fetch them again."
+        ]
+    else:
+        return
+    raise BunrakuError("\n".join(lines + [f"Not read: {reason}" for reason in found.unread.values()]))
+
+
+def _networks(found: Survey, family: Family) -> dict[str, tuple[Any, Mapping[str, Tensor]]]:
+    """Every network of the pipeline, on the meta device, with its tensors; all of them fit."""
+    roles = dict(found.roles)
+    roles.setdefault("reference_net", roles["denoiser"])  # before training it is a copy of the denoiser
+    made: dict[str, tuple[Any, Mapping[str, Tensor]]] = {
+        role: _fitted(role, roles, family) for role in ("vae", "denoiser", "reference_net")
+    }
+    if "image_encoder" in roles and "text_encoder" not in family.needs:
+        made["image_encoder"] = _fitted("image_encoder", roles, family)
+    else:
+        made["image_encoder"] = _constant_token(roles, family)
+    if "pose_guider" in roles or "guidance_encoder" in roles:
+        role = "pose_guider" if "pose_guider" in roles else "guidance_encoder"
+        made["pose_guider"] = _fitted(role, roles, family)
+    elif "control_net" in family.needs:
+        made["pose_guider"] = _fitted("control_net", roles, family)
+    else:
+        made["pose_guider"] = _untrained_guider(roles)
+    return made
+
+
+def _fitted(role: str, roles: Mapping[str, Found], family: Family | None) -> tuple[Any, dict[str, Tensor]]:
+    network, state, comparison = fit(role, roles, family)
+    places = {
+        str(roles[part].path) for part in (role, "motion") if part in roles and (part == role or role == "denoiser")
+    }
+    check(comparison, role, " and ".join(sorted(places)))
+    return network, state
+
+
+def _single(found: Survey, source: str | Path) -> dict[str, tuple[Any, Mapping[str, Tensor]]]:
+    if len(found.roles) > 1:
+        raise BunrakuError(
+            f"{source} holds {', '.join(found.roles)}: too little for a model, and too much for one network; name the file or "
+            "folder of one, or say where the UNets are (--with PATH)."
+        )
+    (role,) = found.roles
+    return {role: _fitted(role, found.roles, None)}
+
+
+def _constant_token(roles: Mapping[str, Found], family: Family) -> tuple[Any, dict[str, Tensor]]:
+    """The embedding of the empty prompt (N, D) in the place of the image encoder."""
+    if "text_encoder" not in roles:
+        raise BunrakuError(
+            f"{family.about} needs an image encoder or a text encoder. `bunraku models pull sd-image-variations` fetches the "
+            "image encoder of Animate Anyone; say where it is (--with PATH)."
+        )
+    network, state = _fitted("text_encoder", roles, family)
+    network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    vocabulary, length = network.config.vocab_size, network.config.max_position_embeddings
+    # CLIP's tokenizer on "": the start, then the end up to the full length; they are the last words of its vocabulary
+    words = torch.tensor([[vocabulary - 2, *[vocabulary - 1] * (length - 1)]])
+    with torch.no_grad():
+        tokens = network.eval()(words).last_hidden_state[0]
+    logger.info("cross-attention sees the empty prompt: %s tokens of %s", *tokens.shape)
+    return ConstantToken(length=length, width=tokens.shape[1]), {"tokens": tokens}
+
+
+def _untrained_guider(roles: Mapping[str, Found]) -> tuple[Any, dict[str, Tensor]]:
+    """A pose guider that adds nothing yet; as in Moore-AnimateAnyone it starts from a ControlNet's, where there is one."""
+    width = roles["denoiser"].part.state["conv_in.weight"].shape[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        guider = PoseGuider(out_channels=width)
+    state = dict(guider.state_dict())
+    if "control_net" in roles:
+        prefix = "controlnet_cond_embedding."
+        embedding = {
+            key.removeprefix(prefix): value
+            for key, value in roles["control_net"].part.state.items()
+            if key.startswith(prefix) and "conv_out" not in key
+        }
+        found = roles["control_net"]
+        roles = {"pose_guider": replace(found, part=replace(found.part, name="pose_guider", state=state | embedding))}
+        return _fitted("pose_guider", roles, None)
+    return guider, state
+
+
+def _pipeline(networks: Mapping[str, Any], family: Family, betas: Betas | None) -> Any:
+    scheduler = DDIMScheduler(**{**family.scheduler, **({"beta_schedule": betas} if betas else {})})
+    return AnimationPipeline(
+        **networks,
+        scheduler=scheduler,
+        size=family.size,
+        defaults=dict(family.defaults),
+        skeleton=dict(family.skeleton),
+    )
