@@ -1,19 +1,20 @@
 """What drives: from the file or folder that a user calls DRIVING to cues, and from cues to the one person to follow."""
 
 import logging
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from bunraku.cues.cues import Cues
 from bunraku.errors import BunrakuError
+from bunraku.media import FOLDER_FPS, Frames, check_input, check_output, open_frames, resize
+from bunraku.media.frames import checked_range
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
 from bunraku.perception.pose import PoseTrack
 
@@ -23,25 +24,9 @@ DrivingKind = Literal["rgb", "skeleton", "openpose", "bvh", "cues"]
 
 CUES = (".cues", ".safetensors")
 
-FOLDER_FPS = Fraction(25)
-"""Rate of a folder of frames or of OpenPose JSON, which do not say theirs."""
-
 LONGEST_GAP = 0.5  # seconds that are bridged
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and the number of all frames."""
-
-
-class Frames(Protocol):
-    """RGB frames that can be read from the start any number of times: a video file or a folder of pictures."""
-
-    fps: Fraction
-    size: tuple[int, int]
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """uint8 (H, W, 3) RGB."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -241,8 +226,6 @@ def driving_kind(path: str | Path) -> DrivingKind:
     Raises:
         BunrakuError: it does not exist, or is none of the known kinds.
     """
-    from bunraku.media import check_input
-
     path = Path(path)
     suffix = path.suffix.lower()
     if not path.is_dir():
@@ -311,34 +294,12 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
     return replace(cues, pose=smooth(track, cues.fps) if smoothing else track)
 
 
-def open_frames(
-    path: str | Path, start: int | None = None, stop: int | None = None, fps: Fraction | None = None
-) -> Frames:
-    """A video file, or a folder of frames, which has 25 frames per second if `fps` does not say otherwise."""
-    if Path(path).is_dir():
-        return FrameFolder(Path(path), start, stop, fps or FOLDER_FPS)
-    from bunraku.media import VideoReader
-
-    return VideoReader(path, start=start, stop=stop, fps=fps)
-
-
-CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
-
-
-def clips_in(folder: str | Path) -> list[Path]:
-    """The video files of a folder, by name; none if it is no folder."""
-    folder = Path(folder)
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in CLIPS) if folder.is_dir() else []
-
-
 def check_cues_outputs(cues: Path, json_folder: Path | None = None, inputs: tuple[Path, ...] = ()) -> None:
     """Before perception: whether the cues file and the folder of OpenPose JSON can be written.
 
     Raises:
         BunrakuError: unwritable, or the folder holds .json files already.
     """
-    from bunraku.media import check_output
-
     if cues.suffix.lower() not in CUES:
         raise BunrakuError(f"cannot write {cues}: a cues file ends in {' or '.join(CUES)}")
     check_output(cues, inputs)
@@ -348,43 +309,7 @@ def check_cues_outputs(cues: Path, json_folder: Path | None = None, inputs: tupl
         check_output(json_folder / "frame.json" if json_folder.is_dir() else json_folder)
 
 
-class FrameFolder:
-    """The pictures of a folder, in the order of the numbers in their names, as the frames of a clip.
-
-    Raises:
-        BunrakuError: there are none (in the range); while reading, one that is damaged or of another size.
-    """
-
-    def __init__(self, path: Path, start: int | None, stop: int | None, fps: Fraction) -> None:
-        from bunraku.media import read_image
-        from bunraku.media.images import IMAGE_SUFFIXES
-
-        files = sorted((f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
-        if not files:
-            raise BunrakuError(f"{path} is a folder without frames (PNG, JPEG) or OpenPose JSON files")
-        first, last = _checked_range(str(path), len(files), start, stop)
-        self._files = files[first:last]
-        self.fps, self.size = fps, read_image(self._files[0]).shape[:2]
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        from bunraku.media import read_image
-
-        for file in self._files:
-            frame = read_image(file)
-            if frame.shape[:2] != self.size:
-                raise BunrakuError(
-                    f"{file} is {frame.shape[1]}x{frame.shape[0]} px, the frames before it {self.size[1]}x{self.size[0]}; "
-                    "all frames of a clip have one size"
-                )
-            yield frame
-
-
 def _skeleton_cues(frames: Frames, name: str, longest_side: int | None, on_frame: Progress | None) -> Cues:
-    from bunraku.media import resize
-
     factor = min(1.0, (longest_side or max(frames.size)) / max(frames.size))
     height, width = (max(1, round(side * factor)) for side in frames.size)
     skeleton = np.empty((len(frames), height, width, 3), np.uint8)
@@ -399,7 +324,7 @@ def _excerpt(cues: Cues, start: int | None, stop: int | None, fps: Fraction | No
     """The frames nearest in time to those of another rate, then the range [start, stop) of them."""
     rate = fps or cues.fps
     count = max(1, round(len(cues) * rate / cues.fps))
-    first, last = _checked_range(cues.source, count, start, stop)
+    first, last = checked_range(cues.source, count, start, stop)
     chosen = np.minimum(np.rint(np.arange(first, last) * float(cues.fps / rate)).astype(int), len(cues) - 1)
     pose = cues.pose
     return replace(
@@ -409,14 +334,3 @@ def _excerpt(cues: Cues, start: int | None, stop: int | None, fps: Fraction | No
         skeleton=None if cues.skeleton is None else cues.skeleton[chosen],
         maps={name: values[chosen] for name, values in cues.maps.items()},
     )
-
-
-def _checked_range(name: str, count: int, start: int | None, stop: int | None) -> tuple[int, int]:
-    first, last = start or 0, count if stop is None else min(stop, count)
-    if first < 0 or last <= first:
-        raise BunrakuError(f"{name} has {count} frames; the range {start}:{stop} has none of them")
-    return first, last
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from bunraku.cues.tracking import link
 from bunraku.errors import BunrakuError
 from bunraku.media import plain_write_errors
+from bunraku.media.frames import natural_order
 from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 MID_HIP = 8  # the joint that BODY_25 has between left arm and right leg, and the 18 have not
@@ -42,7 +42,7 @@ def read_openpose_json(path: str | Path, size: tuple[int, int] | None = None) ->
         BunrakuError: there is nothing to read, a file is not OpenPose JSON, or the size is not known.
     """
     path = Path(path)
-    files = sorted(path.glob("*.json"), key=_natural) if path.is_dir() else [path]
+    files = sorted(path.glob("*.json"), key=natural_order) if path.is_dir() else [path]
     if not files:
         raise BunrakuError(f"{path} holds no .json files; give a folder with one OpenPose JSON file per frame.")
     frames = [(file, frame) for file in files for frame in _frames(file)]
@@ -110,10 +110,6 @@ def write_pose(track: PoseTrack, path: Path) -> None:
     with plain_write_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}") as folder:
         write_openpose_json(track, folder)
         os.replace(next(Path(folder).iterdir()), path)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _frames(file: Path) -> list[dict[str, Any]]:

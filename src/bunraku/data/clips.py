@@ -11,9 +11,8 @@ from torch.utils.data import Dataset
 from bunraku.cues.cues import Cues
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.data.samples import Sample
-from bunraku.driving import CLIPS
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, resize
+from bunraku.media import CLIPS, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
 
 JOINTS, SCORE = 3, 0.3

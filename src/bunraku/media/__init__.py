@@ -1,21 +1,28 @@
 """Pixels in and out of files: video, sound, stills, picture sheets."""
 
 from bunraku.media.files import check_input, check_output, plain_write_errors, replacing
+from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, clips_in, open_frames
 from bunraku.media.images import Affine, fit, read_image, resize, unfit, write_image
 from bunraku.media.reader import Clip, VideoReader, read_video
 from bunraku.media.sheet import contact_sheet, side_by_side
 from bunraku.media.writer import VideoWriter, check_video_output
 
 __all__ = [
+    "CLIPS",
+    "FOLDER_FPS",
     "Affine",
     "Clip",
+    "FrameFolder",
+    "Frames",
     "VideoReader",
     "VideoWriter",
     "check_input",
     "check_output",
     "check_video_output",
+    "clips_in",
     "contact_sheet",
     "fit",
+    "open_frames",
     "plain_write_errors",
     "read_image",
     "read_video",

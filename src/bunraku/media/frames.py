@@ -1,0 +1,106 @@
+"""Frames of a clip, streamed: from a video file or from a folder of pictures."""
+
+import re
+from collections.abc import Iterator
+from copy import copy
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bunraku.errors import BunrakuError
+from bunraku.media.images import IMAGE_SUFFIXES, read_image
+from bunraku.media.reader import VideoReader
+
+FOLDER_FPS = Fraction(25)
+"""Rate of a folder of frames or of OpenPose JSON, which do not say theirs."""
+
+CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+"""What the names of video files end in, where a folder is searched for them."""
+
+
+class Frames(Protocol):
+    """RGB frames that can be read from the start any number of times: a video file or a folder of pictures."""
+
+    fps: Fraction
+    size: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """uint8 (H, W, 3) RGB."""
+        ...
+
+
+class FrameFolder:
+    """The pictures of a folder, in the order of the numbers in their names, as the frames of a clip.
+
+    Raises:
+        BunrakuError: there are none (in the range); while reading, one that is damaged or of another size.
+    """
+
+    def __init__(
+        self, path: Path, start: int | None = None, stop: int | None = None, fps: Fraction = FOLDER_FPS
+    ) -> None:  # fmt: skip
+        files = pictures_in(path)
+        if not files:
+            raise BunrakuError(f"{path} is a folder without frames (PNG, JPEG) or OpenPose JSON files")
+        first, last = checked_range(str(path), len(files), start, stop)
+        self.path, self._files = path, files[first:last]
+        self.fps, self.size = fps, read_image(self._files[0]).shape[:2]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def part(self, start: int, stop: int) -> "FrameFolder":
+        """Frames [start, stop) of these."""
+        first, last = checked_range(str(self.path), len(self), start, stop)
+        part = copy(self)
+        part._files = self._files[first:last]
+        return part
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for file in self._files:
+            frame = read_image(file)
+            if frame.shape[:2] != self.size:
+                raise BunrakuError(
+                    f"{file} is {frame.shape[1]}x{frame.shape[0]} px, the frames before it {self.size[1]}x{self.size[0]}; "
+                    "all frames of a clip have one size"
+                )
+            yield frame
+
+
+def open_frames(
+    path: str | Path, start: int | None = None, stop: int | None = None, fps: Fraction | None = None
+) -> VideoReader | FrameFolder:
+    """A video file, or a folder of frames, which has 25 frames per second if `fps` does not say otherwise."""
+    if Path(path).is_dir():
+        return FrameFolder(Path(path), start, stop, fps or FOLDER_FPS)
+    return VideoReader(path, start=start, stop=stop, fps=fps)
+
+
+def clips_in(folder: str | Path) -> list[Path]:
+    """The video files of a folder, by name; none if it is no folder."""
+    folder = Path(folder)
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in CLIPS) if folder.is_dir() else []
+
+
+def pictures_in(folder: str | Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names; none if it is no folder."""
+    folder = Path(folder)
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted((f for f in files if f.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+
+
+def checked_range(name: str, count: int, start: int | None, stop: int | None) -> tuple[int, int]:
+    """The range [start, stop) of `count` frames; raises BunrakuError where none of them is in it."""
+    first, last = start or 0, count if stop is None else min(stop, count)
+    if first < 0 or last <= first:
+        raise BunrakuError(f"{name} has {count} frames; the range {start}:{stop} has none of them")
+    return first, last
+
+
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """Sorts by the numbers in names: frame2 before frame10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
