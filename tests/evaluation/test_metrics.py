@@ -62,7 +62,7 @@ def test_errors_and_similarities_equal_scikit_image(clips):
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "scales"), [(176, 200, 5), (177, 181, 5), (175, 200, 4), (99, 120, 4), (50, 70, 3), (24, 40, 2), (21, 90, 1)]
+    ("height", "width", "scales"), [(177, 180, 5), (99, 121, 4), (50, 70, 3), (24, 40, 2), (21, 90, 1)]
 )  # fmt: skip
 def test_ms_ssim_equals_torchmetrics(height, width, scales):
     assert m.ms_ssim_scales(height, width) == m.ms_ssim_scales(width, height) == scales

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
@@ -50,7 +51,7 @@ def load_pipeline(
     Raises:
         BunrakuError: unknown model, dtype or device; components missing, damaged, of a foreign class, or whose keys do not fit.
     """
-    device = _usable_device(device or pick_device())
+    device = usable_device(device)
     if dtype == "auto":
         dtype = torch.float32 if torch.device(device).type == "cpu" else torch.float16
     elif isinstance(dtype, str):
@@ -135,13 +136,25 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
     Raises:
         BunrakuError: folder, configuration or weights are missing, unusable, or do not fit each other.
     """
-    from accelerate import init_empty_weights
-    from transformers import PreTrainedModel
-
     if not folder.is_dir():
         raise BunrakuError(f"{folder.parent} has no folder {name}; a model in diffusers' layout has one per component.")
     if name == "scheduler":
         return cls.from_config(read_json(folder / "scheduler_config.json"))
+    network, state = empty_component(cls, folder)
+    load_state(network, state, name=f"{name} in {folder}")
+    # torch's own cast: diffusers' warns about parts to keep in float32 even where there are none
+    return torch.nn.Module.to(network, dtype).eval()
+
+
+def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
+    """A network as its folder configures it, on the meta device, and the tensors beside the configuration.
+
+    Raises:
+        BunrakuError: configuration or weights are missing or unusable.
+    """
+    from accelerate import init_empty_weights
+    from transformers import PreTrainedModel
+
     config = read_json(folder / "config.json")
     try:
         with init_empty_weights(include_buffers=False):
@@ -151,10 +164,7 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
                 network = cls.from_config(config)
     except (TypeError, ValueError) as error:
         raise BunrakuError(f"{folder / 'config.json'} does not describe a {cls.__name__} ({error}).") from error
-    state = {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
-    load_state(network, state, name=f"{name} in {folder}")
-    # torch's own cast: diffusers' warns about parts to keep in float32 even where there are none
-    return torch.nn.Module.to(network, dtype).eval()
+    return network, {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
 
 
 def pick_device() -> str:
@@ -164,7 +174,13 @@ def pick_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _usable_device(device: str) -> str:
+def usable_device(device: str | None = None) -> str:
+    """`device`, or the best there is.
+
+    Raises:
+        BunrakuError: this machine or this build of torch does not have it.
+    """
+    device = device or pick_device()
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
