@@ -1,0 +1,138 @@
+"""Runs of an evaluation: clips through systems, scores into `Results`.
+
+Clips are opened (rendered, decoded) and scored in threads while the model works on the clip in between; a few clips are in memory
+at a time, however many there are.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.benchmarks import Benchmark
+from bunraku.evaluation.extremes import Extremes
+from bunraku.evaluation.metrics import METRICS
+from bunraku.evaluation.results import Metric, Results, installed_versions
+from bunraku.evaluation.scoring import Scorer
+from bunraku.evaluation.systems import System
+from bunraku.theatre.benchmark import BenchmarkClip
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is counted, how much is done, and how much there is."""
+
+WORKERS = 2
+RANKED_BY = ("psnr_character", "psnr")
+"""The page shows the clips that are worst and best by the first of these that was measured."""
+
+
+def evaluate(
+    systems: Sequence[System],
+    benchmark: Benchmark,
+    scorer: Scorer,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    workers: int = WORKERS,
+    on_progress: Progress | None = None,
+) -> tuple[Results, Extremes]:
+    """Score systems on the clips of a benchmark.
+
+    A clip that cannot be opened, or that a system cannot do, is named in `Results.failed`, and the others are scored.
+
+    Args:
+        systems: the one that reports are about first.
+        benchmark: where the clips come from.
+        scorer: which metrics.
+        settings: of the systems, for the record.
+        command: as typed, for the record.
+        workers: threads that open and score clips.
+        on_progress: called after every clip.
+
+    Raises:
+        BunrakuError: no clip could be scored; says why the first could not.
+    """
+    started = time.perf_counter()
+    seconds: dict[str, float] = dict.fromkeys([system.name for system in systems], 0.0)
+    results = Results(
+        benchmark.name, benchmark.size, dict(benchmark.protocol), {name: _described(name) for name in scorer.names},
+        settings=dict(settings or {}), command=command, versions=installed_versions(), weights=scorer.weights,
+    )  # fmt: skip
+    extremes = Extremes(next((name for name in RANKED_BY if name in scorer.names), scorer.names[0]))
+
+    pending: deque[tuple[BenchmarkClip, dict[str, np.ndarray], Future]] = deque()
+
+    def enter(clip: BenchmarkClip, frames: dict[str, np.ndarray], scores: Future) -> None:
+        for name, found in scores.result().items():
+            results.add(name, clip.name, found)
+        results.tags[clip.name] = dict(clip.tags)
+        ranked = scores.result()[systems[0].name].get(extremes.metric)
+        extremes.offer(clip.name, ranked, lambda: _panels(clip, frames), clip.fps)
+
+    with ThreadPoolExecutor(workers) as pool:
+        opened = _ahead(pool, benchmark.clip, range(len(benchmark.names)), workers)
+        for done, (name, future) in enumerate(zip(benchmark.names, opened), 1):
+            try:
+                clip = future.result()
+                frames = {}
+                for system in systems:
+                    began = time.perf_counter()
+                    frames[system.name] = system(clip)
+                    seconds[system.name] += time.perf_counter() - began
+                pending.append((clip, frames, pool.submit(scorer.score, clip, frames)))
+            except BunrakuError as error:
+                logger.warning("%s could not be evaluated: %s", name, error)
+                results.failed[name] = str(error)
+            while len(pending) > workers:
+                enter(*pending.popleft())
+            if on_progress:
+                on_progress("clips", done, len(benchmark.names))
+        while pending:
+            enter(*pending.popleft())
+    if not results.systems:
+        name, reason = next(iter(results.failed.items()))
+        raise BunrakuError(f"none of the {len(results.failed)} clips could be evaluated; {name}: {reason}")
+    for system in systems:
+        entry = results.systems[system.name]
+        entry.role, entry.description = system.role, system.description
+        whole = scorer.finish(system.name)
+        entry.set, entry.unavailable = dict(whole.scores), whole.unavailable
+    results.seconds = {name: round(value, 2) for name, value in seconds.items()} | {
+        "all": round(time.perf_counter() - started, 2)
+    }
+    return results, extremes
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, call: Callable[[int], Any], arguments: Iterable[int], count: int
+) -> Iterator[Future]:
+    """Futures of the calls in order, `count` of them running ahead of the one that is waited for."""
+    running: deque[Future] = deque()
+    for argument in arguments:
+        running.append(pool.submit(call, argument))
+        if len(running) > count:
+            yield running.popleft()
+    yield from running
+
+
+def _panels(clip: BenchmarkClip, frames: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the page shows of a clip, side by side."""
+    driving = {} if clip.driving is None else {"driving pose": draw_skeleton(clip.driving)}
+    return (
+        {"reference": clip.reference}
+        | driving
+        | {name: np.asarray(made) for name, made in frames.items()}
+        | {"truth": clip.truth}
+    )
+
+
+def _described(name: str) -> Metric:
+    known = METRICS[name]
+    return Metric(known.label, known.unit, known.better, known.definition, known.group, known.summary)

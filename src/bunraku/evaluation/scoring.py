@@ -1,0 +1,100 @@
+"""Scoring: every metric that was asked for, of one clip of several systems at a time."""
+
+from collections.abc import Collection, Mapping
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.learned import LEARNED_METRICS, LearnedMetrics, LearnedScorer, SetScores
+from bunraku.evaluation.metrics import CLIP_METRICS, METRICS, score_clip
+from bunraku.evaluation.pose_error import pose_error
+from bunraku.perception.detector import DetectorName, create_pose_detector
+from bunraku.theatre.benchmark import BenchmarkClip
+
+POSE_METRICS = tuple(name for name, metric in METRICS.items() if metric.group == "pose")
+
+
+class Scorer:
+    """Scores clips; may be called from several threads.
+
+    Args:
+        metrics: names out of `METRICS`; None: all, those of the pose only with a detector.
+        detector: finds the poses of generated frames again.
+        device: of the metrics' networks and the detector; None: the best there is.
+
+    Attributes:
+        names: of the metrics, in the order of reports.
+
+    Raises:
+        BunrakuError: an unknown metric, a pose metric without a detector, or a detector that cannot be used here.
+    """
+
+    def __init__(
+        self,
+        metrics: Collection[str] | None = None,
+        *,
+        detector: DetectorName | None = None,
+        device: str | None = None,
+    ) -> None:
+        if unknown := [name for name in metrics or () if name not in METRICS]:
+            raise BunrakuError(f"there is no metric {', '.join(unknown)}; there are {', '.join(METRICS)}")
+        wanted = METRICS if metrics is None else metrics
+        if metrics is not None and detector is None and (lost := [name for name in POSE_METRICS if name in metrics]):
+            raise BunrakuError(f"{', '.join(lost)} needs a pose detector, such as --pose auto")
+        self.names = [name for name in METRICS if name in wanted and (detector or name not in POSE_METRICS)]
+        self._learned = LearnedMetrics([name for name in self.names if name in LEARNED_METRICS], device=device)
+        self._systems: dict[str, LearnedScorer] = {}
+        self._lock = Lock()
+        # stills: the frames of several systems come in turns, and nothing is to be carried from one to the next
+        seeks = detector is not None and any(name in POSE_METRICS for name in self.names)
+        self._detector: Any = (
+            create_pose_detector(detector, max_people=3, device=device, video=False) if detector and seeks else None
+        )
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """ "NAME/FILE" -> sha256 of the weights that are used."""
+        return dict(self._learned.weights)
+
+    def score(self, clip: BenchmarkClip, made: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+        """Means over the frames of a clip, {system: {metric: score}}; frames without a value are left out, as are metrics that
+        the clip has no masks for.
+
+        Args:
+            clip: with the truth.
+            made: each system's frames, uint8 of the truth's shape.
+
+        Raises:
+            BunrakuError: frames of another kind or shape.
+        """
+        plain = [n for n in self.names if n in CLIP_METRICS and (clip.instances is not None or not METRICS[n].needs)]
+        scores = {}
+        for system, frames in made.items():
+            found = score_clip(frames, clip.truth, instances=clip.instances, static=clip.static, metrics=plain)
+            if self._learned.available:
+                with self._lock:
+                    learned = self._systems.setdefault(system, self._learned.scorer())
+                found |= learned.update(frames, clip.truth, clip.reference)
+            if self._detector is not None and clip.truth_pose is not None:
+                with self._lock:
+                    found |= pose_error(frames, clip.truth_pose, self._detector)
+            scores[system] = {name: _mean(found[name]) for name in self.names if name in found}
+        return scores
+
+    def finish(self, system: str) -> SetScores:
+        """What a system has as a whole set; and why it lacks what it lacks."""
+        found = self._systems[system].result() if system in self._systems else SetScores()
+        found.unavailable |= self._learned.unavailable
+        return found
+
+    def close(self) -> None:
+        """Let the detector go."""
+        if self._detector is not None:
+            self._detector.close()
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

@@ -1,0 +1,155 @@
+"""Systems: what is evaluated. Each turns the reference and the driving poses of a clip into frames."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from bunraku.cues.retarget import retarget
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.results import Role
+from bunraku.perception.pose import PoseTrack
+from bunraku.theatre.benchmark import BenchmarkClip, DrivingScene
+
+CHUNK = 16  # frames through the autoencoder at a time
+
+
+class System(Protocol):
+    """What is evaluated.
+
+    Attributes:
+        name: what reports call it.
+        role: "ceiling" may look at the truth and competes with nobody.
+        description: one line.
+    """
+
+    name: str
+    role: Role
+    description: str
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        """The clip's frames, uint8 of the truth's shape (F, H, W, 3)."""
+        ...
+
+
+class Copy:
+    """The reference, unmoved: what a model must beat to have done anything."""
+
+    name = "copy"
+    role: Role = "baseline"
+    description = "the reference frame, repeated"
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        return np.broadcast_to(clip.reference, clip.truth.shape)
+
+
+class Codec:
+    """The truth through a model's autoencoder: what no denoiser in its latents can beat.
+
+    Args:
+        pipeline: an AnimationPipeline.
+        of: name of the model whose autoencoder it is.
+    """
+
+    name = "codec"
+    role: Role = "ceiling"
+
+    def __init__(self, pipeline: Any, of: str) -> None:
+        self.pipeline = pipeline
+        self.description = f"the truth through the autoencoder of {of}: a ceiling"
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        import torch
+
+        frames = []
+        with torch.no_grad():
+            for start in range(0, len(clip.truth), CHUNK):
+                latents = [self.pipeline.encode(frame) for frame in clip.truth[start : start + CHUNK]]
+                frames.append(self.pipeline.decode(torch.stack(latents, 2)))
+        return np.concatenate(frames)
+
+
+class Model:
+    """An AnimationPipeline, asked for one clip after the other with the same seed.
+
+    Args:
+        pipeline: the model.
+        name: what reports call it.
+        seed: of the initial noise.
+        settings: arguments of `AnimationPipeline.stream`.
+    """
+
+    role: Role = "model"
+
+    def __init__(self, pipeline: Any, name: str, seed: int = 0, settings: Mapping[str, Any] | None = None) -> None:
+        self.pipeline, self.name, self.seed, self.settings = pipeline, name, seed, dict(settings or {})
+        self.description = f"recipe {pipeline.config.recipe}"
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        import torch
+
+        generator = torch.Generator().manual_seed(self.seed)
+        return self.pipeline(
+            clip.reference, driving_poses(clip), clip.reference_pose, size=clip.truth.shape[1:3], generator=generator,
+            **self.settings,
+        ).frames  # fmt: skip
+
+
+class Warp:
+    """The classical puppet warp, with the reference's exact mask where the clip has one.
+
+    Where the driving scene is part of the task, the figure is put into it: before the driver's background, whose hole is
+    filled, and behind whatever stands in front of the driver.
+    """
+
+    name = "puppet-warp"
+    role: Role = "baseline"
+    description = "the reference cut out and moved limb by limb; no weights"
+
+    def __init__(self) -> None:
+        from bunraku.puppet_warp import PuppetWarp
+
+        self.warp = PuppetWarp()
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        stage = None if clip.driver is None or not clip.retarget else emptied(clip.driver)
+        chunks = self.warp.stream(
+            clip.reference, driving_poses(clip), clip.reference_pose, size=clip.truth.shape[1:3],
+            mask=clip.reference_instances, background=stage,
+        )  # fmt: skip
+        frames = np.concatenate(list(chunks))
+        if stage is not None and clip.driver is not None:
+            frames = np.where(clip.driver.occluders[..., None], clip.driver.frames, frames)
+        return frames
+
+
+def driving_poses(clip: BenchmarkClip) -> PoseTrack:
+    """The driving poses in the picture of the reference: as they are, or retargeted person by person."""
+    if not clip.retarget:
+        return clip.driving
+    if clip.driving.people != clip.reference_pose.people:
+        raise BunrakuError(
+            f"{clip.name} has {clip.driving.people} driving people for {clip.reference_pose.people} characters"
+        )
+    tracks = [
+        retarget(clip.driving.person(i), clip.reference_pose.person(i), travel="body")
+        for i in range(clip.driving.people)
+    ]
+    return PoseTrack(
+        np.concatenate([t.keypoints for t in tracks], 1), np.concatenate([t.scores for t in tracks], 1), tracks[0].size
+    )
+
+
+def emptied(scene: DrivingScene) -> np.ndarray:
+    """The driving scene without its characters, uint8 (F, H, W, 3): their place shows what is seen there in other frames
+    (the median), and what is never seen is inpainted."""
+    covered = scene.instances > 0
+    shown = np.where(covered[..., None], np.nan, scene.frames.astype(np.float32))
+    never = covered.all(0)
+    shown[:, never] = 0
+    behind: np.ndarray = np.nanmedian(shown, axis=0).round().astype(np.uint8)
+    if never.any():
+        hole: np.ndarray = cv2.dilate(np.asarray(never, np.uint8), np.ones((3, 3), np.uint8))
+        behind = np.asarray(cv2.inpaint(behind, hole, 3, cv2.INPAINT_TELEA), np.uint8)
+    return np.where(covered[..., None], behind, scene.frames)
