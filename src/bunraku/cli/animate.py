@@ -1,0 +1,166 @@
+"""`bunraku animate`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bunraku.cli.options import (
+    MOTION,
+    OUTPUT,
+    SAMPLING,
+    Canvas,
+    Detector,
+    Device,
+    JsonFlag,
+    Kind,
+    MaxPeople,
+    Rate,
+    Start,
+    Stop,
+)
+from bunraku.cli.terminal import parsed_rate, parsed_size, progress, result
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: bunraku animate character.png dance.mp4 -o out.mp4 --sheet sheet.png")
+def animate(
+    reference: Annotated[Path, typer.Argument(help="Picture of one character.")],
+    driving: Annotated[
+        Path,
+        typer.Argument(
+            help="The motion: footage of a person, a drawn skeleton video, a folder of frames, a folder of OpenPose JSON "
+            "files, a BVH file, or cues of `bunraku perceive`."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help=".mp4 .mov .mkv .webm .gif .webp, or a folder or pattern (out/%04d.png) for PNG frames.",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(rich_help_panel=SAMPLING, help="Name (`bunraku models list`), model folder, or Hub repository."),
+    ] = "mini",
+    steps: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=SAMPLING, help="Sampling steps (default: the model's)", show_default=False),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=SAMPLING, help="Guidance scale (default: the model's)", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,
+    scheduler: Annotated[
+        Literal["ddim", "dpm++", "euler", "unipc", "lcm"] | None,
+        typer.Option(rich_help_panel=SAMPLING, help="Sampler (default: the model's)", show_default=False),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Output height x width, rounded to multiples of 8 (default: the model's, in the reference's aspect ratio)",
+            show_default=False,
+        ),
+    ] = None,
+    fit: Annotated[
+        Literal["auto", "letterbox", "crop"],
+        typer.Option(
+            help="How a reference of another shape meets the model's size: letterbox keeps it whole (its edges continue as a "
+            "blur, which is cut off again unless --size is given), crop cuts what hangs over; auto letterboxes for models "
+            "made for one size, and gives others the reference's aspect ratio."
+        ),
+    ] = "auto",
+    fps: Rate = None,
+    start: Start = None,
+    stop: Stop = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=SAMPLING, help="Frames denoised together (default: the model's)", show_default=False
+        ),
+    ] = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=SAMPLING,
+            help="Frames that neighbouring windows share (default: the model's)",
+            show_default=False,
+        ),
+    ] = None,
+    retarget: Annotated[
+        Literal["full", "align", "fit", "off"],
+        typer.Option(
+            rich_help_panel=MOTION,
+            help="full: the reference's bone lengths, the driver's directions and foreshortening; align: parts scaled by "
+            "constants; fit: the driver's proportions at the reference's size and place; off: the pose as it is.",
+        ),
+    ] = "full",
+    smooth: Annotated[
+        bool,
+        typer.Option("--smooth", rich_help_panel=MOTION, help="Take jitter out of the driving pose (One-Euro filter)."),
+    ] = False,
+    person: Annotated[
+        int, typer.Option(rich_help_panel=MOTION, help="Whom to follow, counted from 0; 0 is the largest.")
+    ] = 0,
+    max_people: MaxPeople = 2,
+    pose: Detector = "auto",
+    reference_pose: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=MOTION,
+            help="OpenPose JSON of the reference (default: NAME.pose.json beside it, else detected)",
+            show_default=False,
+        ),
+    ] = None,
+    driving_kind: Kind = "auto",
+    canvas: Canvas = None,
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        typer.Option(rich_help_panel=SAMPLING, help="auto: float16 on a GPU, else float32."),
+    ] = "auto",
+    device: Device = None,
+    audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=OUTPUT,
+            help="Picture to write: reference, driving frames, poses, results.",
+            show_default=False,
+        ),
+    ] = None,
+    side_by_side: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=OUTPUT, help="Video to write: the same next to each other.", show_default=False),
+    ] = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Animate the character of a picture with the motion of a clip.
+
+    Keeps the clip's frame rate and sound, and the picture's aspect ratio. Ctrl-C leaves no partial file.
+    """
+    rate, canvas_size, output_size = parsed_rate(fps), parsed_size(canvas), parsed_size(size)
+    from bunraku.animate import AnimateOptions
+    from bunraku.animate import animate as run
+
+    options = AnimateOptions(
+        model=model, reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
+        canvas=canvas_size, retarget=retarget, smoothing=smooth, fit=fit, size=output_size, steps=steps, guidance=guidance,
+        scheduler=scheduler, window=window, overlap=overlap, seed=seed, dtype=dtype, device=device, detector=pose,
+        max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side,
+    )  # fmt: skip
+    with progress() as advance:
+        made = run(reference, driving, output, options, advance)
+    height, width = made.size
+    result(
+        asdict(made),
+        json_output,
+        f"{made.output}: {made.frames} frames of {width}x{height} px at {float(made.fps):g} fps, "
+        f"{sum(made.seconds.values()):.1f} s on {made.device}",
+        *(str(path) for path in (made.sheet, made.side_by_side) if path),
+    )

@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+from typing import Annotated, Literal
+
+import typer
+
+MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Start = Annotated[
+    int | None, typer.Option(rich_help_panel=MOTION, help="First driving frame, counted from 0.", show_default=False)
+]
+Stop = Annotated[int | None, typer.Option(rich_help_panel=MOTION, help="Frame after the last.", show_default=False)]
+Rate = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=MOTION,
+        help="Frames per second, such as 24, 29.97 or 30000/1001 (default: DRIVING's own)",
+        show_default=False,
+    ),
+]
+Canvas = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        rich_help_panel=MOTION,
+        help="Picture size of OpenPose JSON files that do not say it.",
+        show_default=False,
+    ),
+]
+Detector = Annotated[
+    Literal["auto", "mediapipe", "dwpose"],
+    typer.Option(
+        "--pose", rich_help_panel=MOTION, help="Pose detector; auto is DWPose where its weights are, else MediaPipe."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SAMPLING, help="cpu, cuda, cuda:1, mps (default: the best there is)", show_default=False
+    ),
+]
+MaxPeople = Annotated[int, typer.Option(rich_help_panel=MOTION, help="People looked for in each frame.")]
+Kind = Annotated[
+    Literal["auto", "rgb", "skeleton", "openpose", "bvh", "cues"],
+    typer.Option("--driving-kind", rich_help_panel=MOTION, help="What DRIVING is; auto tells by name and contents."),
+]

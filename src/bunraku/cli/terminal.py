@@ -1,0 +1,98 @@
+"""What commands say and how they read: the log, progress bars, results, values with a form of their own."""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bunraku.errors import BunrakuError
+
+err = Console(stderr=True)
+
+
+class Log(logging.Handler):
+    """The library's log on stderr, above a running progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        serious = record.levelno >= logging.WARNING
+        text = f"{'warning: ' if serious else ''}{record.getMessage()}"
+        err.print(text, style="yellow" if serious else "dim", soft_wrap=True, markup=False, highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A function (what, done, total) that shows a bar with the time left for everything that goes on."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=err) as bar:
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks or done < bar.tasks[tasks[what]].completed:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield advance
+
+
+def result(data: dict[str, Any], as_json: bool, *lines: str) -> None:
+    for line in [json.dumps(data, default=str, indent=2)] if as_json else lines:
+        typer.echo(line)
+
+
+def parsed_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    if (found := re.fullmatch(r"(\d+)(?:\s*[x×,]\s*(\d+))?", text.strip())) is None:
+        raise BunrakuError(f"{text!r} is no size; give height x width in pixels, such as 768x512, or one number")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def parsed_rate(text: str | None) -> Fraction | None:
+    try:
+        return None if text is None else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise BunrakuError(
+            f"{text!r} is no frame rate; give frames per second, such as 24, 29.97 or 30000/1001"
+        ) from None
+
+
+def parsed_settings(pairs: list[str], config: type) -> dict[str, Any]:
+    """KEY=VALUE for the fields of a dataclass, with values as YAML types them."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    types = get_type_hints(config)
+    if wrong := [pair for pair in pairs if not re.match(r"\w+=", pair)]:
+        raise BunrakuError(f"{wrong[0]!r} is no setting; give KEY=VALUE, such as --set steps=2000")
+    if unknown := [pair for pair in pairs if pair.split("=")[0] not in types]:
+        raise BunrakuError(f"there is no setting {unknown[0].split('=')[0]!r}; there are {', '.join(types)}")
+    try:
+        values: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(pairs))  # type: ignore[assignment]
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise BunrakuError(f"the settings {', '.join(pairs)} cannot be read: {error}") from error
+    for key, value in values.items():
+        expected = types[key]
+        values[key] = value = (
+            tuple(value)
+            if isinstance(value, list)
+            else float(value)
+            if expected is float and type(value) is int
+            else value
+        )
+        if expected in (int, float, str, bool) and type(value) is not expected:
+            raise BunrakuError(f"{key} is {value!r}; expected {expected.__name__}")
+    return values

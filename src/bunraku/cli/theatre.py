@@ -1,0 +1,52 @@
+"""`bunraku theatre`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bunraku.cli.options import JsonFlag
+from bunraku.cli.terminal import parsed_size, progress, result
+from bunraku.errors import BunrakuError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: bunraku theatre -o scenes --count 4, then bunraku animate scenes/0000.png scenes/0001.mp4 -o out.mp4"
+)
+def theatre(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the scenes, or the video file of one.")],
+    seed: Annotated[int, typer.Option(help="Number of the first scene; same seed, same pixels.")] = 0,
+    count: Annotated[int, typer.Option(help="How many scenes, with following seeds.")] = 1,
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="They share no character, motion or stage.")
+    ] = "test",
+    frames: Annotated[int, typer.Option(help="Frames per scene, 12 per second.")] = 48,
+    size: Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels, or one number.")] = "128",
+    json_output: JsonFlag = False,
+) -> None:
+    """Render scenes of the puppet theatre: NAME.mp4, a still NAME.png with its pose NAME.pose.json, and NAME.cues."""
+    pixels = parsed_size(size)
+    if count < 1 or not 1 <= frames <= 100_000 or pixels is None or not all(32 <= side <= 4096 for side in pixels):
+        raise BunrakuError("count and frames must be at least 1, and sizes from 32 to 4096 pixels")
+    from bunraku.media import check_video_output
+    from bunraku.media.writer import VIDEO_SUFFIXES
+    from bunraku.theatre import sample_scene
+    from bunraku.theatre.files import write_scene
+
+    if output.suffix.lower() in VIDEO_SUFFIXES:
+        if count > 1:
+            raise BunrakuError(f"{output} is one file for {count} scenes; give a folder")
+        videos = [check_video_output(output)]
+    else:
+        check_video_output(output)
+        output.mkdir(exist_ok=True)
+        videos = [output / f"{number:04d}.mp4" for number in range(seed, seed + count)]
+    written = []
+    with progress() as advance:
+        for done, video in enumerate(videos):
+            written.append(asdict(write_scene(sample_scene(seed + done, split), video, frames, pixels)))
+            advance("scenes", done + 1, len(videos))
+    result({"scenes": written}, json_output, *(f"{row['video']} {row['reference']} {row['cues']}" for row in written))

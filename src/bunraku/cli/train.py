@@ -1,0 +1,58 @@
+"""`bunraku train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bunraku.cli.options import JsonFlag
+from bunraku.cli.terminal import parsed_settings, result
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: bunraku train animate-anyone --size mini --stage 1 -o runs/stage1 --set steps=2000")
+def train(
+    recipe: Annotated[str, typer.Argument(help="animate-anyone, or codec (the mini size's autoencoder).")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the run; a run that is there is continued (default: runs/RECIPE-SIZE-stageN)",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Size of the recipe: mini or sd15.")] = "mini",
+    stage: Annotated[int, typer.Option(help="1: frames; 2: clips (motion modules).")] = 1,
+    data: Annotated[
+        str, typer.Option(help="theatre, or a folder of clips prepared by `bunraku perceive`.")
+    ] = "theatre",
+    init: Annotated[str | None, typer.Option(help="Model folder to start from.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of the run, such as steps=2000; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Train a recipe, or continue its training; the finished model is in OUTPUT/model."""
+    pairs = settings or []
+    output = output or Path("runs") / (recipe if recipe == "codec" else f"{recipe}-{size}-stage{stage}")
+    if recipe == "codec":
+        from bunraku.training.codec import CodecConfig, train_codec
+
+        start = {"init": Path(init)} if init else {}
+        train_codec(CodecConfig(**{"output": output, **start, **parsed_settings(pairs, CodecConfig)}))  # type: ignore[arg-type]
+        model = output
+    else:
+        from bunraku.training.config import TrainingConfig, training_config
+        from bunraku.training.run import train as run
+
+        given = {"data": data} | ({"init": init} if init else {}) | parsed_settings(pairs, TrainingConfig)
+        model = run(training_config(recipe, size, stage, output, given))
+    result({"model": model}, json_output, str(model))
