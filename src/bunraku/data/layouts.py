@@ -109,7 +109,10 @@ def find(layout: str, root: str | Path, split: str | None = None, *, partial: bo
         raise BunrakuError(f"{known.title} has no split {split!r}; it has {', '.join(known.splits)}")
     if not root.exists():
         raise BunrakuError(f"there is no folder {root}{_where(known)}")
-    found, missing = known.search(root, split)
+    try:
+        found, missing = known.search(root, split)
+    except BunrakuError as error:
+        raise BunrakuError(f"{error}{_where(known)}") from error
     if missing:
         lacking = f"{known.title}, {split}: {root} lacks {_listed(missing)}"
         if not found or not partial:
@@ -194,10 +197,7 @@ def _split_folders(counts: dict[str, int]) -> Callable[[Path, str], tuple[list[F
         folder = root / split
         if not folder.is_dir():
             return [], [f"the folder {split}/"]
-        try:
-            found = footage_in(folder)
-        except BunrakuError as error:
-            return [], [f"clips ({error})"]
+        found = footage_in(folder)
         return found, _miscounted(len(found), counts[split])
 
     return search
@@ -277,8 +277,8 @@ LAYOUTS = {
         Layout(
             "ted-talks", "TED-talks, MRAA split",
             "ROOT/test/ and ROOT/train/ with a .mp4, a .gif or a folder of .png frames per clip",
-            "clips are cut from YouTube by https://github.com/AliaksandrSiarohin/video-preprocessing with the list "
-            "data/ted384-metadata.csv of https://github.com/snap-research/articulated-animation; what has left YouTube is "
+            "clips are cut from YouTube by https://github.com/AliaksandrSiarohin/video-preprocessing with the list of "
+            "TED clips in data/ of https://github.com/snap-research/articulated-animation; what has left YouTube is "
             "missing from new copies, so compare runs over the same clips only",
             "TED's and YouTube's terms apply to the talks",
             _split_folders({"test": 0, "train": 0}), ("test", "train"),
