@@ -89,6 +89,13 @@ def test_people_are_told_apart_by_where_they_are():
     assert scores["keypoint_distance"] == pytest.approx([np.sqrt(2) / 100, 0], rel=1e-3)
 
 
+def test_a_whole_body_is_a_better_match_than_one_exact_joint():
+    splinter, body = detected(person()), detected(person() + 3)
+    splinter.scores[0, 1:] = 0
+    both = Detections(*(np.concatenate(pair) for pair in zip(*((d.keypoints, d.scores) for d in (splinter, body)))))
+    assert pose_scores([both], track(person()))["pck"].tolist() == [1]
+
+
 def test_poses_of_another_size_are_scaled():
     class Still:
         def __call__(self, frame):
