@@ -1,35 +1,54 @@
-"""The benchmark `theatre-1`: clips with exact truth, rendered on demand; the same pixels on every machine."""
+"""The benchmark `theatre-1`: clips with exact truth, rendered on demand; the same pixels on every machine.
 
+Characters, motions and backgrounds come from the test split of the theatre. Every clip drives 24 to 48 frames at 12 per second.
+
+    solo          self-reenactment: frame 0 is the still, the following frames are driven
+    bizarre       a character of odd proportions takes over the dance of a human one; truth: it dances it
+    noisy         solo, with the driving poses corrupted in one of three levels (`corrupt`)
+    crowd         self-reenactment of two or three people who cross
+    stage         a character takes the place of another in its scene, with the prop in its hand, before and behind set pieces
+    camera        self-reenactment before a moving camera, every other clip with set pieces
+    camera-still  the scenes of camera, the camera at rest; same stills
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from importlib import resources
 
+import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import PoseTrack
-from bunraku.theatre.scene import render, sample_scene
+from bunraku.theatre.camera import Camera, Placement
+from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
+from bunraku.theatre.flow import background_flow
+from bunraku.theatre.puppet import skeleton
+from bunraku.theatre.scene import SPLITS as SCENE_SPLITS
+from bunraku.theatre.scene import Actor, Rendering, Scene, render, sample_scene, stage
 
 VERSION = "theatre-1"
-SPLITS = ("solo",)
+SPLITS = ("solo", "bizarre", "noisy", "crowd", "stage", "camera", "camera-still")
+SIZES = (128, 256)
+"""Heights and widths that hashes are recorded for."""
 CLIPS = 64
 """Clips of every split."""
-
-_FIRST_SEED = 1_000_000
-_FRAMES = (24, 48)
 
 
 @dataclass(frozen=True, eq=False)
 class DrivingScene:
-    """The driving clip as a replacement method may see it: everything but the truth.
+    """The driving clip, for methods that look at more than its poses.
 
     Attributes:
         frames: uint8 (F, H, W, 3).
         instances: uint8 (F, H, W), 0 where no actor is seen, i + 1 for actor i.
         objects: bool (F, H, W), props in hand and set pieces.
-        occluders: bool (F, H, W), those set pieces that stand nearer than an actor.
-        depth: float32 (F, H, W), distance; the stage's back is farthest.
-        background_flow: float32 (F, H, W, 2), where the camera alone takes a pixel's stage until the next frame, in pixels.
+        occluders: bool (F, H, W), those set pieces that stand nearer than every actor.
+        depth: float32 (F, H, W), distance; the background is farthest.
+        background_flow: float32 (F, H, W, 2), where the camera alone takes a pixel's background until the next frame, in pixels.
     """
 
     frames: np.ndarray
@@ -52,10 +71,10 @@ class BenchmarkClip:
         driving: (F, P, 18), what a pose detector delivers of the driving clip, in its pixels.
         retarget: whether the driving poses have other proportions than the reference, or are already its own.
         truth: uint8 (F, H, W, 3); truth_pose: (F, P, 18); instances: uint8 (F, H, W) of the truth.
-        static: bool (F, H, W), pixels of the truth that show the same unmoving stage or set piece in this frame and in the one before;
-            row 0 is False.
-        driver: the driving clip itself, where it is part of the task, else None.
-        tags: what else is known of the clip, such as {"level": "2"}.
+        static: bool (F, H, W), pixels of the truth that show the same unmoving background or set piece in this frame and in the one
+            before; row 0 is False.
+        driver: the driving clip of stage and camera, else None. In camera its frames are the truth: for its masks and flow.
+        tags: what else is known: "oddity" of bizarre; "level" of noisy; "people" and "order" (far to near, such as "1 0") of crowd.
     """
 
     name: str
@@ -73,36 +92,242 @@ class BenchmarkClip:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class BenchmarkScenes:
+    """What is rendered for a clip.
+
+    Attributes:
+        reference: scene and frame of the still.
+        driver: the driving clip; its first driven frame is `start`.
+        truth: the same motion by the character of the still; the same scene as the driver in self-reenactment.
+        frames: how many are driven.
+    """
+
+    reference: tuple[Scene, int]
+    driver: Scene
+    truth: Scene
+    start: int
+    frames: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def benchmark_scenes(split: str, index: int) -> BenchmarkScenes:
+    """The scenes of a clip; arguments and errors as of `benchmark_clip`."""
+    if split not in SPLITS:
+        raise BunrakuError(f"{VERSION} has no split {split!r}; choose one of {', '.join(SPLITS)}")
+    if not 0 <= index < CLIPS:
+        raise BunrakuError(f"{VERSION}/{split} has clips 0 to {CLIPS - 1}; got {index}")
+    source = split.removesuffix("-still")
+    seed = 1_000_000 * (1 + SPLITS.index(source)) + index
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed])))
+    frames = int(rng.integers(24, 49))
+    tags: dict[str, str] = {}
+    if source == "bizarre":
+        tags["oddity"] = list(ODDITIES)[index % len(ODDITIES)]
+        odd = sample_odd_character(rng, tags["oddity"], SCENE_SPLITS["test"])
+        height = rng.uniform(0.6, 0.68) * (0.85 if tags["oddity"] in ("long arms", "short legs") else 1)
+        place = Placement(float(rng.uniform(-0.03, 0.03)), float(rng.uniform(0.9, 0.95)), float(height))
+        driver = sample_scene(seed, "test").recast(character=sample_human(rng, SCENE_SPLITS["test"]))
+        own = sample_scene(seed + 500_000, "test").recast(character=odd, placement=place)
+        truth = own.recast(motion=driver.actors[0].motion)
+        return BenchmarkScenes(_standing_like(own, truth, frames), driver, truth, 0, frames, tags)
+    if source == "stage":
+        driver = sample_scene(seed, "test", props=True, objects=True)
+        own = sample_scene(seed + 500_000, "test").recast(placement=driver.actors[0].placement)
+        truth = driver.recast(character=own.actors[0].character)
+        return BenchmarkScenes(_standing_like(own, truth, frames), driver, truth, 0, frames, tags)
+    scene = sample_scene(
+        seed, "test", people=2 + index % 2 if source == "crowd" else 1, objects=source == "camera" and index % 2 == 1,
+        moving_camera=source == "camera", frames=frames,
+    )  # fmt: skip
+    if split == "camera-still":
+        scene = replace(scene, camera=Camera())
+    if split == "noisy":
+        tags["level"] = str(1 + index % len(LEVELS))
+    if split == "crowd":
+        order = sorted(range(len(scene.actors)), key=lambda i: -scene.actors[i].placement.depth)
+        tags |= {"people": str(len(order)), "order": " ".join(map(str, order))}
+    return BenchmarkScenes((scene, 0), scene, scene, 1, frames, tags)
+
+
+def _standing_like(own: Scene, truth: Scene, frames: int) -> tuple[Scene, int]:
+    """The reference of a truth that stands elsewhere in its own scene, and the frame of the still.
+
+    Of twenty seconds of its own dance it is the frame in which the neck is nearest to its median place in the truth, moved sideways to
+    be exactly there: a still and a driving clip do not say where in the picture the character is to stand, so all three agree.
+    """
+
+    def neck(actor: Actor, count: int) -> np.ndarray:
+        posture = actor.motion.posture(np.arange(count) / float(own.fps))
+        return skeleton(actor.character, posture).joints[:, 1]  # in standing heights from the actor's place
+
+    still, goal = neck(own.actors[0], 240), np.median(neck(truth.actors[0], frames), 0)
+    frame = int(np.square(still - goal).sum(-1).argmin())
+    place = truth.actors[0].placement
+    return own.recast(placement=replace(place, x=place.x + float(goal[0] - still[frame, 0]) * place.height)), frame
+
+
 def benchmark_clip(split: str, index: int, size: int = 128) -> BenchmarkClip:
     """Clip `index` of a split, rendered.
 
     Args:
         split: one of SPLITS.
         index: 0 to CLIPS - 1.
-        size: height and width in pixels.
+        size: height and width in pixels; the scene is the same.
 
     Raises:
         BunrakuError: no such split or clip.
     """
-    if split not in SPLITS:
-        raise BunrakuError(f"{VERSION} has no split {split!r}; choose one of {', '.join(SPLITS)}")
-    if not 0 <= index < CLIPS:
-        raise BunrakuError(f"{VERSION}/{split} has clips 0 to {CLIPS - 1}; got {index}")
-    scene = sample_scene(_FIRST_SEED + index, "test")
-    shown = render(scene, 1 + int(np.random.default_rng(index).integers(_FRAMES[0], _FRAMES[1] + 1)), size)
-    instances = shown.character_mask.astype(np.uint8)
-    still = np.zeros_like(shown.character_mask)
-    still[1:] = (instances[1:] == 0) & (instances[:-1] == 0)
+    scenes = benchmark_scenes(split, index)
+    indices = range(scenes.start, scenes.start + scenes.frames)
+    scene, frame = scenes.reference
+    still, truth = render(scene, [frame], size), render(scenes.truth, indices, size)
+    driver = None
+    driving = truth.pose
+    if scenes.driver is not scenes.truth:
+        time = np.array(indices) / float(scenes.driver.fps)
+        driving = stage(scenes.driver, time, (size, size)).pose
+    if split == "stage":
+        driver = _driving_scene(scenes.driver, render(scenes.driver, indices, size), indices)
+    elif split == "camera":
+        driver = _driving_scene(scenes.driver, truth, indices)
+    if "level" in scenes.tags:
+        driving = corrupt(driving, int(scenes.tags["level"]), np.random.Generator(np.random.PCG64(index)))
     return BenchmarkClip(
         name=f"{split}/{index:03d}",
-        fps=scene.fps,
-        reference=shown.frames[0],
-        reference_pose=shown.pose[:1],
-        reference_instances=instances[0],
-        driving=shown.pose[1:],
-        retarget=False,
-        truth=shown.frames[1:],
-        truth_pose=shown.pose[1:],
-        instances=instances[1:],
-        static=still[1:],
+        fps=scenes.truth.fps,
+        reference=still.frames[0],
+        reference_pose=still.pose,
+        reference_instances=still.instances[0],
+        driving=driving,
+        retarget=scenes.driver is not scenes.truth,
+        truth=truth.frames,
+        truth_pose=truth.pose,
+        instances=truth.instances,
+        static=_static(scenes.truth, truth),
+        driver=driver,
+        tags=scenes.tags,
     )
+
+
+def _driving_scene(scene: Scene, shown: Rendering, indices: range) -> DrivingScene:
+    nearest = min(actor.placement.depth for actor in scene.actors)
+    pieces = shown.labels > 2 * len(scene.actors)
+    return DrivingScene(
+        frames=shown.frames,
+        instances=shown.instances,
+        objects=shown.object_mask,
+        occluders=pieces & (shown.depth < np.float32(nearest)),
+        depth=shown.depth,
+        background_flow=background_flow(scene, indices, shown.pose.size),
+    )
+
+
+def _static(scene: Scene, shown: Rendering) -> np.ndarray:
+    """Pixels that neither this nor the frame before paints with an actor or a prop, were it only in part."""
+    static = np.zeros(shown.labels.shape, bool)
+    if scene.camera.moves:
+        return static
+    moving = ((shown.labels > 0) & (shown.labels <= 2 * len(scene.actors))).astype(np.uint8)
+    touched = np.stack([cv2.dilate(mask, np.ones((3, 3), np.uint8)) for mask in moving]) > 0
+    static[1:] = ~touched[1:] & ~touched[:-1]
+    return static
+
+
+# --- corrupted detections --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """How badly a detector fails; counts are per person and clip, lengths in frames (shortest and longest).
+
+    Attributes:
+        jitter: standard deviation of every joint in every frame, in frame heights.
+        dropped: how often a limb (elbow and wrist, or knee and ankle, of one side) is not seen for a while; dropped_frames: for how long.
+        swapped: how often both arms, or both legs, are taken for the other side's; swapped_frames: for how long.
+    """
+
+    jitter: float
+    dropped: int
+    dropped_frames: tuple[int, int]
+    swapped: int
+    swapped_frames: tuple[int, int]
+
+
+LEVELS: Mapping[int, Corruption] = {
+    1: Corruption(jitter=0.004, dropped=1, dropped_frames=(2, 4), swapped=1, swapped_frames=(1, 2)),
+    2: Corruption(jitter=0.01, dropped=3, dropped_frames=(3, 6), swapped=2, swapped_frames=(2, 4)),
+    3: Corruption(jitter=0.02, dropped=6, dropped_frames=(4, 9), swapped=4, swapped_frames=(3, 6)),
+}
+"""1 light, 2 medium, 3 heavy."""
+
+_LIMBS = ((3, 4), (6, 7), (9, 10), (12, 13))
+_PAIRS = (((2, 3, 4), (5, 6, 7)), ((8, 9, 10), (11, 12, 13)))
+
+
+def corrupt(track: PoseTrack, level: int, rng: np.random.Generator) -> PoseTrack:
+    """What a failing detector makes of a track: limbs dropped and sides swapped for stretches of frames, and jitter.
+
+    Args:
+        track: (F, P, 18).
+        level: a key of LEVELS.
+        rng: says what happens when; the same draws at every size of the frames.
+
+    Returns:
+        a new track; dropped joints have score 0 and lie at (0, 0).
+
+    Raises:
+        BunrakuError: unknown level.
+    """
+    if level not in LEVELS:
+        raise BunrakuError(f"corruption has the levels {', '.join(map(str, LEVELS))}; got {level}")
+    how, frames = LEVELS[level], len(track)
+    keypoints, scores = track.keypoints.astype(float), track.scores.copy()
+
+    def stretch(shortest: int, longest: int) -> slice:
+        length = int(rng.integers(shortest, longest + 1))
+        start = int(rng.integers(max(frames - length, 0) + 1))
+        return slice(start, start + length)
+
+    for person in range(track.people):
+        for _ in range(how.swapped):
+            right, left = (list(joints) for joints in _PAIRS[int(rng.integers(2))])
+            when = stretch(*how.swapped_frames)
+            for values in (keypoints, scores):
+                values[when, person, right + left] = values[when, person, left + right]
+        keypoints[:, person] += rng.normal(0, how.jitter, (frames, 18, 2)) * track.size[0]
+        for _ in range(how.dropped):
+            limb = list(_LIMBS[int(rng.integers(4))])
+            scores[stretch(*how.dropped_frames), person, limb] = 0
+    keypoints[scores == 0] = 0
+    return PoseTrack(keypoints.astype(np.float32), scores, track.size)
+
+
+# --- hashes ----------------------------------------------------------------------------------------------------------------------
+
+
+def clip_hash(clip: BenchmarkClip) -> str:
+    """16 hexadecimal digits of the SHA-256 over all of a clip: pictures and masks as they are, keypoints and flow in 1/64 pixel."""
+    digest = hashlib.sha256()
+    arrays = [clip.reference, clip.reference_instances, clip.truth, clip.instances, clip.static]
+    for pose in (clip.reference_pose, clip.driving, clip.truth_pose):
+        seen = pose.scores > 0
+        arrays += [seen, _sixty_fourths(np.where(seen[..., None], pose.keypoints, 0))]
+    if clip.driver is not None:
+        scene = clip.driver
+        arrays += [scene.frames, scene.instances, scene.objects, scene.occluders, scene.depth]
+        arrays += [_sixty_fourths(scene.background_flow)]
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _sixty_fourths(values: np.ndarray) -> np.ndarray:
+    return np.rint(values.astype(float) * 64).astype("<i4")
+
+
+def recorded_hashes(split: str, size: int) -> list[str]:
+    """The hashes (`clip_hash`) that the clips of a split have on every machine, for a size of SIZES."""
+    text = resources.files("bunraku.theatre").joinpath(f"{VERSION}.json").read_text()
+    return json.loads(text)[split][str(size)]

@@ -1,7 +1,7 @@
 """Character: who stands on the stage; the proportions of a body and what it wears."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -130,6 +130,37 @@ def sample_character(rng: np.random.Generator, folds: Sequence[int] = range(8)) 
         )
         if sum(map(ord, garment + pattern + hair + hat)) % 8 in folds:
             return Character(_sample_body(rng), _sample_look(rng, garment, pattern, hair, hat))
+
+
+def sample_human(rng: np.random.Generator, folds: Sequence[int] = range(8)) -> Character:
+    """A random character of human proportions, 5.5 heads tall or more; arguments as of `sample_character`."""
+    while True:
+        character = sample_character(rng, folds)
+        if character.body.head < 1 / 5.5:
+            return character
+
+
+ODDITIES: Mapping[str, Mapping[str, float]] = {
+    "giant head": {"head": 6.0},
+    "tiny head": {"head": 0.4},
+    "short legs": {"thigh": 0.2, "shin": 0.2, "leg_radius": 1.2},
+    "long legs": {"thigh": 2.2, "shin": 2.2, "trunk": 0.8},
+    "long arms": {"upper_arm": 1.9, "forearm": 1.9},
+    "short arms": {"upper_arm": 0.4, "forearm": 0.4},
+    "broad": {"shoulder": 1.9, "hip": 2.2, "arm_radius": 1.6, "leg_radius": 1.6, "hand_radius": 1.6},
+    "long neck": {"neck": 9.0},
+}
+"""Proportions that no sampled character has: factors on a human body, which is then scaled to stand one high again."""
+
+
+def sample_odd_character(rng: np.random.Generator, oddity: str, folds: Sequence[int] = range(8)) -> Character:
+    """A random character with one of ODDITIES."""
+    human = sample_human(rng, folds)
+    factors = {part: factor ** rng.uniform(0.9, 1.1) for part, factor in ODDITIES[oddity].items()}
+    lengths = {f.name: getattr(human.body, f.name) * factors.get(f.name, 1) for f in fields(Body)}
+    tall = sum(lengths[part] for part in ("head", "neck", "trunk", "thigh", "shin", "ankle"))
+    ratios = {part: lengths[part] for part in ("head_width", "waist")}
+    return replace(human, body=Body(**{part: length / tall for part, length in lengths.items()} | ratios))
 
 
 def _sample_body(rng: np.random.Generator) -> Body:

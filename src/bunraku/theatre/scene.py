@@ -168,10 +168,9 @@ def _crossing(rng: np.random.Generator, actors: tuple[Actor, ...], seconds: floa
         )
         motion: Motion = actor.motion
         if i < 2 or walks:
-            start, end = -side * way[0] / height, side * way[1] / height
-            motion = Walk(
-                float(start), float(end), float(seconds * pace), float(rng.uniform(0, 6.28)), motion if arms else None
-            )
+            way = way if i < 2 else way - 0.18  # the third stays in the middle
+            start, end = (float(side * x / height) for x in (-way[0], way[1]))
+            motion = Walk(start, end, float(seconds * pace), float(rng.uniform(0, 6.28)), motion if arms else None)
         x = 0.0 if i < 2 or walks else float(rng.uniform(-0.08, 0.08))
         placed.append(
             replace(actor, motion=motion, placement=Placement(x, float(0.56 + 0.34 / depth), height, float(depth)))
@@ -188,6 +187,7 @@ class Staging:
         joints, visible: (F, P, 18, 2), and (F, P, 18) bool, False for a face seen from behind.
         distances: float32, the depth of every label.
         backdrop: how the background is seen, None for a camera at rest.
+        size: (height, width) of the picture.
     """
 
     layers: list[Layer]
@@ -195,6 +195,17 @@ class Staging:
     visible: np.ndarray
     distances: np.ndarray
     backdrop: View | None
+    size: tuple[int, int]
+
+    @property
+    def inside(self) -> np.ndarray:
+        """bool (F, P, 18), the joints that lie in the picture."""
+        return np.all((self.joints >= 0) & (self.joints < self.size[::-1]), -1)
+
+    @property
+    def pose(self) -> PoseTrack:
+        """The pose as in `Rendering`."""
+        return PoseTrack(self.joints.astype(np.float32), (self.visible & self.inside).astype(np.float32), self.size)
 
 
 def stage(scene: Scene, time: np.ndarray, size: tuple[int, int]) -> Staging:
@@ -232,6 +243,7 @@ def stage(scene: Scene, time: np.ndarray, size: tuple[int, int]) -> Staging:
         visible=visible,
         distances=np.array([BACKDROP, *held, *held, *(piece.placement.depth for piece in scene.objects)], np.float32),
         backdrop=view(BACKDROP),
+        size=size,
     )
 
 
@@ -253,13 +265,10 @@ def render(scene: Scene, frames: Sequence[int] | int, size: int | tuple[int, int
     background = scene.background.render((height, width), staging.backdrop)
     pictures, labels = _paint(staging.layers, background, len(indices))
 
-    keypoints = staging.joints
-    inside = np.all((keypoints >= 0) & (keypoints < (width, height)), -1)
-    pose = PoseTrack(keypoints.astype(np.float32), (staging.visible & inside).astype(np.float32), (height, width))
     return Rendering(
         frames=pictures,
-        pose=pose,
-        occluded=_occluded(staging, labels, inside),
+        pose=staging.pose,
+        occluded=_occluded(staging, labels),
         labels=labels,
         distances=staging.distances,
         background=np.broadcast_to(background, pictures.shape),
@@ -309,12 +318,13 @@ def _most(cover: np.ndarray, labels: Sequence[int]) -> np.ndarray:
     return winner
 
 
-def _occluded(staging: Staging, labels: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _occluded(staging: Staging, labels: np.ndarray) -> np.ndarray:
     """Which joints (F, P, 18) inside the frame lie under something painted later than their actor began."""
     order = {
         layer.label: rank for rank, layer in reversed(list(enumerate(staging.layers)))
     }  # the first layer of each label
     rank = np.array([order.get(label, -1) for label in range(len(staging.distances))])
+    inside = staging.inside
     x, y = np.moveaxis(np.where(inside[..., None], staging.joints, 0).astype(int), -1, 0)
     seen = labels[np.arange(len(labels))[:, None, None], y, x]
     own = 1 + np.arange(inside.shape[1])[:, None]
