@@ -146,6 +146,14 @@ def test_magic_animate_and_tcan_pool_their_norms():
     ].config.reference_blocks == "midup"  # fmt: skip
 
 
+def test_an_autoencoders_attention_of_convolutions_becomes_linear():
+    torch.manual_seed(0)
+    state = {key: torch.randn(value.shape) if ".attentions." in key else value for key, value in public.vae().items()}
+    (part,) = read_parts(public.ldm_vae(state), "vae")
+    assert part.state.keys() == state.keys()
+    assert all(torch.equal(part.state[key], value) for key, value in state.items() if ".attentions." in key)
+
+
 def test_adapters_are_merged():
     """W + B A, as peft computes it with alpha = rank; an adapter without its base is left to be reported."""
     torch.manual_seed(0)
@@ -172,16 +180,24 @@ def test_original_names_are_the_ones_that_diffusers_converts():
     file = public.stable_diffusion_file()
     parts = {part.name: part.state for part in read_parts(file, "file")}
     unet = single_file_utils.convert_ldm_unet_checkpoint(file, {"layers_per_block": 2})
-    assert {key: value.shape for key, value in unet.items()} == {k: v.shape for k, v in parts["unet"].items()}
+    assert same(unet, parts["unet"])
     vae = single_file_utils.convert_ldm_vae_checkpoint(file, {"down_block_types": range(4), "up_block_types": range(4)})
     assert {key: value.shape for key, value in vae.items()} == {k: v.shape for k, v in parts["vae"].items()}
+    linear = {key for key in vae if ".attentions." in key and vae[key].ndim == 2}  # reshaped on the way
+    assert same(
+        {k: v for k, v in vae.items() if k not in linear}, {k: v for k, v in parts["vae"].items() if k not in linear}
+    )
     control = {f"control_model.{k}": v for k, v in public.ldm_controlnet(public.controlnet()).items()}
     theirs = single_file_utils.convert_controlnet_checkpoint(control, {"layers_per_block": 2})
-    (ours,) = read_parts(control, "control")
-    assert {key: value.shape for key, value in theirs.items()} == {k: v.shape for k, v in ours.state.items()}
+    assert same(theirs, read_parts(control, "control")[0].state)
     motion = public.motion_modules()
     adapter = single_file_utils.convert_animatediff_checkpoint_to_diffusers(motion)
-    assert adapter.keys() == read_parts(motion, "motion")[0].state.keys()
+    assert same(adapter, read_parts(motion, "motion")[0].state)
+
+
+def same(left, right):
+    """The same tensors, not only the same shapes, under the same names."""
+    return left.keys() == right.keys() and all(value is right[key] for key, value in left.items())
 
 
 def test_an_unknown_layout_shows_what_it_holds():

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bunraku.pipeline import AnimationPipeline
 from bunraku.weights.export import save_component, whole_folder
 from bunraku.weights.families import Betas, Family
 from bunraku.weights.states import FLICKER, check
-from bunraku.weights.survey import Found, Survey, fit, survey
+from bunraku.weights.survey import Found, Survey, fit, guider_widths, survey
 
 logger = logging.getLogger(__name__)
 
@@ -170,22 +170,16 @@ def _constant_token(roles: Mapping[str, Found], family: Family) -> tuple[Any, di
 
 def _untrained_guider(roles: Mapping[str, Found]) -> tuple[Any, dict[str, Tensor]]:
     """A pose guider that adds nothing yet; as in Moore-AnimateAnyone it starts from a ControlNet's, where there is one."""
-    width = roles["denoiser"].part.state["conv_in.weight"].shape[0]
+    prefix, state = "controlnet_cond_embedding.", {}
+    options: dict[str, Any] = {"out_channels": roles["denoiser"].part.state["conv_in.weight"].shape[0]}
+    if "control_net" in roles:
+        control = roles["control_net"].part.state
+        options["block_out_channels"] = guider_widths(control, prefix)
+        state = {key.removeprefix(prefix): value for key, value in control.items() if key.startswith(prefix)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        guider = PoseGuider(out_channels=width)
-    state = dict(guider.state_dict())
-    if "control_net" in roles:
-        prefix = "controlnet_cond_embedding."
-        embedding = {
-            key.removeprefix(prefix): value
-            for key, value in roles["control_net"].part.state.items()
-            if key.startswith(prefix) and "conv_out" not in key
-        }
-        found = roles["control_net"]
-        roles = {"pose_guider": replace(found, part=replace(found.part, name="pose_guider", state=state | embedding))}
-        return _fitted("pose_guider", roles, None)
-    return guider, state
+        guider = PoseGuider(**options)
+    return guider, guider.state_dict() | {key: value for key, value in state.items() if not key.startswith("conv_out.")}
 
 
 def _pipeline(networks: Mapping[str, Any], family: Family, betas: Betas | None) -> Any:

@@ -98,6 +98,7 @@ def save_component(
         file = "diffusion_pytorch_model.safetensors"
     else:
         network.config.architectures = [type(network).__name__]
+        network.config.dtype = torch.float32  # what it opens as unless a dtype is asked for, like those of diffusers
         network.config.save_pretrained(folder)
         file = "model.safetensors"
     save_file(tensors, folder / file, {"format": "pt"})

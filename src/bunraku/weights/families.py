@@ -42,6 +42,11 @@ class Family:
     reference_blocks: str = "full"
     pooled_norms: bool = False
 
+    @property
+    def own_unet(self) -> bool:
+        """Whether its denoiser is another than Stable Diffusion's."""
+        return "pose_guider" in self.needs
+
 
 def _defaults(steps: int, guidance: float, window: int, **more: Any) -> dict[str, Any]:
     """Arguments of `stream`; all of these families let windows of equal weight overlap by 4 frames."""

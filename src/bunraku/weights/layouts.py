@@ -134,6 +134,7 @@ LAYOUTS = (
     Layout("CLIP text encoder", "text_encoder", ("text_model.embeddings.token_embedding.weight",), (
         (r"^text_model\.", ""),
     ), ("*.position_ids",)),
+    Layout("CLIP text encoder, transformers 5", "text_encoder", ("embeddings.token_embedding.weight",)),
 )  # fmt: skip
 """Tried in order; the first whose marks are all there is taken."""
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 DEPTH = 3
 BASE_MODELS = ("stable-diffusion", "sd-image-variations", "sd15", "sd-v1")
-"""Folders whose UNet is what a family started from, where it has one of its own as well."""
+"""Names of folders whose UNet is what a family started from; that is never taken for the family's own."""
 
 SD15_HEADS, SD15_GROUPS = 8, 32
 SD_VAE: dict[str, Any] = {
@@ -50,12 +50,14 @@ class Found:
         part: its tensors by our names.
         config: what a config.json beside it says, or NAME.json beside NAME.pth.
         source: number of the place that was searched.
+        base: whether it lies in a folder of `BASE_MODELS`.
     """
 
     path: Path
     part: Part
     config: Mapping[str, Any]
-    source: int
+    source: int = 0
+    base: bool = False
 
     @property
     def parameters(self) -> int:
@@ -88,7 +90,7 @@ class Survey:
 
 
 def survey(*sources: str | Path) -> Survey:
-    """Look at files and folders; what lies in a later place goes before what lies in an earlier one.
+    """Look at files and folders; what lies in a later place is taken only where nothing earlier serves.
 
     Raises:
         BunrakuError: no such place, nothing in it that is known, a file that was named but cannot be read, or two networks
@@ -105,8 +107,12 @@ def survey(*sources: str | Path) -> Survey:
             path = files[0] if len(files) == 1 else files[0].parent
             try:
                 state = {key: value for file in files for key, value in read_state(file).items()}
-                for part in read_parts(state, str(path)):
-                    found.setdefault(_role(part), []).append(Found(path, part, _config(path), number))
+                parts = read_parts(state, str(path))
+                config = _config(path) if len({part.name for part in parts} - {"motion"}) <= 1 else {}
+                trail = str(path.relative_to(source.parent).parent).lower()
+                base = "denois" not in path.name and any(name in trail for name in BASE_MODELS)
+                for part in parts:
+                    found.setdefault(_role(part), []).append(Found(path, part, config, number, base))
             except BunrakuError as error:
                 if source.is_file():
                     raise
@@ -115,7 +121,11 @@ def survey(*sources: str | Path) -> Survey:
     if not roles:
         reasons = "".join(f"\n  {reason}" for reason in (unread | unused).values())
         raise BunrakuError(f"There are no weights that bunraku knows in {', '.join(map(str, sources))}.{reasons}")
-    return Survey(roles, family_of(roles), unused, unread)
+    family = family_of(roles)
+    if family is not None and family.own_unet and (denoiser := roles.get("denoiser")) and denoiser.base:
+        unused[denoiser.path] = f"this is what {family.about} started from, not its own denoiser"
+        del roles["denoiser"]
+    return Survey(roles, family, unused, unread)
 
 
 def fit(
@@ -154,7 +164,7 @@ def _network(role: str, found: Mapping[str, Found], family: Family | None) -> nn
             blocks = family.reference_blocks if family else "full"
             return ReferenceNet(**_unet_config(state, config), reference_blocks=blocks)
         case "control_net":
-            widths = _guider_widths(state, "controlnet_cond_embedding.")
+            widths = guider_widths(state, "controlnet_cond_embedding.")
             levels = [i for i in range(len(_widths(state))) if f"down_blocks.{i}.motion_modules.0.norm.weight" in state]
             return ControlNet(
                 **_unet_config(state, config), conditioning_embedding_out_channels=widths, motion_levels=levels,
@@ -171,10 +181,10 @@ def _network(role: str, found: Mapping[str, Found], family: Family | None) -> nn
                 motion_max_seq_length=motion_frames(found[role]),
             )  # fmt: skip
         case "pose_guider":
-            return PoseGuider(out_channels=state["conv_out.weight"].shape[0], block_out_channels=_guider_widths(state))
+            return PoseGuider(out_channels=state["conv_out.weight"].shape[0], block_out_channels=guider_widths(state))
         case "guidance_encoder":
             return GuidanceEncoder(
-                out_channels=state["conv_out.weight"].shape[0], block_out_channels=_guider_widths(state)
+                out_channels=state["conv_out.weight"].shape[0], block_out_channels=guider_widths(state)
             )
         case "vae":
             from diffusers import AutoencoderKL
@@ -216,7 +226,8 @@ def _widths(state: Mapping[str, Tensor], key: str = "resnets.0.conv1.weight") ->
     return widths
 
 
-def _guider_widths(state: Mapping[str, Tensor], prefix: str = "") -> list[int]:
+def guider_widths(state: Mapping[str, Tensor], prefix: str = "") -> list[int]:
+    """`block_out_channels` of a pose guider, whose keys start with `prefix`."""
     return [state[f"{prefix}{layer}.weight"].shape[0] for layer in ("conv_in", "blocks.1", "blocks.3", "blocks.5")]
 
 
@@ -315,10 +326,8 @@ def _chosen(role: str, candidates: Sequence[Found], unused: dict[Path, str]) -> 
         candidates = [found for found in candidates if found not in others] or candidates
 
     def rank(found: Found) -> tuple[int, bool, bool]:
-        trail = str(found.path).lower()
-        based = any(base in trail for base in BASE_MODELS)
         own = {"denoiser": "denois", "motion": "motion", "vae": "ft-mse", "reference_net": "reference"}.get(role, "")
-        return found.source, not based, own in trail
+        return -found.source, not found.base, own in str(found.path).lower()
 
     ordered = sorted(candidates, key=rank)
     best = [found for found in ordered if rank(found) == rank(ordered[-1])]

@@ -1,0 +1,677 @@
+"""Conversion: the golden weights in Moore's own files, small ones of every other family, and everything that can be wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DiffusionPipeline, MotionAdapter
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from bunraku import pipeline as pipeline_module
+from bunraku.errors import BunrakuError
+from bunraku.nets.controlnet import ControlNet
+from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.pose_guider import GuidanceEncoder, PoseGuider
+from bunraku.pipeline import AnimationPipeline
+from bunraku.weights.convert import convert
+from bunraku.weights.info import describe
+from bunraku.weights.loading import load_pipeline
+from bunraku.weights.states import read_state
+from tests.tiny import randomise
+from tests.weights import public
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
+golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not there")
+
+WIDTHS = (32, 32, 32, 32)
+UNET = {"block_out_channels": WIDTHS, "cross_attention_dim": 32}
+VAE = {
+    "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [8, 8, 8, 8], "layers_per_block": 1, "norm_num_groups": 4, "scaling_factor": 0.18215,
+}  # fmt: skip
+
+
+# the golden weights
+
+
+def moore_files(folder: Path, suffix: str) -> Path:
+    """Moore's layout: four files, and the folders of the autoencoder and the image encoder."""
+    folder.mkdir()
+    for name in ("denoising_unet", "reference_unet", "motion_module", "pose_guider"):
+        state = torch.load(GOLDEN / "weights" / f"{name}.pth", weights_only=True)
+        (save_file if suffix == ".safetensors" else torch.save)(state, folder / f"{name}{suffix}")
+    for name in ("denoising_unet", "reference_unet"):  # heads and groups are not those of SD1.5
+        (folder / f"{name}.json").write_bytes((GOLDEN / "config" / f"{name}.json").read_bytes())
+    for name in ("vae", "image_encoder"):
+        (folder / name).mkdir()
+        for path in (GOLDEN / "weights" / name).iterdir():
+            (folder / name / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def moore(tmp_path_factory):
+    root = tmp_path_factory.mktemp("moore")
+    convert(moore_files(root / "source", ".pth"), root / "model")
+    return root
+
+
+def golden_run(name: str) -> dict[str, np.ndarray]:
+    run = {}
+    for file in ("inputs", name):  # the run's own poses and noise go before the common ones
+        with np.load(GOLDEN / f"{file}.npz") as arrays:
+            run |= {key: arrays[key] for key in arrays.files}
+    return run
+
+
+def animated(pipeline, run, monkeypatch, **settings):
+    """Frames, and latents after each step, with the recorded noise."""
+    kept = []
+    monkeypatch.setattr(pipeline_module, "initial_noise", lambda *_: torch.from_numpy(run["latents_init"]))
+    pipeline.set_progress_bar_config(disable=True)
+    frames = pipeline(
+        run["reference_image_u8"], run["pose_images_u8"], size=(192, 128), num_inference_steps=len(run["timesteps"]), window=8,
+        overlap=4, merge="uniform", wrap=True, callback_on_step_end=lambda *a: kept.append(a[3]["latents"]), **settings,
+    ).frames  # fmt: skip
+    return frames, torch.stack(kept)
+
+
+@golden
+def test_moores_own_files_give_moores_own_latents(moore, monkeypatch):
+    """The whole way from the files: four steps of one window without guidance."""
+    run = golden_run("pipeline_nocfg")
+    folder = convert(moore / "source", moore / "linear", betas="linear").folder
+    _, latents = animated(load_pipeline(folder, device="cpu"), run, monkeypatch, guidance_scale=1.0)
+    torch.testing.assert_close(latents, torch.from_numpy(run["latents"]), atol=1e-4, rtol=0)
+
+
+@golden
+@pytest.mark.slow
+def test_moores_own_files_give_moores_own_video(tmp_path, monkeypatch):
+    """To the frames: six guided steps over windows that close the loop."""
+    run = golden_run("pipeline_bank32") | {"timesteps": np.arange(6)}
+    folder = convert(moore_files(tmp_path / "source", ".pth"), tmp_path / "model", betas="linear").folder
+    frames, latents = animated(load_pipeline(folder, device="cpu"), run, monkeypatch, guidance_scale=3.5)
+    torch.testing.assert_close(latents, torch.from_numpy(run["latents"]), atol=1e-4, rtol=0)
+    expected = run["video_u8"][0].transpose(1, 2, 3, 0)
+    assert np.abs(frames.astype(int) - expected).max() <= 1
+    assert (frames != expected).mean() < 1e-3
+
+
+@golden
+def test_both_from_pretrained_give_the_same_bits(moore):
+    run, frames = golden_run("pipeline_nocfg"), []
+    for pipeline in (
+        load_pipeline(moore / "model", device="cpu"),
+        AnimationPipeline.from_pretrained(moore / "model"),
+        DiffusionPipeline.from_pretrained(moore / "model"),
+    ):
+        assert type(pipeline) is AnimationPipeline
+        assert pipeline.scheduler.config.beta_schedule == "scaled_linear"
+        pipeline.set_progress_bar_config(disable=True)
+        frames.append(
+            pipeline(
+                run["reference_image_u8"], run["pose_images_u8"][:2], size=(96, 64), num_inference_steps=2,
+                generator=torch.Generator().manual_seed(0),
+            ).frames
+        )  # fmt: skip
+    assert frames[0].std() > 1
+    assert np.array_equal(frames[0], frames[1])
+    assert np.array_equal(frames[0], frames[2])
+
+
+@golden
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_every_tensor_arrives_bit_for_bit(moore, tmp_path, suffix):
+    """As stored, not as computed with; positional encodings and what ReferenceNet never reads are all that is left out."""
+    if suffix != ".pth":
+        moore = tmp_path
+        convert(moore_files(moore / "source", suffix), moore / "model")
+    made = stored(moore / "model")
+    renamed = {
+        "temporal_transformer.": "",
+        "attention_blocks.0": "attn1",
+        "attention_blocks.1": "attn2",
+        "norms.0": "norm1",
+    }
+    renamed |= {"norms.1": "norm2", "ff_norm": "norm3"}
+    for file, name, left_out in (
+        ("denoising_unet", "denoiser", 0), ("motion_module", "denoiser", 42), ("reference_unet", "reference_net", 20),
+        ("pose_guider", "pose_guider", 0),
+    ):  # fmt: skip
+        state = read_state(moore / "source" / f"{file}{suffix}")
+        for old, new in renamed.items():
+            state = {key.replace(old, new): value for key, value in state.items()}
+        shared = state.keys() & made[name].keys()
+        assert len(state) - len(shared) == left_out
+        assert all(
+            torch.equal(state[key], made[name][key]) and state[key].dtype == made[name][key].dtype for key in shared
+        )
+    assert len(made["denoiser"]) == 684 + 546
+    assert not [key for key in made["denoiser"] if "pos_encoder" in key]
+
+
+@golden
+def test_described_before_and_after(moore):
+    before, after = describe(moore / "source"), describe(moore / "model")
+    assert (before["model"], before["licence"], before["complete"], before["missing"]) == (
+        "moore",
+        "Apache-2.0",
+        True,
+        [],
+    )
+    assert {role: part["keys"] for role, part in before["parts"].items()} == {
+        "denoiser": 684, "reference_net": 680, "motion": 546, "pose_guider": 16, "vae": 180, "image_encoder": 40
+    }  # fmt: skip
+    assert (after["model"], after["complete"]) == ("bunraku", True)
+    total = sum(part["parameters"] for part in before["parts"].values())
+    assert (
+        total - sum(part["parameters"] for part in after["parts"].values()) == 22016
+    )  # behind ReferenceNet's last norm
+    json.dumps([before, after], default=str)
+
+
+# small weights of every family, in its own names
+
+
+def save(state, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.clone().contiguous() for key, value in state.items()}
+    (save_file if path.suffix == ".safetensors" else torch.save)(tensors, path)
+
+
+def unet(seed: int, **config) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    return randomise(Denoiser(**UNET, **config), seed).state_dict()
+
+
+def still(state):
+    return {key: value for key, value in state.items() if ".motion_modules." not in key}
+
+
+def moving(state, max_frames: int):
+    """Only the motion modules, in AnimateDiff's names, with encodings that are wrong on purpose: nobody may read them."""
+    names = {
+        ".attn1.": ".attention_blocks.0.",
+        ".attn2.": ".attention_blocks.1.",
+        ".norm1.": ".norms.0.",
+        ".norm2.": ".norms.1.",
+    }
+    names |= {".norm3.": ".ff_norm."}
+    renamed = {}
+    for key, value in state.items():
+        if ".motion_modules." not in key:
+            continue
+        place, _, rest = key.partition("transformer_blocks.")
+        for ours, theirs in names.items():
+            rest = rest.replace(ours, theirs)
+        head, _, tail = (place + ("transformer_blocks." if rest else "")).partition(".motion_modules.")
+        number, _, tail = tail.partition(".")
+        renamed[f"{head}.motion_modules.{number}.temporal_transformer.{tail}{rest}"] = value
+        if key.endswith("attn1.to_q.weight"):
+            for k in range(2):
+                encoding = (
+                    f"{head}.motion_modules.{number}.temporal_transformer.transformer_blocks.0.attention_blocks.{k}."
+                )
+                renamed[f"{encoding}pos_encoder.pe"] = torch.full((1, max_frames, 32), 7.0)
+    return renamed
+
+
+def without(state, *prefixes: str):
+    return {key: value for key, value in state.items() if not key.startswith(prefixes)}
+
+
+TAIL = ("proj_out", *(f"transformer_blocks.0.{part}." for part in public.TAIL))
+HEAD = ("conv_norm_out", "conv_out")
+SHORT = tuple(f"up_blocks.3.attentions.2.{part}" for part in TAIL)
+
+
+def autoencoder(folder: Path) -> None:
+    torch.manual_seed(3)
+    randomise(AutoencoderKL.from_config(VAE)).save_pretrained(folder)
+
+
+def image_encoder(folder: Path) -> None:
+    torch.manual_seed(4)
+    config = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16, projection_dim=32
+    )  # fmt: skip
+    randomise(CLIPVisionModelWithProjection(config)).save_pretrained(folder, safe_serialization=True)
+
+
+def text_encoder(folder: Path | None) -> CLIPTextModel:
+    torch.manual_seed(5)
+    config = CLIPTextConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, max_position_embeddings=7
+    )  # fmt: skip
+    model = randomise(CLIPTextModel(config)).eval()
+    if folder:
+        model.save_pretrained(folder)
+    return model
+
+
+def control_net(**config) -> dict[str, torch.Tensor]:
+    torch.manual_seed(6)
+    net = ControlNet(**UNET, conditioning_embedding_out_channels=(4, 4, 8, 8), **config)
+    return randomise(net).state_dict()
+
+
+def animate_anyone(folder: Path, max_frames: int = 32) -> None:
+    state = unet(0)
+    save(still(state), folder / "denoising_unet.pth")
+    save(without(still(unet(1)), *HEAD), folder / "reference_unet.pth")
+    save(moving(state, max_frames), folder / "motion_module.pth")
+
+
+def common(root: Path) -> None:
+    autoencoder(root / "sd-vae-ft-mse")
+    image_encoder(root / "image_encoder")
+
+
+def moore_family(root: Path) -> None:
+    animate_anyone(root)
+    save(randomise(PoseGuider(out_channels=32, block_out_channels=(4, 4, 8, 8))).state_dict(), root / "pose_guider.pth")
+    save(
+        still(unet(9)), root / "stable-diffusion-v1-5" / "unet" / "diffusion_pytorch_model.bin"
+    )  # what it started from
+    common(root)
+
+
+def musepose_family(root: Path) -> None:
+    animate_anyone(root / "MusePose", 128)
+    guider = randomise(PoseGuider(out_channels=32, block_out_channels=(4, 4, 8, 8))).state_dict()
+    save(guider, root / "MusePose" / "pose_guider.pth")
+    save(still(unet(9)), root / "sd-image-variations-diffusers" / "unet" / "diffusion_pytorch_model.bin")
+    common(root)
+
+
+def champ_family(root: Path) -> None:
+    animate_anyone(root / "champ")
+    for i, name in enumerate(("depth", "normal", "semantic_map", "dwpose")):
+        torch.manual_seed(i)
+        state = randomise(GuidanceEncoder(out_channels=32, block_out_channels=(16, 32, 32, 32))).state_dict()
+        state = {key.replace("attention.", "attentions.5.", 1): value for key, value in state.items()}
+        dead = {
+            f"{where}.proj_in.weight": torch.zeros(1)
+            for where in ("guidance_attention", "attentions.0", "attentions.4")
+        }
+        save(state | dead, root / "champ" / f"guidance_encoder_{name}.pth")
+    common(root)
+
+
+def magic_family(root: Path) -> None:
+    home = root / "MagicAnimate"
+    state = unet(0, motion_mid=False)
+    whole = {f"module.{key}": value for key, value in (still(state) | moving(state, 24)).items()}
+    (home / "temporal_attention").mkdir(parents=True)
+    torch.save({"state_dict": whole, "global_step": 3}, home / "temporal_attention" / "temporal_attention.ckpt")
+    save(without(still(unet(1)), *HEAD, *SHORT), home / "appearance_encoder" / "diffusion_pytorch_model.safetensors")
+    save(control_net(), home / "densepose_controlnet" / "diffusion_pytorch_model.safetensors")
+    sd15 = root / "stable-diffusion-v1-5"
+    save(still(unet(9)), sd15 / "unet" / "diffusion_pytorch_model.bin")
+    text_encoder(sd15 / "text_encoder")
+    autoencoder(root / "sd-vae-ft-mse")
+    autoencoder(sd15 / "vae")
+
+
+def tcan_family(root: Path) -> None:
+    state = unet(0, motion_mid=False)
+    adapted = public.lora(still(state) | moving(state, 32), rank=2)
+    torch.manual_seed(7)
+    adapted |= {key: torch.randn_like(value) for key, value in adapted.items() if ".lora_" in key}
+    save(adapted, root / "[UNet]_[Epoch=90]_[Iter=2500]_[loss=0.0321].ckpt")
+    save(without(still(unet(1)), *HEAD, *SHORT), root / "[AppearanceEncoder]_[Epoch=9]_[Iter=8750]_[loss=0.1].ckpt")
+    temporal = control_net(motion_levels=(2, 3))
+    save(still(temporal) | moving(temporal, 32), root / "[ControlNetT]_[Epoch=90]_[Iter=2500]_[loss=0.0321].ckpt")
+    text_encoder(root / "text_encoder")
+    autoencoder(root / "vae")
+
+
+def stable_diffusion_family(root: Path) -> None:
+    """The single file of CompVis' names, with AnimateDiff v3 and an OpenPose ControlNet beside it."""
+    torch.manual_seed(3)
+    vae = randomise(AutoencoderKL.from_config(VAE)).state_dict()
+    state = {f"model.diffusion_model.{key}": value for key, value in public.ldm_unet(still(unet(0))).items()}
+    state |= {f"first_stage_model.{key}": value for key, value in public.ldm_vae(vae).items()}
+    text = {
+        f"text_model.{key.removeprefix('text_model.')}": value for key, value in text_encoder(None).state_dict().items()
+    }
+    state |= {f"cond_stage_model.transformer.{key}": value for key, value in text.items()}
+    save(state, root / "v1-5-pruned-emaonly.safetensors")
+    autoencoder(root / "sd-vae-ft-mse")  # of another size than Stable Diffusion's, which only a config.json can tell
+    save(moving(unet(0, motion_mid=False), 32), root / "v3_sd15_mm.ckpt")
+    save(
+        {f"control_model.{k}": v for k, v in public.ldm_controlnet(control_net()).items()},
+        root / "control_v11p_sd15_openpose.pth",
+    )
+
+
+V, EPS = ("v_prediction", True, "trailing"), ("epsilon", False, "leading")
+FAMILIES = {
+    # betas, target / zero-SNR / spacing, steps, guidance, window, reference blocks and timestep, frames known, pooled norms, size
+    "moore": (moore_family, "scaled_linear", V, 30, 3.5, 24, "full", "zero", 32, False, (784, 512)),
+    "musepose": (musepose_family, "scaled_linear", V, 20, 3.5, 48, "full", "zero", 128, False, (768, 768)),
+    "champ": (champ_family, "scaled_linear", V, 20, 3.5, 24, "full", "zero", 32, False, (512, 512)),
+    "magic-animate": (magic_family, "linear", EPS, 25, 7.5, 16, "midup", "every", 24, True, (512, 512)),
+    "tcan": (tcan_family, "linear", EPS, 25, 7.5, 16, "midup", "every", 32, True, (512, 512)),
+    "stable-diffusion": (
+        stable_diffusion_family,
+        "scaled_linear",
+        EPS,
+        20,
+        3.5,
+        24,
+        "full",
+        "zero",
+        32,
+        False,
+        (512, 512),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Every family's files, made once."""
+    root = tmp_path_factory.mktemp("families")
+    for name, (make, *_) in FAMILIES.items():
+        (root / name).mkdir()
+        make(root / name)
+    return root
+
+
+def stored(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {path.parent.name: load_file(path) for path in folder.rglob("*.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def converted(sources, tmp_path_factory):
+    root = tmp_path_factory.mktemp("converted")
+    for name in FAMILIES:
+        assert convert(sources / name, root / name).family == name
+    return root
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_becomes_a_model_with_its_own_settings(converted, name):
+    _, betas, target, steps, guidance, window, blocks, timestep, frames, pooled, size = FAMILIES[name]
+    pipeline = load_pipeline(converted / name, device="cpu")
+    schedule, defaults, net = pipeline.scheduler.config, pipeline.config.defaults, pipeline.denoiser.config
+    assert (schedule.beta_start, schedule.beta_end, schedule.beta_schedule) == (0.00085, 0.012, betas)
+    assert (schedule.prediction_type, schedule.rescale_betas_zero_snr, schedule.timestep_spacing) == target
+    assert (schedule.clip_sample, schedule.set_alpha_to_one, schedule.steps_offset) == (False, True, 1)
+    assert (defaults["num_inference_steps"], defaults["guidance_scale"]) == (steps, guidance)
+    assert (defaults["window"], defaults["overlap"], defaults["merge"]) == (window, 4, "uniform")
+    assert (defaults["reference_timestep"], pipeline.reference_net.config.reference_blocks) == (timestep, blocks)
+    assert (net.motion, net.motion_max_seq_length, net.pooled_norms) == (True, frames, pooled)
+    assert tuple(pipeline.config.size) == size
+    rng = np.random.default_rng(0)
+    reference, poses = rng.integers(0, 256, (64, 128, 3), np.uint8), rng.integers(0, 256, (2, 64, 128, 3), np.uint8)
+    pipeline.set_progress_bar_config(disable=True)
+    settings = {"size": (64, 128), "num_inference_steps": 1}
+    out = pipeline(reference, poses, **settings, generator=torch.Generator().manual_seed(0)).frames
+    assert out.shape == (2, 64, 128, 3)
+    assert out.std() > 0
+    again = DiffusionPipeline.from_pretrained(converted / name)
+    again.set_progress_bar_config(disable=True)
+    same = again(reference, poses, **settings, generator=torch.Generator().manual_seed(0)).frames
+    assert np.array_equal(out, same)
+
+
+def test_a_family_takes_its_own_unet_and_not_what_it_started_from(converted):
+    for name in ("moore", "musepose", "magic-animate"):
+        assert torch.equal(stored(converted / name)["denoiser"]["conv_in.weight"], unet(0)["conv_in.weight"])
+        assert torch.equal(stored(converted / name)["reference_net"]["conv_in.weight"], unet(1)["conv_in.weight"])
+
+
+def test_champ_keeps_its_pose_guidance(converted, sources):
+    guider = GuidanceEncoder.from_pretrained(converted / "champ" / "pose_guider")
+    theirs = read_state(sources / "champ" / "champ" / "guidance_encoder_dwpose.pth")
+    assert torch.equal(guider.state_dict()["attention.proj_in.weight"], theirs["attentions.5.proj_in.weight"])
+    unused = describe(sources / "champ")["unused"]
+    assert sorted(Path(path).name for path in unused) == [
+        f"guidance_encoder_{name}.pth" for name in ("depth", "normal", "semantic_map")
+    ]
+
+
+def test_the_empty_prompt_is_encoded_once(converted):
+    """MagicAnimate's prompt is always "": start of text, then its end up to CLIP's length."""
+    with torch.no_grad():
+        expected = text_encoder(None)(torch.tensor([[48, 49, 49, 49, 49, 49, 49]])).last_hidden_state
+    torch.testing.assert_close(stored(converted / "magic-animate")["image_encoder"]["tokens"][None], expected)
+    control = ControlNet.from_pretrained(converted / "magic-animate" / "pose_guider")
+    assert not control.config.pooled_norms  # it is a ControlNet of stills
+
+
+def test_tcans_adapters_are_part_of_the_weights(converted, sources):
+    ours = stored(converted / "tcan")["denoiser"]
+    name = "up_blocks.1.attentions.2.transformer_blocks.0.attn2.to_v"
+    theirs = read_state(next((sources / "tcan").glob("[[]UNet*")))
+    expected = (
+        theirs[f"{name}.base_layer.weight"]
+        + theirs[f"{name}.lora_B.default.weight"] @ theirs[f"{name}.lora_A.default.weight"]
+    )
+    torch.testing.assert_close(ours[f"{name}.weight"], expected)
+    assert not any("lora" in key for key in ours)
+    config = ControlNet.from_pretrained(converted / "tcan" / "pose_guider").config
+    assert (config.motion_levels, config.motion_mid, config.pooled_norms) == ([2, 3], False, True)
+
+
+def test_stable_diffusion_is_a_start_for_training(converted):
+    """Both UNets start equal; the pose guider starts from ControlNet's, but for its last convolution, and so adds nothing."""
+    start = stored(converted / "stable-diffusion")
+    for key, value in start["reference_net"].items():
+        assert torch.equal(value, start["denoiser"][key])
+    theirs = control_net()
+    for key, value in start["pose_guider"].items():
+        if key.startswith("conv_out"):
+            assert not value.any()
+        else:
+            assert torch.equal(value, theirs[f"controlnet_cond_embedding.{key}"])
+
+
+@pytest.mark.parametrize("folder", ["unet", "text_encoder"])
+def test_a_stable_diffusion_folder_of_diffusers(sources, tmp_path, folder):
+    """model_index.json names the networks; the single file beside them is the same once more and is not read."""
+    root = shutil.copytree(sources / "magic-animate" / "stable-diffusion-v1-5", tmp_path / "sd15")
+    (root / "model_index.json").write_text(
+        json.dumps({"unet": ["d", "U"], "text_encoder": ["t", "C"], "vae": ["d", "A"]})
+    )
+    (root / "v1-5-pruned.safetensors").write_text("nothing that could be read")
+    made = convert(root, tmp_path / "model")
+    assert made.family == "stable-diffusion"
+    shutil.rmtree(root / folder)
+    with pytest.raises(
+        BunrakuError, match="too little for a model" if folder == "unet" else "needs an image encoder or a text"
+    ):
+        convert(root, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_further_places_fill_what_is_missing_and_replace_nothing(sources, tmp_path):
+    magic = sources / "magic-animate"
+    sd15 = shutil.copytree(magic / "stable-diffusion-v1-5", tmp_path / "sd15")
+    made = convert(magic / "MagicAnimate", tmp_path / "model", extra=[sd15])
+    assert made.family == "magic-animate"
+    assert torch.equal(stored(tmp_path / "model")["denoiser"]["conv_in.weight"], unet(0)["conv_in.weight"])
+    assert made.unused[sd15 / "unet" / "diffusion_pytorch_model.bin"].endswith(
+        "temporal_attention.ckpt is taken as the denoiser"
+    )
+
+
+# single networks
+
+
+def test_single_networks_become_folders_of_their_own(sources, tmp_path):
+    convert(sources / "moore" / "motion_module.pth", tmp_path / "motion")
+    adapter = MotionAdapter.from_pretrained(tmp_path / "motion")
+    theirs = read_state(sources / "moore" / "motion_module.pth")
+    key = "up_blocks.1.motion_modules.2.{}transformer_blocks.0.{}.to_k.weight"
+    ours = adapter.state_dict()[key.format("", "attn2")]
+    assert torch.equal(ours, theirs[key.format("temporal_transformer.", "attention_blocks.1")])
+    encoding = adapter.state_dict()["mid_block.motion_modules.0.transformer_blocks.0.pos_embed.pe"]
+    assert float(encoding[0, 0, 1]) == 1  # cos 0, not what the file says
+    convert(sources / "moore" / "sd-vae-ft-mse", tmp_path / "vae", dtype=torch.float16)
+    assert (
+        load_file(tmp_path / "vae" / "diffusion_pytorch_model.safetensors")["quant_conv.weight"].dtype == torch.float16
+    )
+    assert AutoencoderKL.from_pretrained(tmp_path / "vae").config.scaling_factor == 0.18215
+    convert(sources / "moore" / "image_encoder", tmp_path / "clip")
+    assert CLIPVisionModelWithProjection.from_pretrained(tmp_path / "clip").config.projection_dim == 32
+    convert(sources / "stable-diffusion" / "control_v11p_sd15_openpose.pth", tmp_path / "control")
+    ours = load_file(tmp_path / "control" / "diffusion_pytorch_model.safetensors")
+    net = ControlNetModel(
+        block_out_channels=WIDTHS, cross_attention_dim=32, conditioning_embedding_out_channels=(4, 4, 8, 8)
+    )
+    net.load_state_dict(ours)
+    assert ControlNet.from_pretrained(tmp_path / "control").config.motion_levels == []
+
+
+# what can be wrong
+
+
+@pytest.fixture
+def source(sources, tmp_path):
+    return shutil.copytree(sources / "moore", tmp_path / "source")
+
+
+def refused(source, tmp_path, message, **settings):
+    before = {path for path in tmp_path.rglob("*")}
+    with pytest.raises(BunrakuError, match=message) as caught:
+        convert(source, tmp_path / "model", **settings)
+    assert {path for path in tmp_path.rglob("*")} == before
+    return str(caught.value)
+
+
+def test_missing_motion_modules_are_an_error_with_a_sentence(source, tmp_path):
+    (source / "motion_module.pth").unlink()
+    refused(source, tmp_path, r"(?s)is Moore-AnimateAnyone without motion\..*the video flickers\.")
+
+
+def test_missing_networks_say_where_they_come_from(source, tmp_path):
+    shutil.rmtree(source / "image_encoder")
+    shutil.rmtree(source / "sd-vae-ft-mse")
+    message = refused(source, tmp_path, r"without image_encoder, vae\. Say where they are \(--with PATH\)")
+    assert "`bunraku models pull sd-vae-ft-mse` fetches the vae." in message
+    assert "`bunraku models pull sd-image-variations` fetches the image_encoder." in message
+
+
+def rewrite(path: Path, edit) -> None:
+    """A new file in the place of the old: what is mapped from that stays as it was."""
+    state = edit(read_state(path))
+    path.unlink()
+    torch.save(state, path)
+
+
+class Attack:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.mkdir, (self.target,)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [(name, "truncated") for name in ("denoising_unet", "reference_unet", "motion_module", "pose_guider")]
+    + [("denoising_unet", "pointer"), ("denoising_unet", "code")],
+)
+def test_files_that_cannot_be_read(source, tmp_path, name, how):
+    """Nothing else takes their place, not even the UNet that the family started from."""
+    path = source / f"{name}.pth"
+    size = path.stat().st_size
+    path.unlink()
+    if how == "truncated":
+        torch.save({"weight": torch.zeros(size)}, path)
+        path.write_bytes(path.read_bytes()[:size])
+        reason = "is damaged or was not downloaded to the end"
+    elif how == "pointer":
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3438000000\n")
+        reason = "is a git-LFS pointer instead of the weights"
+    else:
+        torch.save({"weight": Attack(tmp_path / "executed")}, path)
+        reason = "holds code, not only weights, and is not opened"
+    refused(source, tmp_path, rf"{name}\.pth {reason}")
+    refused(path, tmp_path, rf"{name}\.pth {reason}")
+    assert not (tmp_path / "executed").exists()
+    described = describe(source)
+    assert not described["complete"]
+    assert reason in described["unread"][str(path)]
+
+
+def test_keys_that_do_not_fit_are_all_listed(source, tmp_path):
+    changed = {"stray": torch.zeros(1), "conv_out.bias": torch.zeros(9)}
+    rewrite(source / "denoising_unet.pth", lambda s: without(s, "mid_block.resnets.0.conv1.weight") | changed)
+    message = refused(source, tmp_path, r"denoising_unet\.pth and .*motion_module\.pth do not fit the denoiser")
+    assert message.splitlines()[1:] == [
+        "  1 missing: mid_block.resnets.0.conv1.weight",
+        "  1 unexpected: stray",
+        "  1 mis-shaped: conv_out.bias is (9,), expected (4,)",
+    ]
+    part = describe(source)["parts"]["denoiser"]
+    assert (part["fits"], part["missing"], part["unexpected"]) == (
+        False,
+        ["mid_block.resnets.0.conv1.weight"],
+        ["stray"],
+    )
+
+
+def test_motion_modules_with_a_hole(source, tmp_path):
+    rewrite(source / "motion_module.pth", lambda state: without(state, "up_blocks.2"))
+    refused(source, tmp_path, r"(?s)\d+ missing: up_blocks\.2\.motion_modules.*the video flickers\.")
+
+
+def test_two_candidates_for_one_purpose(source, tmp_path):
+    shutil.copy(source / "pose_guider.pth", source / "pose_guider_2.pth")
+    refused(
+        source,
+        tmp_path,
+        r"2 candidates for the pose_guider: .*pose_guider\.pth and .*pose_guider_2\.pth\. Name the file",
+    )
+
+
+def test_weights_that_are_not_finite(source, tmp_path):
+    rewrite(source / "pose_guider.pth", lambda state: state | {"conv_in.bias": torch.full((4,), 1e6)})
+    refused(
+        source,
+        tmp_path,
+        r"The pose_guider is not saved: 1 weights are not finite, the first is conv_in\.bias",
+        dtype=torch.float16,
+    )
+    assert convert(source, tmp_path / "model").family == "moore"  # they are, as they are stored
+
+
+def test_places_without_weights(tmp_path):
+    refused(tmp_path / "nowhere", tmp_path, "There is no file or folder")
+    (tmp_path / "photos").mkdir()
+    refused(tmp_path / "photos", tmp_path, "There are no weights that bunraku knows in")
+    save({"a": torch.zeros(1)}, tmp_path / "photos" / "x.pth")
+    refused(
+        tmp_path / "photos", tmp_path, r"(?s)no weights that bunraku knows in .*x\.pth has no layout that bunraku knows"
+    )
+
+
+def test_a_stranger_in_the_folder_does_no_harm(source, tmp_path):
+    save({"a": torch.zeros(1)}, source / "DWPose" / "detector.pth")
+    (source / "DWPose" / "broken.bin").write_text("no weights")
+    made = convert(source, tmp_path / "model")
+    assert {path.name for path in made.unused} >= {"detector.pth", "broken.bin", "diffusion_pytorch_model.bin"}
+
+
+def test_other_folders_are_left_alone(source, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "config.json").write_text("{}")
+    with pytest.raises(BunrakuError, match="photos exists and is no model"):
+        convert(source, tmp_path / "photos")
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["config.json"]
+
+
+def test_progress_counts_every_tensor(source, tmp_path):
+    seen: dict[str, tuple[int, int]] = {}
+    convert(source, tmp_path / "model", on_progress=lambda name, done, total: seen.update({name: (done, total)}))
+    assert set(seen) == {"vae", "denoiser", "reference_net", "image_encoder", "pose_guider"}
+    assert all(done == total > 0 for done, total in seen.values())
