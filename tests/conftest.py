@@ -1,6 +1,9 @@
 """Fixtures for every room."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,6 +12,34 @@ from hypothesis import settings
 # a shared or cold machine is no bug
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Bunraku = Callable[..., Outcome]
+
+
+@pytest.fixture
+def bunraku(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bunraku:
+    """bunraku("animate", ...) -> exit code, stdout, stderr, as a shell would see them."""
+
+    from bunraku.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["bunraku", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        return Outcome(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

@@ -7,46 +7,29 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from bunraku import __version__, cli
+from bunraku import __version__
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import read_openpose_json
 from bunraku.media import VideoWriter, read_image, read_video, write_image
 from bunraku.perception.pose import WHOLE_BODY, Detections
+from tests.conftest import Bunraku, Outcome
 
-COMMANDS = ("animate", "perceive", "theatre", "train", "doctor", "models list", "models pull", "models verify")
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Bunraku = Callable[..., Outcome]
-
-
-@pytest.fixture
-def bunraku(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bunraku:
-    """bunraku("animate", ...) -> exit code, stdout, stderr, as a shell would see them."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["bunraku", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as exit:
-            code = int(exit.code or 0)
-        return Outcome(code, *capsys.readouterr())
-
-    return run
+COMMANDS = (
+    "animate",
+    "perceive",
+    "theatre",
+    "train",
+    "evaluate",
+    "doctor",
+    "models list",
+    "models pull",
+    "models verify",
+)
 
 
 class Blind:

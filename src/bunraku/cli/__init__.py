@@ -1,6 +1,6 @@
 """The command line: reads the arguments, calls the library, shows progress, prints what came out.
 
-Exit codes: 0 done, 1 `doctor` found something missing, 2 the user's input cannot be used (one line on stderr says why),
+Exit codes: 0 done, 1 `doctor` found something missing or `evaluate` could not score a clip, 2 the user's input cannot be used (one line on stderr says why),
 130 Ctrl-C. With --json, stdout has one JSON document and nothing else; everything else always goes to stderr.
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bunraku import __version__
-from bunraku.cli import animate, doctor, models, perceive, theatre, train
+from bunraku.cli import animate, doctor, evaluate, models, perceive, theatre, train
 from bunraku.cli.terminal import Log, err
 from bunraku.errors import BunrakuError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     help="Bring a still character to life with the motion of a video.",
     epilog="Example: bunraku animate character.png dance.mp4 -o out.mp4",
 )
-for module in (animate, perceive, theatre, train, doctor):
+for module in (animate, perceive, theatre, train, evaluate, doctor):
     app.add_typer(module.app)
 app.add_typer(models.app, name="models")
 

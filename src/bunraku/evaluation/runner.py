@@ -124,7 +124,7 @@ def _ahead(
 
 def _panels(clip: BenchmarkClip, frames: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the page shows of a clip, side by side."""
-    driving = {} if clip.driving is None else {"driving pose": draw_skeleton(clip.driving)}
+    driving = {"driving pose": draw_skeleton(clip.driving)} if clip.driving.people else {}
     return (
         {"reference": clip.reference}
         | driving

@@ -77,7 +77,7 @@ class Scorer:
                 with self._lock:
                     learned = self._systems.setdefault(system, self._learned.scorer())
                 found |= learned.update(frames, clip.truth, clip.reference)
-            if self._detector is not None and clip.truth_pose is not None:
+            if self._detector is not None and clip.truth_pose.people:
                 with self._lock:
                     found |= pose_error(frames, clip.truth_pose, self._detector)
             scores[system] = {name: _mean(found[name]) for name in self.names if name in found}

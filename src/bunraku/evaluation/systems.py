@@ -8,6 +8,7 @@ import numpy as np
 
 from bunraku.cues.retarget import retarget
 from bunraku.errors import BunrakuError
+from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.results import Role
 from bunraku.perception.pose import PoseTrack
 from bunraku.theatre.benchmark import BenchmarkClip, DrivingScene
@@ -42,6 +43,24 @@ class Copy:
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
         return np.broadcast_to(clip.reference, clip.truth.shape)
+
+
+class Recorded:
+    """Frames that some system has made before.
+
+    Args:
+        benchmark: the true clips beside which they lie.
+        name: what reports call the system.
+    """
+
+    role: Role = "model"
+
+    def __init__(self, benchmark: PairBenchmark, name: str) -> None:
+        self.benchmark, self.name = benchmark, name
+        self.description = "its frames as they were given"
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        return self.benchmark.made(clip.name)
 
 
 class Codec:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib import resources
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ class DrivingScene:
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkClip:
-    """One clip: what a system is given, and the truth.
+    """One clip: what a system is given, and the truth. Footage has no masks, and nobody in poses that were not detected.
 
     Attributes:
         name: split and number, such as "solo/007".
@@ -81,13 +82,13 @@ class BenchmarkClip:
     fps: Fraction
     reference: np.ndarray
     reference_pose: PoseTrack
-    reference_instances: np.ndarray
+    reference_instances: np.ndarray | None
     driving: PoseTrack
     retarget: bool
     truth: np.ndarray
     truth_pose: PoseTrack
-    instances: np.ndarray
-    static: np.ndarray
+    instances: np.ndarray | None
+    static: np.ndarray | None
     driver: DrivingScene | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -309,7 +310,7 @@ def corrupt(track: PoseTrack, level: int, rng: np.random.Generator) -> PoseTrack
 def clip_hash(clip: BenchmarkClip) -> str:
     """16 hexadecimal digits of the SHA-256 over all of a clip: pictures and masks as they are, keypoints and flow in 1/64 pixel."""
     digest = hashlib.sha256()
-    arrays = [clip.reference, clip.reference_instances, clip.truth, clip.instances, clip.static]
+    arrays: list[Any] = [clip.reference, clip.reference_instances, clip.truth, clip.instances, clip.static]
     for pose in (clip.reference_pose, clip.driving, clip.truth_pose):
         seen = pose.scores > 0
         arrays += [seen, _sixty_fourths(np.where(seen[..., None], pose.keypoints, 0))]

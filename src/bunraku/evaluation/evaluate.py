@@ -1,0 +1,154 @@
+"""What `bunraku evaluate` does: a model on a benchmark, or clips that exist, with the baselines beside them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bunraku.data.pairs import OnMismatch, SkipFirst
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.benchmarks import PairBenchmark, open_benchmark
+from bunraku.evaluation.extremes import Extremes
+from bunraku.evaluation.results import Results
+from bunraku.evaluation.runner import Progress, evaluate
+from bunraku.evaluation.scoring import Scorer
+from bunraku.evaluation.systems import Codec, Copy, Model, Recorded, System, Warp
+from bunraku.media import plain_write_errors
+from bunraku.perception.detector import DetectorName
+
+DEFAULT_CODEC = "mini"
+"""Whose autoencoder is the ceiling where the model has none."""
+PUPPET_WARP = "puppet-warp"
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Everything about an evaluation that has a default; None leaves the choice to the model, the machine or the benchmark.
+
+    Attributes:
+        metrics: names out of `METRICS`; None: all.
+        pose: detector for the pose metrics; None: they are left out.
+        baselines: whether copy, puppet-warp and codec are scored as well.
+        clips: the first so many.
+        partial: whether what is there of an incomplete data set is scored.
+        size: (height, width) of the benchmark's frames.
+        steps, guidance, seed: of the sampling.
+        dtype, device: of the model.
+        on_mismatch, skip_first: see `bunraku.data.pairs`.
+        command: as typed, for the record.
+    """
+
+    metrics: tuple[str, ...] | None = None
+    pose: DetectorName | None = None
+    baselines: bool = True
+    clips: int | None = None
+    partial: bool = False
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    dtype: str = "auto"
+    device: str | None = None
+    on_mismatch: OnMismatch = "error"
+    skip_first: SkipFirst = "auto"
+    command: str = ""
+
+
+def evaluate_model(
+    model: str,
+    benchmark: str,
+    data: Path | None,
+    folder: Path,
+    options: EvaluateOptions = EvaluateOptions(),
+    on_progress: Progress | None = None,
+) -> tuple[Results, Extremes]:
+    """Animate the clips of a benchmark and score them.
+
+    Args:
+        model: name, folder, Hub repository, or "puppet-warp".
+        benchmark, data: see `open_benchmark`.
+        folder: where the report will go; made here, so that a folder that cannot be made is found first.
+
+    Raises:
+        BunrakuError: unusable model, benchmark, options or folder; or no clip could be scored.
+    """
+    scorer = Scorer(options.metrics, detector=options.pose, device=options.device)
+    _make(folder)
+    settings: dict[str, Any] = {"model": model, "seed": options.seed}
+    pipeline = None
+    if model != PUPPET_WARP:
+        pipeline = _pipeline(model, options)
+        given = {"num_inference_steps": options.steps, "guidance_scale": options.guidance}
+        settings |= dict(pipeline.config.defaults) | {k: v for k, v in given.items() if v is not None}
+    size = options.size or (tuple(pipeline.config.size) if pipeline is not None else (128, 128))
+    clips = open_benchmark(
+        benchmark,
+        data=data,
+        size=size,
+        clips=options.clips,
+        partial=options.partial,
+        detector=options.pose or "auto",
+        device=options.device,
+    )
+    warp = [Warp()] if model == PUPPET_WARP or options.baselines else []
+    systems: list[System] = []
+    if pipeline is not None:
+        systems.append(Model(pipeline, Path(model).name, options.seed, given))
+    systems += warp
+    if options.baselines:
+        systems.append(Copy())
+        of = model if pipeline is not None else DEFAULT_CODEC
+        systems.append(Codec(pipeline if pipeline is not None else _pipeline(of, options), of))
+    if pipeline is None:
+        systems[0].role = "model"
+    try:
+        return evaluate(systems, clips, scorer, settings=settings, command=options.command, on_progress=on_progress)
+    finally:
+        scorer.close()
+
+
+def evaluate_clips(
+    generated: Path,
+    truth: Path,
+    folder: Path,
+    options: EvaluateOptions = EvaluateOptions(),
+    on_progress: Progress | None = None,
+) -> tuple[Results, Extremes]:
+    """Score clips that exist against true ones of the same names; beside them the first true frame, repeated.
+
+    Args:
+        generated, truth: folders of videos or of frame folders, or one clip each.
+        folder: where the report will go, see `evaluate_model`.
+
+    Raises:
+        BunrakuError: unusable folders or options; or no clip could be scored.
+    """
+    scorer = Scorer(options.metrics, detector=options.pose, device=options.device)
+    clips = PairBenchmark(
+        generated, truth, on_mismatch=options.on_mismatch, skip_first=options.skip_first, detector=options.pose,
+        device=options.device, clips=options.clips,
+    )  # fmt: skip
+    _make(folder)
+    systems: list[System] = [Recorded(clips, generated.resolve().name)]
+    if options.baselines:
+        systems.append(Copy())
+    try:
+        results, extremes = evaluate(systems, clips, scorer, command=options.command, on_progress=on_progress)
+    finally:
+        scorer.close()
+    results.failed |= clips.unpaired
+    return results, extremes
+
+
+def _pipeline(model: str, options: EvaluateOptions) -> Any:
+    from bunraku.weights import load_pipeline
+
+    pipeline = load_pipeline(model, dtype=options.dtype, device=options.device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _make(folder: Path) -> None:
+    if folder.is_file():
+        raise BunrakuError(f"{folder} is a file; give a folder for the report")
+    with plain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
