@@ -15,6 +15,7 @@ from bunraku.errors import BunrakuError
 from bunraku.weights import download, registry
 from bunraku.weights.registry import File, Model
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENTS = {"a.onnx": bytes(range(256)) * 2000, "b.onnx": b"second" * 1000}
 
 
@@ -23,10 +24,30 @@ def described(name, content):
 
 
 class Hub(BaseHTTPRequestHandler):
-    """A Hub that sends a file or the rest of it, and can break off."""
+    """A Hub that tells what it has, sends a file or the rest of it, and can break off."""
+
+    def do_HEAD(self):
+        """As the Hub answers: the checksum of large files is git-lfs', that of small ones git's; and the commit."""
+        hub, name = self.server, self.path.removeprefix("/owner/thing/resolve/main/")
+        hub.asked.append(name)
+        if hub.failing:
+            self.send_error(503)
+            return
+        content = hub.recorded.get(name, hub.contents[name])
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{blob}"')
+        if name.endswith(".onnx") and hub.linked:
+            self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Linked-Size", str(len(content)))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
 
     def do_GET(self):
-        hub, name, wanted = self.server, self.path.removeprefix("/owner/thing/resolve/main/"), self.headers.get("Range")
+        hub, wanted = self.server, self.headers.get("Range")
+        name = self.path.removeprefix("/owner/thing/resolve/main/").removeprefix(f"/owner/thing/resolve/{COMMIT}/")
+        hub.revisions.add(self.path.split("/")[4] if "/resolve/" in self.path else None)
         hub.requests.append((name, wanted))
         hub.tokens.append(self.headers.get("Authorization"))
         if hub.failing:
@@ -60,6 +81,7 @@ def hub(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.contents, server.requests, server.tokens = dict(CONTENTS), [], []
     server.failing, server.breaks_after, server.ranges = False, None, True
+    server.asked, server.recorded, server.linked, server.revisions = [], {}, True, set()
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     point_at(monkeypatch, f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path))
@@ -175,6 +197,102 @@ def test_a_file_from_nowhere_is_a_mistake_of_the_registry(monkeypatch, tmp_path)
     monkeypatch.setattr(registry, "MODELS", (model,))
     with pytest.raises(BunrakuError, match=r"nowhere: a\.pth has neither a URL nor a repository"):
         download.pull("nowhere")
+
+
+@pytest.fixture
+def unpinned(hub, monkeypatch):
+    """A model whose checksums the registry does not know: a large file, a small one, and one of which it knows the sha256."""
+    hub.contents["config.json"] = b'{"a": 1}'
+    files = (File("a.onnx"), File("config.json"), File("b.onnx", hashlib.sha256(CONTENTS["b.onnx"]).hexdigest()))
+    model = Model(
+        "unpinned", "", "checkpoint", "MIT", "https://example.org/thing", "owner/thing", files, ("thing",), 5e5
+    )
+    monkeypatch.setattr(registry, "MODELS", (model, *registry.MODELS))
+    return model
+
+
+def test_the_hubs_own_record_is_asked_for_and_kept(hub, unpinned, tmp_path):
+    folder = download.pull("unpinned")
+    assert hub.asked == ["a.onnx", "config.json", "b.onnx"]
+    assert {name for name, _ in hub.requests} == {"a.onnx", "config.json", "b.onnx"}
+    assert hub.revisions == {COMMIT, "main"}  # of the part that it needs, everything is pinned
+    kept = json.loads((folder / ".hub.json").read_text())
+    assert kept["a.onnx"] == {
+        "size": 512_000,
+        "sha256": hashlib.sha256(CONTENTS["a.onnx"]).hexdigest(),
+        "git": None,
+        "revision": COMMIT,
+    }
+    assert kept["config.json"]["sha256"] is None
+    assert len(kept["config.json"]["git"]) == 40
+    assert files_in(tmp_path / "thing") == {"a.onnx", "b.onnx"}  # what it needs came as well
+    hub.asked.clear()
+    assert download.pull("unpinned") == download.verify("unpinned") == folder
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "config.json"])
+def test_damage_is_found_by_the_kept_record(hub, unpinned, tmp_path, name):
+    folder = download.pull("unpinned")
+    (folder / name).write_bytes(b"x" * (folder / name).stat().st_size)
+    with pytest.raises(BunrakuError, match=f"{name} has the wrong checksum"):
+        download.verify("unpinned")
+    hub.requests.clear()
+    download.pull("unpinned")
+    assert [request for request, _ in hub.requests] == [name]
+    download.verify("unpinned")
+
+
+def test_content_that_is_not_what_the_hub_recorded(hub, unpinned, tmp_path):
+    hub.recorded["a.onnx"] = b"y" * len(CONTENTS["a.onnx"])
+    with pytest.raises(BunrakuError, match=r"sent as a\.onnx has the wrong checksum"):
+        download.pull("unpinned")
+    assert files_in(tmp_path / "unpinned") == {".hub.json"}
+
+
+def test_a_pinned_checksum_goes_before_the_hubs_record(hub, unpinned, tmp_path):
+    hub.contents["b.onnx"] = hub.recorded["b.onnx"] = b"z" * len(CONTENTS["b.onnx"])
+    with pytest.raises(
+        BunrakuError, match=rf"sent as b\.onnx has the wrong checksum .*expected {unpinned.files[2].sha256}\)"
+    ):
+        download.pull("unpinned")
+
+
+def test_a_hub_without_checksums(hub, unpinned, monkeypatch):
+    monkeypatch.setattr(
+        "huggingface_hub.file_download.get_hf_file_metadata",
+        lambda url: huggingface_hub.file_download.HfFileMetadata(COMMIT, 'W/"x"', url, None, None),
+    )
+    with pytest.raises(BunrakuError, match=r"owner/thing names no size and checksum of a\.onnx"):
+        download.pull("unpinned")
+
+
+def test_files_put_there_by_hand(hub, unpinned, tmp_path, caplog):
+    """They are compared with the Hub's record; without a connection they are used as they are, and it says so."""
+    folder = tmp_path / "unpinned"
+    folder.mkdir()
+    for file in unpinned.files:
+        (folder / file.path).write_bytes(hub.contents[file.path])
+    with pytest.raises(BunrakuError, match=r"a\.onnx was not fetched by bunraku: there is no checksum for it"):
+        download.verify("unpinned")
+    download.pull("thing")
+    hub.failing = True
+    hub.requests.clear()
+    with caplog.at_level("WARNING", "bunraku"):
+        assert download.pull("unpinned") == folder
+    assert caplog.text.count("is used as it is: its checksum could not be asked for") == 3
+    hub.failing = False
+    download.pull("unpinned")
+    download.verify("unpinned")
+    assert hub.requests == []
+
+
+def test_the_licence_is_shown_when_something_is_fetched(hub, unpinned, caplog):
+    with caplog.at_level("INFO", "bunraku"):
+        download.pull("unpinned")
+        assert caplog.text.count("unpinned: licence MIT, see https://example.org/thing") == 1
+        download.pull("unpinned")
+    assert caplog.text.count("licence") == 2  # and once that of the part
 
 
 def test_offline_is_a_plain_error(monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ def test_names_are_unique_and_the_default_comes_first():
 
 
 def test_unknown_name_lists_the_names_and_the_nearest():
-    with pytest.raises(BunrakuError, match=r"'dwpos'\. Did you mean 'dwpose'\? Known names: mini, dwpose"):
+    with pytest.raises(BunrakuError, match=r"'dwpos'\. Did you mean 'dwpose'\? Known names: mini, moore"):
         registry.get("dwpos")
     with pytest.raises(BunrakuError, match=r"'zzz'\. Known names"):
         registry.get("zzz")
@@ -38,7 +38,12 @@ def test_every_download_is_pinned():
         for file in model.files:
             assert file.url or model.repo
             assert not file.path.startswith("/")
-            assert file.size > 0
+            assert file.size is None or file.size > 0
+            # other people's models, whose publishers name no checksums: the Hub's own record counts
+            assert file.sha256 or model.kind in ("checkpoint", "part")
+        for part in model.needs:
+            assert registry.get(part).kind == "part"
+        assert model.size > 0
     assert registry.get("dwpose").size == 216_746_733 + 134_399_116
 
 
@@ -46,6 +51,25 @@ def test_files_named_after_their_checksum_have_it():
     files = {file.path: file.sha256 for model in registry.list_models() for file in model.files}
     for path in ("vgg16-397923af.pth", "alexnet-owt-7be5be79.pth", "pt_inception-2015-12-05-6726825d.pth"):
         assert files[path].startswith(path.removesuffix(".pth").rpartition("-")[2])
+
+
+def test_every_public_model_has_a_name():
+    kinds = {
+        kind: [model.name for model in registry.list_models() if model.kind == kind] for kind in ("checkpoint", "part")
+    }
+    assert kinds == {
+        "checkpoint": ["moore", "musepose", "champ", "magic-animate"],
+        "part": [
+            "sd-vae-ft-mse", "sd-image-variations", "sd15-text-encoder", "sd15", "animatediff-v1", "animatediff-v2",
+            "animatediff-v3", "controlnet-openpose", "controlnet-openpose-v10",
+        ],
+    }  # fmt: skip
+
+
+def test_a_file_without_a_checksum_comes_from_the_hub_alone():
+    assert registry.File("x.pth").sha256 is None
+    with pytest.raises(ValueError, match="nobody but the Hub records size and checksum of https://example"):
+        registry.File("x.pth", url="https://example.org/x.pth")
 
 
 @pytest.mark.parametrize("digest", ["", "397923a", "397923AF", "x" * 64, "0" * 65])

@@ -234,7 +234,7 @@ def examine(weights: str) -> tuple[str | None, dict[str, str]]:
             damage = f"{path} {problem}, " if problem else ""
             return f"unavailable: weights {weights}, {damage}run `bunraku models pull {weights}`", {}
         # where the registry knows all of it, `wrong` has just computed the same
-        digests[f"{weights}/{file.path}"] = file.sha256 if len(file.sha256) == 64 else sha256(path)
+        digests[f"{weights}/{file.path}"] = file.sha256 if file.sha256 and len(file.sha256) == 64 else sha256(path)
     return None, digests
 
 
