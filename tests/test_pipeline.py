@@ -9,11 +9,15 @@ import torch
 from diffusers import DiffusionPipeline, EulerDiscreteScheduler
 
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.nets.constant_token import ConstantToken
+from bunraku.nets.controlnet import ControlNet
 from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
-from tests.tiny import build_tiny_pipeline, randomise, walking_track
+from bunraku.sampling.windows import time_windows
+from bunraku.weights import load_pipeline
+from tests.tiny import TINY, build_tiny_pipeline, randomise, walking_track
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -94,6 +98,45 @@ def test_models_with_a_prompt_instead_of_an_image_token(tiny_pipeline, reference
     again.set_progress_bar_config(disable=True)
     loaded = again(reference_image, walking_track(3), guidance_scale=2.0, generator=seeded()).frames
     assert np.abs(frames.astype(int) - loaded).max() <= 1
+
+
+def test_pose_through_a_controlnet(reference_image, tmp_path):
+    """It sees every frame once per step, whatever guidance and windows ask for; a saved model has it."""
+    tiny = {key: value for key, value in TINY.items() if key != "in_channels"}
+    net = ControlNet(
+        **tiny, conditioning_embedding_out_channels=(8, 16), conditioning_unshuffle=4, motion_levels=(1,),
+        motion_num_attention_heads=2, motion_norm_num_groups=4,
+    )  # fmt: skip
+    pipeline = build_tiny_pipeline(pose_guider=randomise(net).eval(), reference_pose=False)
+    calls = counted(pipeline)
+    arguments = {"reference": reference_image, "poses": walking_track(19), "guidance_scale": 2.0}
+    frames = pipeline(**arguments, generator=seeded()).frames
+    assert calls["pose_guider"] == 2 * 2  # steps x control windows of 16
+    assert calls["conditional"] == calls["unconditional"] == 2 * 3
+    still = pipeline(**arguments | {"poses": walking_track(1)[[0] * 19]}, generator=seeded()).frames
+    assert not np.array_equal(frames, still)
+    pipeline.save_pretrained(tmp_path / "model")
+    again = load_pipeline(tmp_path / "model", device="cpu")
+    again.set_progress_bar_config(disable=True)
+    assert np.abs(again(**arguments, generator=seeded()).frames.astype(int) - frames).max() <= 1
+
+
+def test_temperature_map_of_every_window(tiny_pipeline, reference_image, monkeypatch):
+    made = []
+
+    def recorded(poses, tau):
+        made.append((len(poses), tau))
+        return temperature_map(poses, tau)
+
+    monkeypatch.setattr("bunraku.pipeline.temperature_map", recorded)
+    arguments = {"reference": reference_image, "poses": walking_track(19)}
+    plain = tiny_pipeline(**arguments, generator=seeded()).frames
+    assert not made
+    for wrap in (False, True):
+        hot = tiny_pipeline(**arguments, temperature=50.0, wrap=wrap, generator=seeded()).frames
+        assert made == [(8, 50.0)] * len(time_windows(19, 8, 2, wrap))  # once per window, not per step
+        assert not np.array_equal(hot, plain)
+        made.clear()
 
 
 def test_unconditional_half_never_sees_the_reference(tiny_pipeline, reference_image):
@@ -278,6 +321,8 @@ def test_half_precision(tiny_pipeline, reference_image, dtype):
         ({"poses": np.zeros((0, 64, 64, 3), np.uint8)}, "no frames to animate"),
         ({"overlap": 8}, "window of 8 frames cannot overlap by 8"),
         ({"window_batch": 0}, "window_batch must be at least 1"),
+        ({"temperature": -1.0}, "temperature is a slope from 0 to 1000, not -1.0"),
+        ({"control_window": 0}, "a window of 0 frames"),
         ({"reference_timestep": "all"}, "reference_timestep is 'zero' or 'every', not 'all'"),
     ],
 )

@@ -1,6 +1,6 @@
 """AnimationPipeline: one reference image and a sequence of poses in, the animated frames out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,10 +14,12 @@ from einops import rearrange
 from torch import Tensor
 
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.media import fit
 from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
 from bunraku.nets.constant_token import ConstantToken  # noqa: F401 (diffusers opens only parts whose modules are imported)
+from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.patch_codec import PatchCodec
 from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
@@ -30,7 +32,7 @@ DEFAULT_SIZE = (128, 128)
 ReferenceTimestep = Literal["zero", "every"]
 DEFAULTS: dict[str, Any] = {
     "num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4, "merge": "triangular", "wrap": False,
-    "reference_timestep": "zero", "noise_period": 0,
+    "reference_timestep": "zero", "noise_period": 0, "temperature": 0.0, "control_window": 16,
 }  # fmt: skip
 """Arguments of `AnimationPipeline.stream` where neither the caller nor the model says otherwise."""
 
@@ -64,7 +66,7 @@ class AnimationPipeline(DiffusionPipeline):
         vae: AutoencoderKL | PatchCodec,  # diffusers opens only parts whose modules are imported: here is the import
         denoiser: Denoiser,
         reference_net: ReferenceNet,
-        pose_guider: PoseGuider | LiteralPoseGuider,
+        pose_guider: PoseGuider | LiteralPoseGuider | ControlNet,
         image_encoder: Any,
         scheduler: SchedulerMixin,
         reference_pose: bool = False,
@@ -113,6 +115,8 @@ class AnimationPipeline(DiffusionPipeline):
         reference_timestep: ReferenceTimestep | None = None,
         window_batch: int = 1,
         noise_period: int | None = None,
+        temperature: float | None = None,
+        control_window: int | None = None,
         generator: torch.Generator | None = None,
         chunk: int = 8,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
@@ -128,6 +132,8 @@ class AnimationPipeline(DiffusionPipeline):
             merge, wrap, noise_period: see `merge_weights`, `time_windows` and `initial_noise` in `sampling`.
             reference_timestep: "zero": ReferenceNet runs once, at timestep 0 (Animate Anyone); "every": at every step, with
                 the denoiser's timestep (MagicAnimate, TCAN).
+            temperature: slope tau of TCAN's temperature map, which holds the background still; 0: none (see `cues.temperature`).
+            control_window: frames that a ControlNet sees together.
             window_batch: windows denoised in one call.
             chunk: frames encoded or decoded at a time.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
@@ -138,12 +144,16 @@ class AnimationPipeline(DiffusionPipeline):
         given = {
             "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "window": window, "overlap": overlap,
             "merge": merge, "wrap": wrap, "reference_timestep": reference_timestep, "noise_period": noise_period,
+            "temperature": temperature, "control_window": control_window,
         }  # fmt: skip
         options = DEFAULTS | self.config.defaults | {name: value for name, value in given.items() if value is not None}
         if options["reference_timestep"] not in get_args(ReferenceTimestep):
             raise BunrakuError(f"reference_timestep is 'zero' or 'every', not {options['reference_timestep']!r}")
+        if not 0 <= options["temperature"] <= 1000:
+            raise BunrakuError(f"temperature is a slope from 0 to 1000, not {options['temperature']}; TCAN has 3")
         # before any work: raises where there are no frames, or where window and overlap do not fit together
-        time_windows(len(poses), options["window"], options["overlap"])
+        time_windows(len(poses), options["window"], options["overlap"], options["wrap"])
+        time_windows(len(poses), options["control_window"], 0)
         height, width = size or tuple(self.config.size)
         if height % 8 or width % 8 or min(height, width) < 32:
             raise BunrakuError(f"size {height}x{width} (height x width) must be multiples of 8, at least 32")
@@ -182,6 +192,7 @@ class AnimationPipeline(DiffusionPipeline):
 
         channels = self.denoiser.config.out_channels
         noise = initial_noise((channels, len(poses), height // 8, width // 8), generator, options["noise_period"])
+        heat = _heat(draw, options["temperature"], torch.empty(0, device=device, dtype=dtype))
         steps = options["num_inference_steps"]
         with self.progress_bar(total=steps) as bar:
 
@@ -196,6 +207,7 @@ class AnimationPipeline(DiffusionPipeline):
                 lambda t: animator.reference(clean, token, drawn, t) if once is None else once, steps=steps,
                 guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
                 merge=options["merge"], wrap=options["wrap"], window_batch=window_batch, generator=generator, on_step=on_step,
+                temperature=heat, control_window=options["control_window"],
             )  # fmt: skip
         for part in _ranges(len(poses), chunk):
             yield self.decode(latents[:, :, part.start : part.stop])
@@ -220,14 +232,31 @@ diffusers.AnimationPipeline = AnimationPipeline  # type: ignore[attr-defined]
 
 def _drawer(
     poses: PoseTrack | np.ndarray, size: tuple[int, int], skeleton: dict[str, Any]
-) -> Callable[[range], np.ndarray]:
-    """Skeletons of a range of frames, drawn or resized when they are asked for."""
+) -> Callable[[Sequence[int]], np.ndarray]:
+    """Skeletons of some frames, drawn or resized when they are asked for."""
     if isinstance(poses, PoseTrack):
         scaled = poses.scaled(size)
-        return lambda part: draw_skeleton(scaled[part.start : part.stop], **skeleton)
+        return lambda part: draw_skeleton(scaled[list(part)], **skeleton)
     if poses.dtype != np.uint8 or poses.ndim != 4 or poses.shape[3] != 3:
         raise BunrakuError(f"drawn poses must be uint8 (F, H, W, 3), got {poses.dtype} {poses.shape}")
-    return lambda part: fit(poses[part.start : part.stop], size, "crop")[0]
+    return lambda part: fit(poses[list(part)], size, "crop")[0]
+
+
+def _heat(
+    draw: Callable[[Sequence[int]], np.ndarray], tau: float, like: Tensor
+) -> Callable[[Sequence[int]], Tensor] | None:
+    """Temperature maps (1, 1, H/8, W/8) of windows, each made once; None for a slope of 0."""
+    if not tau:
+        return None
+    maps: dict[int, Tensor] = {}
+
+    def of(window: Sequence[int]) -> Tensor:
+        if window[0] not in maps:
+            # nearest, as TCAN resizes it: one value in eight serves the latents and every level below
+            maps[window[0]] = torch.from_numpy(temperature_map(draw(window), tau)[None, None, ::8, ::8].copy()).to(like)
+        return maps[window[0]]
+
+    return of
 
 
 def _ranges(frames: int, size: int) -> list[range]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -78,6 +79,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
 
+    @apply_forward_hook
     def embed(self, images: Tensor) -> Tensor:
         """Drawn conditions (B, 3, F, H, W) in [0, 1] -> maps (B, C0, F, h, w) for `forward`: once per clip, not per step."""
         return self.controlnet_cond_embedding(images)

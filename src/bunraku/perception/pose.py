@@ -1,6 +1,6 @@
 """Detections of one frame, and PoseTrack, the keypoints of every person in every frame: the currency of all pose code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,7 +43,7 @@ class PoseTrack:
     def __len__(self) -> int:
         return self.keypoints.shape[0]
 
-    def __getitem__(self, frames: slice) -> "PoseTrack":
+    def __getitem__(self, frames: slice | Sequence[int]) -> "PoseTrack":
         return replace(self, keypoints=self.keypoints[frames], scores=self.scores[frames])
 
     @property

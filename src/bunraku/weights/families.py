@@ -79,9 +79,9 @@ FAMILIES = {
             _defaults(25, 7.5, 16, **TILED), reference_blocks="midup", pooled_norms=True,
         ),
         Family(
-            "tcan", "TCAN, without its temperature map", "no licence was given",
+            "tcan", "TCAN", "no licence was given",
             ("denoiser", "motion", "reference_net", "control_net", "text_encoder", "vae"), EPSILON,
-            _defaults(25, 7.5, 16, **TILED), skeleton={"hands": False}, reference_blocks="midup", pooled_norms=True,
+            _defaults(25, 7.5, 16, temperature=3.0, **TILED), skeleton={"hands": False}, reference_blocks="midup", pooled_norms=True,
         ),
         Family(
             "stable-diffusion", "Stable Diffusion 1.5 as a start for training", "CreativeML Open RAIL-M", ("denoiser", "vae"),
