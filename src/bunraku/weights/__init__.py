@@ -1,4 +1,4 @@
-"""Named weights: what they are, fetching them, loading them without surprises, writing them."""
+"""Weights: which have a name, fetching, recognising and converting them, loading without surprises, writing."""
 
 from importlib import import_module
 from typing import Any
@@ -9,6 +9,8 @@ _LAZY = {
     "verify": "bunraku.weights.download",
     "load_pipeline": "bunraku.weights.loading",
     "save_pipeline": "bunraku.weights.export",
+    "convert": "bunraku.weights.conversion",
+    "describe": "bunraku.weights.info",
 }
 
 __all__ = list(_LAZY)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
-from bunraku.weights.download import described, pull
+from bunraku.weights.download import Progress, described, pull
 from bunraku.weights.registry import MODELS, get
 from bunraku.weights.states import FLICKER, load_state, read_json, read_state, weight_files
 
@@ -39,14 +39,20 @@ CLASSES = {
 
 
 def load_pipeline(
-    model: str | Path = "mini", *, dtype: torch.dtype | str = "auto", device: str | None = None
+    model: str | Path = "mini",
+    *,
+    dtype: torch.dtype | str = "auto",
+    device: str | None = None,
+    on_progress: Progress | None = None,
 ) -> AnimationPipeline:
     """A pipeline ready to use: the same as `AnimationPipeline.from_pretrained`, but strict about keys and classes.
 
     Args:
-        model: name in the registry, a folder in diffusers' layout, or a repository on the Hub (owner/name).
+        model: name in the registry, a folder in diffusers' layout, or a repository on the Hub (owner/name). Public checkpoints
+            with a name are fetched and converted when they are first used.
         dtype: "auto" is float16 on a GPU and float32 on the CPU, whatever is stored.
         device: None takes `pick_device`.
+        on_progress: called while something is fetched or converted: with its name, what is done, and how much there is.
 
     Raises:
         BunrakuError: unknown model, dtype or device; components missing, damaged, of a foreign class, or whose keys do not fit.
@@ -58,7 +64,7 @@ def load_pipeline(
         if dtype not in DTYPES:
             raise BunrakuError(f"Unknown dtype {dtype!r}; expected auto, {', '.join(DTYPES)}.")
         dtype = DTYPES[dtype]
-    folder = find_pipeline(model)
+    folder = find_pipeline(model, on_progress)
     index = read_json(folder / "model_index.json")
     if index.get("_class_name") != AnimationPipeline.__name__:
         raise BunrakuError(f"{folder} holds a {index.get('_class_name')}, expected an {AnimationPipeline.__name__}.")
@@ -79,17 +85,22 @@ def load_pipeline(
     return pipeline.to(device)
 
 
-def find_pipeline(model: str | Path) -> Path:
-    """Folder of a named model, of a folder itself, or of a Hub repository, which is fetched (safetensors and JSON only).
+def find_pipeline(model: str | Path, on_progress: Progress | None = None) -> Path:
+    """Folder of a named model (fetched, and converted where it is somebody's checkpoint), of a folder itself, or of a Hub
+    repository, which is fetched (safetensors and JSON only).
 
     Raises:
         BunrakuError: none of these, or the Hub cannot be reached.
     """
     if model in [m.name for m in MODELS]:
         known = get(str(model))
+        if known.kind == "checkpoint":
+            from bunraku.weights.conversion import prepare
+
+            return prepare(known.name, on_progress)
         if known.kind != "pipeline":
             raise BunrakuError(f"{model} is no animation model: {known.description}.")
-        return pull(known.name)
+        return pull(known.name, progress=on_progress)
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder

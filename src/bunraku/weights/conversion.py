@@ -1,7 +1,7 @@
 """Public weights of any layout that is known -> one folder in diffusers' layout, part by part."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +15,14 @@ from bunraku.errors import BunrakuError
 from bunraku.nets.constant_token import ConstantToken
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.pipeline import AnimationPipeline
+from bunraku.weights.download import Progress, pull
 from bunraku.weights.export import save_component, whole_folder
 from bunraku.weights.families import Betas, Family
+from bunraku.weights.registry import get
 from bunraku.weights.states import FLICKER, check
 from bunraku.weights.survey import Found, Survey, fit, guider_widths, survey
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a network, the number of its tensors that are ready, and of all."""
 
 FETCHED = {"vae": "sd-vae-ft-mse", "image_encoder": "sd-image-variations", "text_encoder": "sd15-text-encoder"}
 """What is called so in the registry and serves any family."""
@@ -67,6 +66,7 @@ def convert(
         extra: further places for what `source` lacks, or what is to be taken instead.
         betas: schedule of the noise instead of the family's; "linear" is what the public Animate Anyone code samples with.
         dtype: what the weights are stored in; None: as they are.
+        on_progress: called with the name of a network, the number of its tensors that are ready, and of all.
 
     Raises:
         BunrakuError: nothing that is known, networks that are missing or do not fit (all of their keys are listed), or a
@@ -92,6 +92,22 @@ def convert(
         logger.info("not used: %s (%s)", path, reason)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, (network, _) in networks.items()}
     return Converted(target, found.family.name if found.family else None, parameters, found.unused | found.unread)
+
+
+def prepare(name: str, on_progress: Progress | None = None) -> Path:
+    """The folder of a named checkpoint as a model; fetched and converted if that has not been done.
+
+    Raises:
+        BunrakuError: as of `pull` and `convert`.
+    """
+    model = get(name)
+    if not (model.converted / "model_index.json").is_file():
+        pull(name, progress=on_progress)
+        logger.info("%s is converted to %s, once", name, model.converted)
+        convert(
+            model.folder, model.converted, extra=[get(part).folder for part in model.needs], on_progress=on_progress
+        )  # fmt: skip
+    return model.converted
 
 
 def _check_complete(found: Survey, family: Family, source: str | Path) -> None:
