@@ -25,6 +25,10 @@ def theatre(
     ] = "test",
     frames: Annotated[int, typer.Option(help="Frames per scene, 12 per second.")] = 48,
     size: Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels, or one number.")] = "128",
+    people: Annotated[int, typer.Option(min=1, max=3, help="Actors; of several, some walk across and cross.")] = 1,
+    props: Annotated[bool, typer.Option("--props", help="Everybody holds something.")] = False,
+    objects: Annotated[bool, typer.Option("--objects", help="Things stand before and behind the actors.")] = False,
+    moving_camera: Annotated[bool, typer.Option("--moving-camera", help="The camera moves.")] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Render scenes of the puppet theatre: NAME.mp4, a still NAME.png with its pose NAME.pose.json, and NAME.cues."""
@@ -47,6 +51,15 @@ def theatre(
     written = []
     with progress() as advance:
         for done, video in enumerate(videos):
-            written.append(asdict(write_scene(sample_scene(seed + done, split), video, frames, pixels)))
+            scene = sample_scene(
+                seed + done,
+                split,
+                people=people,
+                props=props,
+                objects=objects,
+                moving_camera=moving_camera,
+                frames=frames,
+            )
+            written.append(asdict(write_scene(scene, video, frames, pixels)))
             advance("scenes", done + 1, len(videos))
     result({"scenes": written}, json_output, *(f"{row['video']} {row['reference']} {row['cues']}" for row in written))

@@ -47,18 +47,18 @@ def dense_flow(scene: Scene, frames: Sequence[int] | int, size: int | tuple[int,
 
     A part that is not there in the next frame (a face that turns away) moves as what lies under it, and is not visible.
 
-    Arguments as of `scene.render`. Takes some tenths of a second per frame: call it where flow is needed.
+    Arguments as of `scene.render`. Slower than rendering: some hundredths of a second per frame of 128x128.
     """
     height, width = pixels = (size, size) if isinstance(size, int) else size
     indices = np.arange(frames) if isinstance(frames, int) else np.asarray(frames, int)
     count = len(indices)
     staging = stage(scene, np.concatenate([indices, indices + 1]) / float(scene.fps), pixels)
     moved = background_flow(scene, indices.tolist(), pixels).reshape(count, -1, 2).astype(float)
-    centres = pixel_centres(pixels)[0]
+    centres = np.asfortranarray(pixel_centres(pixels)[0])
     visible = np.empty((count, height * width), bool)
     for i in range(count):
         top, mover = _topmost(staging.layers, i, count + i, centres)
-        goal = centres + moved[i]
+        goal = np.asfortranarray(centres + moved[i])
         for k in np.unique(mover[mover >= 0]):
             mine = mover == k
             polygon = staging.layers[k].polygon
@@ -107,7 +107,8 @@ def _under(polygon: np.ndarray, points: np.ndarray, among: np.ndarray) -> np.nda
     """Indices of those points (M, 2) among the candidates `among` (bool, M) that lie in the polygon; none if it is not there."""
     if np.isnan(polygon[0, 0]):
         return np.zeros(0, int)
-    near = np.flatnonzero(among & (points >= polygon.min(0)).all(-1) & (points <= polygon.max(0)).all(-1))
+    (left, top), (right, bottom), (x, y) = polygon.min(0), polygon.max(0), points.T
+    near = np.flatnonzero(among & (x >= left) & (x <= right) & (y >= top) & (y <= bottom))
     return near[inside_polygon(points[near], polygon)]
 
 
