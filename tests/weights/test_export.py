@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -34,6 +35,15 @@ def test_round_trip(pipeline, tmp_path, dtype):
         assert all(
             torch.equal(value, before[name][key]) and value.dtype == torch.float32 for key, value in state.items()
         )
+
+
+def test_what_is_stored_in_half_precision_runs_as_it_opens(pipeline, tmp_path):
+    """transformers keeps the stored dtype where diffusers opens in float32."""
+    opened = AnimationPipeline.from_pretrained(save_pipeline(pipeline, tmp_path / "model"))
+    assert {opened.image_encoder.dtype, opened.denoiser.dtype} == {torch.float16, torch.float32}
+    opened.set_progress_bar_config(disable=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 40, 3), np.uint8)
+    assert opened(pixels[0], pixels, pixels[0]).frames.std() > 0
 
 
 def test_layout_is_safetensors_and_names_no_local_path(pipeline, tmp_path):

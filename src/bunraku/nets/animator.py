@@ -47,7 +47,8 @@ class Animator(nn.Module):
         """CLIP pixels (B, 3, S, S) -> the projected embedding as one token (B, 1, D), or the prompt's tokens (B, N, D)."""
         if isinstance(self.image_encoder, ConstantToken):
             return self.image_encoder(pixels)
-        return self.image_encoder(pixels).image_embeds[:, None]
+        # transformers opens what is stored in half precision in half precision, diffusers does not
+        return self.image_encoder(pixels.to(self.image_encoder.dtype)).image_embeds[:, None].to(pixels.dtype)
 
     def unconditional_token(self, batch: int) -> Tensor:
         """What the unconditional half sees: a zero token (B, 1, D); an empty prompt stays what it is (TCAN, MagicAnimate)."""
