@@ -22,7 +22,7 @@ from bunraku.nets.constant_token import ConstantToken  # noqa: F401 (diffusers o
 from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.patch_codec import PatchCodec
-from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
+from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.perception.pose import PoseTrack
 from bunraku.sampling.denoise import denoise, initial_noise
@@ -66,7 +66,7 @@ class AnimationPipeline(DiffusionPipeline):
         vae: AutoencoderKL | PatchCodec,  # diffusers opens only parts whose modules are imported: here is the import
         denoiser: Denoiser,
         reference_net: ReferenceNet,
-        pose_guider: PoseGuider | LiteralPoseGuider | ControlNet,
+        pose_guider: PoseGuider | LiteralPoseGuider | GuidanceEncoder | ControlNet,
         image_encoder: Any,
         scheduler: SchedulerMixin,
         reference_pose: bool = False,

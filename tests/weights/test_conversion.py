@@ -21,6 +21,7 @@ from bunraku.weights.info import describe
 from bunraku.weights.loading import load_pipeline
 from bunraku.weights.states import read_state
 from tests.weights.small import (
+    HEAD,
     WIDTHS,
     champ_family,
     control_net,
@@ -29,6 +30,7 @@ from tests.weights.small import (
     musepose_family,
     save,
     stable_diffusion_family,
+    still,
     tcan_family,
     text_encoder,
     unet,
@@ -189,20 +191,12 @@ FAMILIES = {
     "champ": (champ_family, "scaled_linear", V, 20, 3.5, 24, "full", "zero", 32, False, (512, 512)),
     "magic-animate": (magic_family, "linear", EPS, 25, 7.5, 16, "midup", "every", 24, True, (512, 512)),
     "tcan": (tcan_family, "linear", EPS, 25, 7.5, 16, "midup", "every", 32, True, (512, 512)),
-    "stable-diffusion": (
-        stable_diffusion_family,
-        "scaled_linear",
-        EPS,
-        20,
-        3.5,
-        24,
-        "full",
-        "zero",
-        32,
-        False,
-        (512, 512),
-    ),
-}
+    "stable-diffusion": (stable_diffusion_family, "scaled_linear", EPS, 20, 3.5, 24, "full", "zero", 32, False, (512, 512)),
+}  # fmt: skip
+
+
+EXTRAS = {"magic-animate": (None, 16), "tcan": (3.0, 16)}
+"""TCAN's temperature map, and the frames after which the noise repeats."""
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +231,7 @@ def test_every_family_becomes_a_model_with_its_own_settings(converted, name):
     assert (schedule.clip_sample, schedule.set_alpha_to_one, schedule.steps_offset) == (False, True, 1)
     assert (defaults["num_inference_steps"], defaults["guidance_scale"]) == (steps, guidance)
     assert (defaults["window"], defaults["overlap"], defaults["merge"]) == (window, 4, "uniform")
+    assert (defaults.get("temperature"), defaults.get("noise_period")) == EXTRAS.get(name, (None, None))
     assert (defaults["reference_timestep"], pipeline.reference_net.config.reference_blocks) == (timestep, blocks)
     assert (net.motion, net.motion_max_seq_length, net.pooled_norms) == (True, frames, pooled)
     assert tuple(pipeline.config.size) == size
@@ -309,10 +304,14 @@ def test_stable_diffusion_is_a_start_for_training(converted):
 def test_a_stable_diffusion_folder_of_diffusers(sources, tmp_path, folder):
     """model_index.json names the networks; the single file beside them is the same once more and is not read."""
     root = shutil.copytree(sources / "magic-animate" / "stable-diffusion-v1-5", tmp_path / "sd15")
-    (root / "model_index.json").write_text(
-        json.dumps({"unet": ["d", "U"], "text_encoder": ["t", "C"], "vae": ["d", "A"]})
-    )
+    names = ("safety_checker", "unet", "text_encoder", "vae")
+    (root / "model_index.json").write_text(json.dumps({name: ["library", "Class"] for name in names}))
     (root / "v1-5-pruned.safetensors").write_text("nothing that could be read")
+    censor = {
+        "vision_model.vision_model.embeddings.class_embedding": torch.zeros(4),
+        "visual_projection.weight": torch.zeros(4, 4),
+    }
+    save(censor, root / "safety_checker" / "pytorch_model.bin")
     made = convert(root, tmp_path / "model")
     assert made.family == "stable-diffusion"
     shutil.rmtree(root / folder)
@@ -463,6 +462,17 @@ def test_two_candidates_for_one_purpose(source, tmp_path):
         tmp_path,
         r"2 candidates for the pose_guider: .*pose_guider\.pth and .*pose_guider_2\.pth\. Name the file",
     )
+
+
+def test_another_model_further_down_is_not_taken(source, tmp_path):
+    """Moore's folder may hold its face model in `reenact`."""
+    for name in ("denoising_unet", "reference_unet"):
+        save(
+            still(unet(9)) if name == "denoising_unet" else without(still(unet(9)), *HEAD),
+            source / "reenact" / f"{name}.pth",
+        )
+    convert(source, tmp_path / "model")
+    assert torch.equal(stored(tmp_path / "model")["denoiser"]["conv_in.weight"], unet(0)["conv_in.weight"])
 
 
 def test_weights_that_are_not_finite(source, tmp_path):

@@ -200,6 +200,16 @@ def same(left, right):
     return left.keys() == right.keys() and all(value is right[key] for key, value in left.items())
 
 
+def test_clip_as_a_whole_gives_its_image_encoder():
+    state = (
+        public.image_encoder()
+        | public.text_encoder()
+        | {"logit_scale": torch.zeros(()), "text_projection.weight": torch.zeros(1)}
+    )
+    (part,) = read_parts(state, "clip-vit-large-patch14")
+    assert (part.name, len(part.state)) == ("image_encoder", 392)
+
+
 def test_an_unknown_layout_shows_what_it_holds():
     with pytest.raises(
         UnknownLayout, match=re.escape("x.pth has no layout that bunraku knows; it holds 2 tensors: a, b ...")

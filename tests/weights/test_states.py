@@ -87,6 +87,13 @@ def test_a_pickle_with_code_is_not_executed(tmp_path, zipped):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*TorchScript archive")
+def test_a_compiled_program_is_no_weight_file(tmp_path):
+    torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "x.pt")
+    with pytest.raises(BunrakuError, match="holds code"):
+        read_state(tmp_path / "x.pt")
+
+
 def test_what_is_no_weight_file(tmp_path):
     with pytest.raises(BunrakuError, match="There is no weight file"):
         read_state(tmp_path / "x.pth")

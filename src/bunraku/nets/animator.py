@@ -13,7 +13,7 @@ from bunraku.nets.attention import Tokens
 from bunraku.nets.constant_token import ConstantToken
 from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.denoiser import Denoiser
-from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider, add_guided
+from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider, add_guided
 from bunraku.nets.reference_net import ReferenceNet
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -32,7 +32,7 @@ class Animator(nn.Module):
         self,
         denoiser: Denoiser,
         reference_net: ReferenceNet,
-        pose_guider: PoseGuider | LiteralPoseGuider | ControlNet,
+        pose_guider: PoseGuider | LiteralPoseGuider | GuidanceEncoder | ControlNet,
         image_encoder: Any,
         reference_pose: bool = False,
     ) -> None:

@@ -130,7 +130,9 @@ LAYOUTS = (
     Layout("pose guider", "pose_guider", ("conv_in.weight", "blocks.5.weight", "conv_out.weight")),
     Layout("autoencoder, original", "vae", ("encoder.down.0.block.0.conv1.weight",), _ldm_vae(), ("loss.*", "model_ema.*")),
     Layout("autoencoder, diffusers", "vae", ("encoder.down_blocks.0.resnets.0.conv1.weight",), OLD_ATTENTION),
-    Layout("CLIP image encoder", "image_encoder", ("visual_projection.weight",), (), ("*.position_ids",)),
+    Layout("CLIP image encoder", "image_encoder", (
+        "vision_model.embeddings.patch_embedding.weight", "visual_projection.weight",
+    ), (), ("*.position_ids", "text_model.*", "text_projection.*", "logit_scale")),
     Layout("CLIP text encoder", "text_encoder", ("text_model.embeddings.token_embedding.weight",), (
         (r"^text_model\.", ""),
     ), ("*.position_ids",)),

@@ -119,7 +119,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        if "unsupported" in str(error).lower():  # torch's word for anything in a pickle that is not data
+        # torch's words for anything in a pickle that is not data, and for compiled programs
+        if any(word in str(error).lower() for word in ("unsupported", "torchscript")):
             raise BunrakuError(
                 f"{path} holds code, not only weights, and is not opened; ask its author for safetensors."
             ) from error

@@ -325,9 +325,9 @@ def _chosen(role: str, candidates: Sequence[Found], unused: dict[Path, str]) -> 
         )
         candidates = [found for found in candidates if found not in others] or candidates
 
-    def rank(found: Found) -> tuple[int, bool, bool]:
+    def rank(found: Found) -> tuple[int, bool, bool, int]:
         own = {"denoiser": "denois", "motion": "motion", "vae": "ft-mse", "reference_net": "reference"}.get(role, "")
-        return -found.source, not found.base, own in str(found.path).lower()
+        return -found.source, not found.base, own in str(found.path).lower(), -len(found.path.parts)
 
     ordered = sorted(candidates, key=rank)
     best = [found for found in ordered if rank(found) == rank(ordered[-1])]
