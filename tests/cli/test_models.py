@@ -157,6 +157,7 @@ def test_a_checkpoint_is_converted_when_it_is_first_used(
     assert "once" not in err
     assert np.array_equal(first, read_video(tmp_path / "out.mp4").frames)
     assert "converted" in bunraku("models", "list").out
+    assert bunraku("models", "verify", "moore").out == f"{home / 'converted' / 'moore'} is whole\n"
     assert "a model of bunraku" in bunraku("models", "info", "moore").out
 
 

@@ -100,14 +100,17 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
 def verify(name: str) -> Path:
     """Check the weights called `name`, and what they need, without fetching anything, and return their folder.
 
-    Downloaded files are compared with the registry's checksums, or with the Hub's of when they were fetched; of shipped ones
-    every safetensors file is opened.
+    Downloaded files are compared with the registry's checksums, or with the Hub's of when they were fetched; of shipped ones,
+    and of checkpoints of which only the converted model is left, every safetensors file is opened.
 
     Raises:
         BunrakuError: unknown name; missing or damaged files (names every one of them).
     """
     model = get(name)
-    problems = _shipped_problems(model) if model.shipped else _download_problems(model)
+    left = model.present and not any((model.folder / file.path).is_file() for file in model.files)
+    if left and not model.shipped and not _folder_problems(model.converted):
+        return model.converted
+    problems = _folder_problems(model.folder) if model.shipped else _download_problems(model)
     if problems:
         remedy = "install bunraku again" if model.shipped else f"fetch them with `bunraku models pull {name}`"
         raise BunrakuError(f"The weights {name} in {model.folder} are not whole: {'; '.join(problems)}; {remedy}.")
@@ -223,19 +226,20 @@ def _download_problems(model: Model) -> list[str]:
     return [f"{path} {problem}" for path, problem in found.items() if problem]
 
 
-def _shipped_problems(model: Model) -> list[str]:
+def _folder_problems(folder: Path) -> list[str]:
+    """Of a folder in diffusers' layout."""
     from safetensors import SafetensorError, safe_open
 
-    if not (model.folder / "model_index.json").is_file():
+    if not (folder / "model_index.json").is_file():
         return ["model_index.json is missing"]
     problems = []
-    for path in sorted(model.folder.rglob("*.safetensors")):
+    for path in sorted(folder.rglob("*.safetensors")):
         try:
             with safe_open(path, "np"):
                 pass
         except SafetensorError as error:
             reason = "is a git-LFS pointer instead of the weights" if is_lfs_pointer(path) else f"is damaged ({error})"
-            problems.append(f"{path.relative_to(model.folder)} {reason}")
+            problems.append(f"{path.relative_to(folder)} {reason}")
     return problems
 
 
