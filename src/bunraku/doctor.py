@@ -74,14 +74,19 @@ def _pose_detectors() -> dict[str, dict[str, Any]]:
 def _models() -> dict[str, dict[str, Any]]:
     from bunraku.errors import BunrakuError
     from bunraku.weights import list_models, verify
+    from bunraku.weights.registry import Model
 
-    def checked(name: str) -> dict[str, Any]:
+    def checked(model: Model) -> dict[str, Any]:
+        if not model.present:
+            return {"usable": False, "note": f"not fetched; `bunraku models pull {model.name}`"}
+        if model.kind in ("checkpoint", "part"):  # gigabytes
+            return {"usable": True, "note": f"{model.folder}; `bunraku models verify {model.name}` reads it all"}
         try:
-            return {"usable": True, "note": str(verify(name))}
+            return {"usable": True, "note": str(verify(model.name))}
         except BunrakuError as error:
             return {"usable": False, "note": str(error)}
 
-    return {model.name: checked(model.name) for model in list_models()}
+    return {model.name: checked(model) for model in list_models()}
 
 
 def _codecs() -> dict[str, dict[str, Any]]:
