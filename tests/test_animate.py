@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bunraku.animate import SCHEDULERS, AnimateOptions, Animation, animate, load_model
+from bunraku.animate import SCHEDULERS, AnimateOptions, Animation, PuppetModel, animate, load_model
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
@@ -290,3 +290,75 @@ def test_a_real_dancer_drives_a_cartoon(assets: Path, tmp_path: Path, options: A
     assert has_sound(tmp_path / "out.mp4")
     # the skeletons of the sheet: coloured limbs where the character stands
     assert read_image(tmp_path / "sheet.png").shape[0] > 4 * 192
+
+
+def test_the_puppet_warp_keeps_the_references_own_size(puppets: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    made = animate(
+        puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4",
+        AnimateOptions(model="puppet-warp", sheet=tmp_path / "sheet.png", side_by_side=tmp_path / "side.mp4"),
+        lambda *at: told.append(at),
+    )  # fmt: skip
+    assert (made.size, made.frames, made.model, made.device, made.dtype) == (
+        (96, 64),
+        12,
+        "puppet-warp",
+        "cpu",
+        "uint8",
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "sheet.png", "side.mp4"]
+    assert told[-1] == ("write", 12, 12)
+    frames = read_video(tmp_path / "out.mp4").frames.astype(int)
+    # the character moves, the empty corner does not
+    assert np.abs(frames[0] - frames[6]).max() > 100
+    assert np.abs(frames[:, :8, :8] - frames[0, :8, :8]).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "size"),
+    [
+        ((97, 63), {}, (96, 64)),
+        ((2200, 1100), {}, (1024, 512)),
+        ((97, 63), {"size": (50, 41)}, (50, 40)),
+        ((97, 63), {"fit": "letterbox"}, (96, 62)),
+        ((97, 63), {"fit": "crop", "size": (64, 64)}, (64, 64)),
+    ],
+)
+def test_sizes_of_the_puppet_warp(shape: tuple[int, int], options: dict, size: tuple[int, int]) -> None:
+    assert PuppetModel(AnimateOptions(model="puppet-warp", **options)).layout(shape).size == size
+
+
+def test_the_puppet_warp_names_the_options_that_it_has_no_use_for(caplog: pytest.LogCaptureFixture) -> None:
+    PuppetModel(AnimateOptions(model="puppet-warp", seed=3, device="cpu"))
+    assert not caplog.records
+    PuppetModel(
+        AnimateOptions(
+            model="puppet-warp", steps=4, guidance=2.0, scheduler="ddim", window=8, overlap=0, dtype="float16"
+        )
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "puppet-warp has no steps, guidance, scheduler, window, overlap, dtype: they have no effect"
+    ]
+
+
+@pytest.mark.usefixtures("no_model")
+def test_the_puppet_warp_refuses_drawn_skeletons_before_anything_slow(
+    puppets: Path, drawn: Path, tmp_path: Path
+) -> None:
+    skeletons = Cues(Fraction(12), (64, 64), "drawn", skeleton=np.zeros((3, 64, 64, 3), np.uint8))
+    skeletons.save(tmp_path / "drawn.cues")
+    before = sorted(tmp_path.iterdir())
+    for driving in (drawn, tmp_path / "drawn.cues"):
+        with pytest.raises(BunrakuError, match=r"puppet-warp moves keypoints, and the drawn skeletons of .* have none"):
+            animate(puppets / "a.png", driving, tmp_path / "out.mp4", AnimateOptions(model="puppet-warp"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_puppet_warp_needs_the_references_pose_even_if_nothing_is_retargeted(puppets: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe")
+    write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
+    options = AnimateOptions(model="puppet-warp", retarget="off", detector="mediapipe")
+    with pytest.raises(BunrakuError, match=r"no person was found in the reference .*grey\.png"):
+        animate(tmp_path / "grey.png", puppets / "b.cues", tmp_path / "out.mp4", options)
+    made = animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", replace(options, stop=2))
+    assert made.frames == 2

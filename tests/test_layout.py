@@ -109,3 +109,9 @@ def test_retargeting_puts_the_neck_on_the_references() -> None:
         assert isinstance(poses, PoseTrack)
         assert poses.size == SQUARE
         np.testing.assert_allclose(np.median(poses.keypoints[:, 0, 1], axis=0), neck, atol=0.5)
+
+
+def test_a_model_that_paints_any_pixel_keeps_even_sizes() -> None:
+    assert lay_out((97, 63), (98, 62), any_size=True, multiple=2).canvas == (96, 64)
+    assert lay_out((97, 63), SQUARE, any_size=True, size=(50, 43), multiple=2).canvas == (50, 44)
+    assert lay_out((97, 63), SQUARE, any_size=True, size=(50, 43)).canvas == (48, 40)

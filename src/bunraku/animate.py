@@ -3,13 +3,13 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -45,7 +45,11 @@ SCHEDULERS = {
 }
 """Classes of diffusers; each takes over the configuration of the model's own."""
 
+PUPPET_WARP = "puppet-warp"
+"""The model without weights."""
+
 SHEET_COLUMNS = 8
+PUPPET_SIDE = 1024  # longest side of the puppet warp's default output
 PANEL_HEIGHT = 256  # least height of the side-by-side video
 Progress = Callable[[str, int, int], None]
 """Called with what is being done ("perceive", "denoise", "write"), how much is done, and how much there is."""
@@ -56,7 +60,8 @@ class AnimateOptions:
     """Everything about an animation that has a default; None leaves the choice to the model or the machine.
 
     Attributes:
-        model: name of known weights, model folder, or repository on the Hub (owner/name).
+        model: name of known weights, model folder, repository on the Hub (owner/name), or "puppet-warp", the classical puppet
+            without weights (`puppet_warp.PuppetWarp`), which keeps the reference's own size up to 1024 px.
         reference_pose: OpenPose JSON file with the pose of the reference; None: NAME.pose.json beside the picture, else
             it is detected.
         driving_kind: what DRIVING is, see `open_driving`.
@@ -191,15 +196,11 @@ def animate(
     report = on_progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
-        pipeline = load_model(options)
-        sampling = _sampling(pipeline, options, len(clip))
-        layout = lay_out(
-            image.shape[:2], tuple(pipeline.config.size), fitting=options.fit, size=options.size,
-            # a model with positions on a grid was trained at one size
-            any_size=not pipeline.denoiser.config.spatial_positions,
-        )  # fmt: skip
+        model = open_model(options)
+        model.check(clip, len(clip))
+        layout = model.layout(image.shape[:2])
     with _timed(seconds, "perceive"):
-        own_pose = known_pose or _detected_pose(image, reference, clip, pipeline, options)
+        own_pose = known_pose or _detected_pose(image, reference, clip, model, options)
         cues = clip.cues(
             options.detector, max_people=max(options.max_people, options.person + 1), device=options.device,
             longest_side=max(layout.canvas), on_frame=lambda done, total: report("perceive", done, total),
@@ -207,11 +208,10 @@ def animate(
         cues = follow(cues, options.person, smoothing=options.smoothing)
         poses = layout.poses(cues, own_pose, options.retarget)
     with _timed(seconds, "animate"):
-        chunks = pipeline.stream(
-            layout.picture(image), poses, own_pose and layout.track(own_pose), size=layout.canvas,
-            callback_on_step_end=_on_step(report, sampling["num_inference_steps"]), **sampling,
+        chunks = model.stream(
+            layout.picture(image), poses, own_pose and layout.track(own_pose), layout.canvas, report
         )  # fmt: skip
-        show = _Show(image, clip, poses, pipeline.config.skeleton, layout, len(cues))
+        show = _Show(image, clip, poses, model.skeleton, layout, len(cues))
         sound = {"audio_from": clip.sound, "audio_start": clip.start / cues.fps} if options.audio and clip.sound else {}
         with ExitStack() as stack:
             video = stack.enter_context(VideoWriter(output, fps=cues.fps, size=layout.size, **sound))  # type: ignore[arg-type]
@@ -231,10 +231,124 @@ def animate(
         if options.sheet:
             write_image(options.sheet, contact_sheet(show.chosen(), SHEET_COLUMNS))
     return Animation(
-        output, len(cues), cues.fps, layout.size, options.model, str(pipeline.device),
-        str(pipeline.denoiser.dtype).removeprefix("torch."), options.seed, clip.kind, seconds, options.sheet,
-        options.side_by_side,
+        output, len(cues), cues.fps, layout.size, options.model, model.device, model.dtype, options.seed, clip.kind, seconds,
+        options.sheet, options.side_by_side,
     )  # fmt: skip
+
+
+class Model(Protocol):
+    """What `animate` needs of any model, diffusion or not; made for one set of options.
+
+    Attributes:
+        device, dtype: what it computes on and in, for the user to see.
+        skeleton: how the poses it is given are drawn where they are shown: arguments of `draw_skeleton`.
+        reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
+    """
+
+    device: str
+    dtype: str
+    skeleton: Mapping[str, Any]
+    reference_pose: Literal["needed", "used", "unused"]
+
+    def check(self, clip: Driving, frames: int) -> None:
+        """Raise BunrakuError, before anything slow, if `frames` frames of this driving clip cannot be animated as asked."""
+        ...
+
+    def layout(self, reference: tuple[int, int]) -> Layout:
+        """The canvas for a reference of (height, width)."""
+        ...
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        report: Progress,
+    ) -> Iterator[np.ndarray]:
+        """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`; arguments as of `AnimationPipeline.stream`."""
+        ...
+
+
+def open_model(options: AnimateOptions) -> Model:
+    """The model of the options, ready to use; its settings are checked."""
+    return PuppetModel(options) if options.model == PUPPET_WARP else DiffusionModel(options)
+
+
+class DiffusionModel:
+    """An AnimationPipeline."""
+
+    def __init__(self, options: AnimateOptions) -> None:
+        self._options, self._pipeline = options, load_model(options)
+        self._sampling: dict[str, Any] = {}
+        self.device = str(self._pipeline.device)
+        self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
+        self.skeleton: Mapping[str, Any] = self._pipeline.config.skeleton
+        self.reference_pose: Literal["needed", "used", "unused"] = (
+            "used" if self._pipeline.config.reference_pose else "unused"
+        )
+
+    def check(self, clip: Driving, frames: int) -> None:
+        self._sampling = _sampling(self._pipeline, self._options, frames)
+
+    def layout(self, reference: tuple[int, int]) -> Layout:
+        return lay_out(
+            reference, tuple(self._pipeline.config.size), fitting=self._options.fit, size=self._options.size,
+            # a model with positions on a grid was trained at one size
+            any_size=not self._pipeline.denoiser.config.spatial_positions,
+        )  # fmt: skip
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        report: Progress,
+    ) -> Iterator[np.ndarray]:
+        return self._pipeline.stream(
+            reference, poses, reference_pose, size=size,
+            callback_on_step_end=_on_step(report, self._sampling["num_inference_steps"]), **self._sampling,
+        )  # fmt: skip
+
+
+class PuppetModel:
+    """The classical puppet warp; options of the sampling are named in a warning and have no effect."""
+
+    device, dtype = "cpu", "uint8"
+    reference_pose: Literal["needed", "used", "unused"] = "needed"
+    skeleton: Mapping[str, Any] = {}
+
+    def __init__(self, options: AnimateOptions) -> None:
+        self._options = options
+        unused = ("steps", "guidance", "scheduler", "window", "overlap")
+        given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
+        if given:
+            logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
+
+    def check(self, clip: Driving, frames: int) -> None:
+        if clip.kind == "skeleton" or (isinstance(clip.source, Cues) and clip.source.pose is None):
+            raise BunrakuError(
+                f"{PUPPET_WARP} moves keypoints, and the drawn skeletons of {clip.path} have none; drive it with footage, OpenPose "
+                "JSON, BVH or cues, or choose another model"
+            )
+
+    def layout(self, reference: tuple[int, int]) -> Layout:
+        factor = min(1, PUPPET_SIDE / max(reference))
+        own = 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
+        return lay_out(reference, own, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=2)
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        report: Progress,
+    ) -> Iterator[np.ndarray]:
+        from bunraku.puppet_warp import PuppetWarp
+
+        return PuppetWarp().stream(reference, poses, reference_pose, size=size)
 
 
 def load_model(options: AnimateOptions) -> Any:
@@ -258,7 +372,7 @@ class _Show:
         image: np.ndarray,
         clip: Driving,
         poses: PoseTrack | np.ndarray,
-        skeleton: dict[str, Any],
+        skeleton: Mapping[str, Any],
         layout: Layout,
         length: int,
     ) -> None:
@@ -312,12 +426,12 @@ def _known_pose(reference: Path, size: tuple[int, int], options: AnimateOptions)
 
 
 def _detected_pose(
-    image: np.ndarray, path: Path, clip: Driving, pipeline: Any, options: AnimateOptions
+    image: np.ndarray, path: Path, clip: Driving, model: Model, options: AnimateOptions
 ) -> PoseTrack | None:
-    """The reference's pose; where retargeting does not need it, nobody found is no error."""
-    if clip.kind != "skeleton" and options.retarget != "off":
+    """The reference's pose; where neither retargeting nor the model needs it, nobody found is no error."""
+    if model.reference_pose == "needed" or (clip.kind != "skeleton" and options.retarget != "off"):
         return reference_pose(image, path, options.detector, options.device)
-    if not pipeline.config.reference_pose:
+    if model.reference_pose == "unused":
         return None
     try:
         return reference_pose(image, path, options.detector, options.device)

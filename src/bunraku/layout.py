@@ -29,7 +29,7 @@ class Layout:
     """A canvas with the reference on it.
 
     Attributes:
-        canvas: (height, width) that the model paints, multiples of 8.
+        canvas: (height, width) that the model paints.
         transform: from pixels of the reference to pixels of the canvas.
         reference: the part of the canvas that the reference covers.
         output: the part of the canvas that is written.
@@ -97,6 +97,7 @@ def lay_out(
     any_size: bool,
     fitting: Fitting = "auto",
     size: tuple[int, int] | None = None,
+    multiple: int = MULTIPLE,
 ) -> Layout:
     """Choose the canvas and the output's part of it.
 
@@ -106,14 +107,15 @@ def lay_out(
         any_size: whether the model serves other sizes as well.
         fitting: "letterbox", "crop", or "auto": a model for any size gets a canvas of its own area with the reference's
             aspect ratio, others letterbox.
-        size: (height, width) of canvas and output, rounded to multiples of 8. None: the canvas is the model's size, and
+        size: (height, width) of canvas and output, rounded to multiples of `multiple`. None: the canvas is the model's size, and
             what letterboxing added is cut off again.
+        multiple: of pixels that the model paints.
     """
     own_shape = fitting == "auto" and size is None and any_size
     if own_shape:
         factor = math.sqrt(math.prod(model) / math.prod(reference))
         size = round(reference[0] * factor), round(reference[1] * factor)
-    canvas = _rounded(size, logging.INFO if own_shape else logging.WARNING) if size else model
+    canvas = _rounded(size, multiple, logging.INFO if own_shape else logging.WARNING) if size else model
     mode: Literal["letterbox", "crop"] = "crop" if fitting == "crop" or own_shape else "letterbox"
     _, transform = fit(np.zeros((*reference, 3), np.uint8), canvas, mode)
     corners = np.rint(transform.points(np.array([(0, 0), reference[::-1]], float)))
@@ -125,11 +127,11 @@ def lay_out(
     return Layout(canvas, transform, (top, bottom, left, right), output, "crop" if fitting == "crop" else "letterbox")
 
 
-def _rounded(size: tuple[int, int], level: int) -> tuple[int, int]:
-    height, width = (max(32, MULTIPLE * round(side / MULTIPLE)) for side in size)
+def _rounded(size: tuple[int, int], multiple: int, level: int) -> tuple[int, int]:
+    height, width = (max(32, multiple * round(side / multiple)) for side in size)
     if (height, width) != tuple(size):
         logger.log(
             level, "the size %dx%d is rounded to %dx%d (height x width): the model paints multiples of %d pixels",
-            *size, height, width, MULTIPLE,
+            *size, height, width, multiple,
         )  # fmt: skip
     return height, width

@@ -45,7 +45,11 @@ def animate(
     ],
     model: Annotated[
         str,
-        typer.Option(rich_help_panel=SAMPLING, help="Name (`bunraku models list`), model folder, or Hub repository."),
+        typer.Option(
+            rich_help_panel=SAMPLING,
+            help="Name (`bunraku models list`), model folder, Hub repository, or puppet-warp: the reference cut out and moved limb "
+            "by limb, without weights.",
+        ),
     ] = "mini",
     steps: Annotated[
         int | None,

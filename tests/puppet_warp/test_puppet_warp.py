@@ -1,0 +1,274 @@
+"""The puppet warp as a whole: at rest it is the reference, it follows poses, and it goes on where they are incomplete."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.metrics import psnr
+from bunraku.perception.pose import WHOLE_BODY, PoseTrack
+from bunraku.puppet_warp import PuppetWarp
+from bunraku.theatre import Rendering, render, sample_scene
+
+
+@cache
+def puppet(seed: int = 0, people: int = 1, frames: int = 9) -> Rendering:
+    return render(sample_scene(seed, "val", people=people), range(0, 2 * frames, 2), 128)
+
+
+def warped(shown: Rendering, poses: PoseTrack, **settings: object) -> np.ndarray:
+    """The first frame, moved; with its exact mask unless `settings` say otherwise."""
+    settings = {"mask": shown.instances[0]} | settings
+    return np.concatenate(list(PuppetWarp().stream(shown.frames[0], poses, shown.pose[:1], **settings)))  # type: ignore[arg-type]
+
+
+def moved(pose: PoseTrack, move: np.ndarray | tuple[float, float]) -> PoseTrack:
+    return replace(pose, keypoints=(pose.keypoints + np.asarray(move)).astype(np.float32))
+
+
+def unseen(pose: PoseTrack, joints: list[int]) -> PoseTrack:
+    scores, keypoints = pose.scores.copy(), pose.keypoints.copy()
+    scores[..., joints] = 0
+    keypoints[..., joints, :] = np.nan
+    return replace(pose, scores=scores, keypoints=keypoints)
+
+
+def test_held_out_puppets_are_much_nearer_to_the_truth_than_the_reference() -> None:
+    gains = []
+    for seed in range(6):
+        shown = puppet(seed)
+        truth, figure = shown.frames[1:], shown.character_mask[1:]
+        made = warped(shown, shown.pose[1:])
+        gains.append(
+            np.mean(psnr(made, truth, figure) - psnr(np.broadcast_to(shown.frames[:1], truth.shape), truth, figure))
+        )
+    assert np.mean(gains) > 8
+    assert min(gains) > 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_rest_it_is_the_reference(seed: int) -> None:
+    shown = puppet(seed)
+    made = warped(shown, shown.pose[:1])
+    assert psnr(made, shown.frames[:1])[0] > 30
+    elsewhere = ~np.isin(shown.labels[0], (1,))
+    far = np.ones_like(elsewhere)
+    y, x = np.nonzero(~elsewhere)
+    far[max(0, y.min() - 4) : y.max() + 5, max(0, x.min() - 4) : x.max() + 5] = False
+    assert np.array_equal(made[0][far], shown.frames[0][far])
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 3), st.integers(-12, 12), st.integers(-8, 8))
+def test_a_shifted_pose_shifts_the_figure(seed: int, x: int, y: int) -> None:
+    shown = puppet(seed)
+    stage = np.full((128, 128, 3), 128, np.uint8)
+    rest = warped(shown, shown.pose[:1], background=stage)[0]
+    made = warped(shown, moved(shown.pose[:1], (x, y)), background=stage)[0]
+    expected = np.full_like(stage, 128)
+    expected[max(0, y) : 128 + min(0, y), max(0, x) : 128 + min(0, x)] = rest[
+        max(0, -y) : 128 + min(0, -y), max(0, -x) : 128 + min(0, -x)
+    ]
+    inner = np.s_[12:-12, 12:-12]
+    assert np.abs(made[inner].astype(int) - expected[inner]).max() <= 2
+
+
+def test_half_a_pixel_counts() -> None:
+    shown = puppet()
+    poses = [moved(shown.pose[:1], (0.25 * i, 0)) for i in range(5)]
+    track = replace(
+        shown.pose,
+        keypoints=np.concatenate([p.keypoints for p in poses]),
+        scores=np.repeat(shown.pose.scores[:1], 5, 0),
+    )
+    made = warped(shown, track, background=np.zeros((128, 128, 3), np.uint8)).astype(float).mean(-1)
+    centres = (made * np.arange(128)).sum((1, 2)) / made.sum((1, 2))
+    assert np.allclose(np.diff(centres), 0.25, atol=0.03)
+
+
+def test_a_larger_body_is_drawn_larger_all_over() -> None:
+    shown = puppet()
+    neck = shown.pose.keypoints[:1, :, 1:2]
+    larger = replace(shown.pose[:1], keypoints=neck + np.float32(1.2) * (shown.pose.keypoints[:1] - neck))
+    black = np.zeros((128, 128, 3), np.uint8)
+    areas = [(warped(shown, pose, background=black)[0].max(-1) > 8).sum() for pose in (shown.pose[:1], larger)]
+    assert areas[1] / areas[0] == pytest.approx(1.44, abs=0.08)
+
+
+def test_the_same_frames_whatever_the_chunk() -> None:
+    shown = puppet(2)
+    chunks = list(PuppetWarp().stream(shown.frames[0], shown.pose[1:], shown.pose[:1], chunk=3))
+    assert [len(chunk) for chunk in chunks] == [3, 3, 2]
+    assert np.array_equal(np.concatenate(chunks), warped(shown, shown.pose[1:], mask=None, chunk=8))
+
+
+def test_a_lost_forearm_keeps_its_angle_to_the_upper_arm() -> None:
+    shown = puppet(1)
+    complete, lost = shown.pose[:1], unseen(shown.pose[:1], [3, 4, 7, 10, 15])
+    assert np.abs(warped(shown, lost).astype(int) - warped(shown, complete)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "joints",
+    [[8, 11], [2], [5, 8], [0, 14, 15, 16, 17], [16, 17], [1], [3, 4, 6, 7], [9, 10, 12, 13], [4, 7, 10, 13]],
+    ids=str,
+)
+def test_joints_that_are_lost_for_a_while_or_throughout(joints: list[int]) -> None:
+    shown = puppet(1)
+    whole = warped(shown, shown.pose[1:])
+    figure = shown.character_mask[1:]
+    for lost in (unseen(shown.pose[1:], joints), unseen(shown.pose[1:], list(range(18)))):
+        now_and_then = replace(
+            shown.pose[1:],
+            keypoints=np.concatenate([shown.pose.keypoints[1:5], lost.keypoints[4:]]),
+            scores=np.concatenate([shown.pose.scores[1:5], lost.scores[4:]]),
+        )
+        made = warped(shown, now_and_then)
+        assert psnr(made[:4], whole[:4]).min() > 30  # the body's scale is measured over the clip
+        assert psnr(made, shown.frames[1:], figure).min() > 8
+    if len(set(joints) & {1, 2, 5, 8, 11}) < 4:
+        assert psnr(warped(shown, unseen(shown.pose[1:], joints)), shown.frames[1:], figure).min() > 8
+
+
+@pytest.mark.parametrize(
+    "joints", [[8, 9, 10, 11, 12, 13], [2, 3, 4], [5], [0, 14, 15, 16, 17], [2, 5], [9, 12], [2, 5, 0, 14, 15, 16, 17]], ids=str
+)  # fmt: skip
+def test_references_that_show_a_part_of_the_body(joints: list[int]) -> None:
+    shown = puppet(1)
+    rest = unseen(shown.pose[:1], joints)
+    made = np.concatenate(list(PuppetWarp().stream(shown.frames[0], shown.pose[1:], rest, mask=shown.instances[0])))
+    assert psnr(made, shown.frames[1:]).min() > 12  # still a figure of about its size
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_any_pose_can_be_drawn(seed: int) -> None:
+    """Wild, degenerate, and outside the picture."""
+    rng = np.random.default_rng(seed)
+    shown = puppet(int(rng.integers(4)))
+    points = rng.normal(64, 80, (3, 1, 18, 2)).astype(np.float32)
+    points[1] = points[1, :, :1]
+    points[2] = shown.pose.keypoints[0] * (1, 0)
+    made = warped(shown, PoseTrack(points, np.ones((3, 1, 18), np.float32), (128, 128)))
+    assert made.shape == (3, 128, 128, 3)
+
+
+def test_a_bone_that_points_at_the_camera_comes_back() -> None:
+    shown = puppet(1)
+    short = shown.pose[:1].keypoints.copy()
+    short[0, 0, 4] = short[0, 0, 3] + 0.01
+    made = warped(shown, replace(shown.pose[:1], keypoints=short))
+    assert psnr(made, shown.frames[:1])[0] > 15
+
+
+def test_the_nearer_of_two_people_is_in_front() -> None:
+    shown = puppet(3, people=2)
+    near = int(shown.pose.keypoints[0, :, :, 1].max(1).argmax())
+    far = 1 - near
+    points = shown.pose.keypoints[:1].copy()
+    points[0, far] += points[0, near, 1] - points[0, far, 1] - (0, 25)  # behind, head above head
+    stage = np.zeros((128, 128, 3), np.uint8)
+    both = warped(shown, replace(shown.pose[:1], keypoints=points), background=stage)[0]
+    masks = shown.instances[0]
+    alone = [
+        np.concatenate(list(PuppetWarp().stream(
+            shown.frames[0], PoseTrack(points[:, [i]], shown.pose.scores[:1, [i]], (128, 128)), shown.pose[:1].person(i),
+            mask=masks == i + 1, background=stage,
+        )))[0]
+        for i in (near, far)
+    ]  # fmt: skip
+    covered = alone[0].max(-1) > 60
+    inside = covered & (alone[1].max(-1) > 60)
+    assert inside.sum() > 50
+    assert np.abs(both[covered].astype(int) - alone[0][covered]).mean() < 12
+
+
+def test_backgrounds_of_ones_own() -> None:
+    shown = puppet()
+    frames = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), np.uint8).repeat(2, 1).repeat(2, 2)
+    made = warped(shown, shown.pose[1:], background=frames)
+    corner = np.s_[:, :8, :8]
+    assert np.array_equal(made[corner], frames[corner])
+    one = warped(shown, shown.pose[1:], background=frames[0])
+    assert np.array_equal(one[3, :8, :8], frames[0, :8, :8])
+
+
+def test_the_size_of_the_output_is_chosen_and_the_reference_cropped() -> None:
+    shown = puppet(frames=3)
+    made = warped(shown, shown.pose[1:], size=(96, 64))
+    assert made.shape == (2, 96, 64, 3)
+    scaled = warped(shown, shown.pose[1:], size=(256, 256))
+    truth = render(sample_scene(0, "val"), (2, 4), 256)
+    assert psnr(scaled, truth.frames, truth.character_mask).min() > 12
+
+
+def test_whole_body_poses_and_hands() -> None:
+    """134 keypoints: the hand's points keep it together where it lies on the body."""
+    shown = puppet(1)
+    keypoints, scores = np.zeros((9, 1, WHOLE_BODY, 2), np.float32), np.zeros((9, 1, WHOLE_BODY), np.float32)
+    keypoints[:, :, :18], scores[:, :, :18] = shown.pose.keypoints, shown.pose.scores
+    body = PoseTrack(keypoints, scores, (128, 128))
+    made = np.concatenate(list(PuppetWarp().stream(shown.frames[0], body[1:], body[:1], mask=shown.instances[0])))
+    assert np.array_equal(made, warped(shown, shown.pose[1:]))
+    keypoints[:, 0, 113:134] = keypoints[:, 0, [4]] + np.linspace(0, 8, 21)[:, None]
+    scores[:, 0, 113:134] = 1
+    hand = np.concatenate(list(PuppetWarp().stream(shown.frames[0], body[1:], body[:1], mask=shown.instances[0])))
+    assert not np.array_equal(hand, made)
+
+
+def test_input_that_cannot_be_used() -> None:
+    shown = puppet()
+    reference, pose, poses, mask = shown.frames[0], shown.pose[:1], shown.pose[1:], shown.instances[0]
+    two = PoseTrack(np.repeat(poses.keypoints, 2, 1), np.repeat(poses.scores, 2, 1), poses.size)
+    nobody = PoseTrack(poses.keypoints[:, :0], poses.scores[:, :0], poses.size)
+    stage = shown.background[0]
+    for arguments, options, message in (
+        ((reference.astype(float), poses, pose), {}, r"reference must be uint8 \(H, W, 3\), got float64"),
+        ((reference[..., 0], poses, pose), {}, "reference must be uint8"),
+        ((reference, shown.frames, pose), {}, "drawn skeletons have none; drive it with footage"),
+        ((reference, poses, None), {}, "moves keypoints, of the driver and of the reference"),
+        ((reference, poses, reference), {}, "moves keypoints"),
+        ((reference, poses[:0], pose), {}, "nothing to animate: 0 frames of 1 people"),
+        ((reference, nobody, pose), {}, "nothing to animate: 8 frames of 0 people"),
+        ((reference, two, pose), {}, "show 2 people; the reference's pose must be one frame of as many, got 1 of 1"),
+        ((reference, poses, shown.pose), {}, "got 9 of 1"),
+        ((reference, poses, unseen(pose, [1])), {}, "does not show the neck of person 0"),
+        ((reference, poses, unseen(pose, list(range(2, 14)))), {"mask": mask}, "two joints of the trunk of person 0 .* that the reference shows as well"),
+        ((reference, unseen(poses, list(range(18))), pose), {}, "never show two joints of the trunk of person 0"),
+        ((reference, poses, pose), {"mask": mask[1:]}, r"mask must be bool or uint8 \(128, 128\) as the reference"),
+        ((reference, poses, pose), {"mask": mask.astype(float)}, "got float64"),
+        ((reference, poses, pose), {"mask": mask * 255}, "values 0, 255, and person p is where it is p"),
+        ((reference, poses, pose), {"mask": mask * 0}, "person 0 covers no pixel"),
+        ((reference, two, replace(two[:1])), {"mask": mask > 0}, "a mask of 2 people must tell them apart"),
+        ((reference, poses, pose), {"mask": mask, "background": stage[None]}, "1 frames, the driving poses have 8"),
+        ((reference, poses, pose), {"mask": mask, "background": stage[..., 0]}, "background must be uint8"),
+        ((reference, poses, pose), {"mask": mask, "background": stage / 255}, "got float64"),
+    ):  # fmt: skip
+        with pytest.raises(BunrakuError, match=message):
+            next(PuppetWarp().stream(*arguments, **options))  # type: ignore[arg-type]
+
+
+def test_a_real_dancer_moves_a_drawing(assets: Path) -> None:
+    pytest.importorskip("mediapipe")
+    from bunraku.cues.retarget import retarget
+    from bunraku.driving import follow, perceive
+    from bunraku.media import read_image
+    from bunraku.reference import reference_pose
+
+    path = assets / "references" / "cartoon.png"
+    image = read_image(path)
+    pose = reference_pose(image, path, "mediapipe")
+    driver = follow(perceive(assets / "drivers" / "dance_plain.mp4", "mediapipe", stop=3), 0).pose
+    assert driver is not None
+    track = retarget(driver, pose, travel="body")
+    made = np.concatenate(list(PuppetWarp().stream(image, track, pose)))
+    assert made.shape == (3, *image.shape)
+    # the hand on the hip has gone down with the arm: where it was is dress or background
+    x, y = pose.keypoints[0, 0, 4].astype(int)
+    assert np.abs(made[0, y, x].astype(int) - image[y, x]).max() > 30
+    assert np.abs(made[:, :20].astype(int) - image[:20]).max() < 3  # background above the head

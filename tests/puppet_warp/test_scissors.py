@@ -1,0 +1,128 @@
+"""Cutting: whose pixel is whose, what is continued under what, and where the trunk and the head go."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bunraku.puppet_warp.body import FACE, LIMBS, Body
+from bunraku.puppet_warp.scissors import HEAD_LABEL, TRUNK_LABEL, Scissors, head_at, joined, rungs
+from bunraku.theatre import render, sample_scene
+
+ALL = np.ones(18, bool)
+
+
+@cache
+def cut(seed: int) -> Scissors:
+    shown = render(sample_scene(seed, "val"), 1, 128)
+    mask = shown.character_mask[0]
+    return Scissors(shown.frames[0], mask, Body.of(shown.pose, mask, (0, 0), 0))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_joints_lie_on_their_parts(seed: int) -> None:
+    scissors = cut(seed)
+
+    def label(point: np.ndarray) -> int:
+        x, y = point.astype(int)
+        return int(scissors.labels[y, x])
+
+    joints = scissors.body.joints
+    assert label(scissors.body.head) in (HEAD_LABEL, 0, 1)
+    assert label(joints[[2, 5, 8, 11]].mean(0)) in (TRUNK_LABEL, 0, 1)
+    for arm in (0, 1):
+        assert label(joints[LIMBS[arm][1]]) in (0, 1)
+    for leg in (2, 3):
+        assert label(joints[LIMBS[leg][2]]) in (2, 3)
+    outside = ~scissors.mask & (scissors.coverage < 0.01)
+    assert (scissors.labels[outside] == -1).all()
+    assert (scissors.labels[scissors.mask] >= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces_together_cover_the_figure(seed: int) -> None:
+    scissors = cut(seed)
+    canvas = np.zeros((128, 128, 3), np.float32)
+    for piece in scissors.pieces():
+        white = np.repeat(piece.texture[..., 3:], 4, -1)
+        type(piece)(white, piece.vertices, piece.triangles, piece.place).paint(
+            canvas, piece.place(scissors.body.joints, ALL, 1.0)
+        )
+    assert np.abs(canvas[..., 0] / 255 - scissors.coverage).max() < 0.3
+    assert np.abs(canvas[..., 0] / 255 - scissors.coverage)[scissors.mask].mean() < 0.02
+
+
+def test_islands_join_what_they_hang_on() -> None:
+    labels = np.full((20, 30), -1)
+    labels[5:15, 2:12] = TRUNK_LABEL
+    labels[8:10, 12:20] = 0
+    labels[8:10, 20:23] = TRUNK_LABEL  # a hand that lies nearer to the trunk's line than to the arm
+    labels[17:19, 25:28] = 2  # alone
+    labels[1:3, 25:28] = 2
+    result = joined(labels)
+    assert (result[8:10, 12:23] == 0).all()
+    result[8:10, 20:23] = TRUNK_LABEL
+    assert np.array_equal(result, labels)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 5), st.floats(0.3, 3), st.floats(-np.pi, np.pi), st.floats(-50, 50))
+def test_the_ladder_turns_and_grows_with_the_body(seed: int, scale: float, angle: float, shift: float) -> None:
+    body = cut(seed).body
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    at_rest = rungs(body, body.joints, 1)
+    moved = rungs(body, scale * body.joints @ turn.T + shift, scale)
+    assert np.allclose(moved[0], scale * at_rest[0] @ turn.T + shift, atol=1e-6)
+    assert np.allclose(moved[1], at_rest[1] @ turn.T, atol=1e-6)
+    assert np.allclose(moved[2], scale * at_rest[2], atol=1e-6)
+
+
+def test_a_turned_trunk_keeps_its_depth() -> None:
+    body = cut(0).body
+    joints = body.joints.copy()
+    joints[[2, 5]], joints[[8, 11]] = joints[1], joints[[8, 11]].mean(0)
+    _, across, halves = rungs(body, joints, 1)
+    assert np.isfinite(across).all()
+    assert halves.min() >= min(body.arm, body.leg)
+
+
+def test_a_skirt_is_wide_enough_for_both_legs() -> None:
+    body = next(cut(seed).body for seed in range(20) if cut(seed).body.hem)
+    joints = body.joints.copy()
+    joints[[9, 10]] -= (30, 0)
+    joints[[12, 13]] += (30, 0)
+    assert rungs(body, joints, 1)[2][-1] > rungs(body, body.joints, 1)[2][-1] + 10
+
+
+def test_the_head_keeps_its_shape_and_the_face_moves_inside() -> None:
+    body = cut(0).body
+    points = body.joints[[0, 14, 15]]
+    crown = body.head + 2.5 * (body.head - body.joints[1])
+    vertices = np.concatenate([points, crown[None]])
+    joints = body.joints.copy()
+    joints[[0, 14, 15]] += (2, 0)
+    result = head_at(vertices, body, joints, ALL, 1.0)
+    assert np.allclose(result[:3] - points, (2, 0), atol=0.9)
+    assert np.linalg.norm(result[3] - crown) < 1.5
+    # never out of the head
+    joints[[0, 14, 15]] += (200, 0)
+    assert np.abs(head_at(vertices, body, joints, ALL, 1.0)[:3] - points).max() < 2.5 * body.head_radius
+
+
+def test_seen_from_behind_the_head_stays_upright() -> None:
+    body = cut(1).body
+    joints, seen = body.joints.copy(), ALL.copy()
+    joints[[16, 17]] = joints[[17, 16]]
+    seen[[0, 14, 15]] = False
+    crown = (body.head + (body.head - body.joints[1]))[None]
+    assert np.linalg.norm(head_at(crown, body, joints, seen, 1.0) - crown) < 0.5 * body.head_radius
+
+
+def test_a_head_without_a_face_follows_the_trunk() -> None:
+    body = cut(1).body
+    seen = ALL.copy()
+    seen[FACE] = False
+    moved = head_at(body.head[None], body, body.joints + (7, -3), seen, 1.0)
+    assert np.allclose(moved, body.head + (7, -3), atol=1e-6)
