@@ -196,7 +196,7 @@ def animate(
     report = on_progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
-        model = open_model(options)
+        model = open_model(options, report)
         model.check(clip, len(clip))
         layout = model.layout(image.shape[:2])
     with _timed(seconds, "perceive"):
@@ -270,16 +270,16 @@ class Model(Protocol):
         ...
 
 
-def open_model(options: AnimateOptions) -> Model:
-    """The model of the options, ready to use; its settings are checked."""
-    return PuppetModel(options) if options.model == PUPPET_WARP else DiffusionModel(options)
+def open_model(options: AnimateOptions, report: Progress | None = None) -> Model:
+    """The model of the options, ready to use; its settings are checked. What is fetched or converted for it is reported."""
+    return PuppetModel(options) if options.model == PUPPET_WARP else DiffusionModel(options, report)
 
 
 class DiffusionModel:
     """An AnimationPipeline."""
 
-    def __init__(self, options: AnimateOptions) -> None:
-        self._options, self._pipeline = options, load_model(options)
+    def __init__(self, options: AnimateOptions, report: Progress | None = None) -> None:
+        self._options, self._pipeline = options, load_model(options, report)
         self._sampling: dict[str, Any] = {}
         self.device = str(self._pipeline.device)
         self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
@@ -351,13 +351,13 @@ class PuppetModel:
         return PuppetWarp().stream(reference, poses, reference_pose, size=size)
 
 
-def load_model(options: AnimateOptions) -> Any:
+def load_model(options: AnimateOptions, report: Progress | None = None) -> Any:
     """The AnimationPipeline with the scheduler that was asked for."""
     import diffusers
 
     from bunraku.weights import load_pipeline
 
-    pipeline = load_pipeline(options.model, dtype=options.dtype, device=options.device)
+    pipeline = load_pipeline(options.model, dtype=options.dtype, device=options.device, on_progress=report)
     pipeline.set_progress_bar_config(disable=True)
     if options.scheduler:
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[options.scheduler]).from_config(pipeline.scheduler.config)

@@ -149,6 +149,7 @@ def test_a_checkpoint_is_converted_when_it_is_first_used(
     code, _, err = bunraku(*command)
     assert code == 0, err
     assert f"moore is converted to {home / 'converted' / 'moore'}, once" in err
+    assert "reference_net" in err  # the bars of its conversion
     first = read_video(tmp_path / "out.mp4").frames
     assert first.shape == (2, 64, 128, 3)
     shutil.rmtree(home / "moore")
