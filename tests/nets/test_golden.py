@@ -5,40 +5,22 @@ Tolerances are those of the data's README: 5e-5 for a forward pass, 1e-4 after t
 
 import inspect
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers import DDIMScheduler
 from einops import rearrange
-from transformers import CLIPVisionModelWithProjection
 
 from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
-from bunraku.nets.denoiser import Denoiser
-from bunraku.nets.pose_guider import PoseGuider
-from bunraku.nets.reference_net import ReferenceNet
+from bunraku.pipeline import AnimationPipeline
 from bunraku.sampling.denoise import denoise
 from bunraku.sampling.windows import time_windows
+from bunraku.weights import convert, load_pipeline
+from tests.golden import GOLDEN, moore_files
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not there")
-
-CONFIG: dict[str, Any] = {
-    "block_out_channels": (32, 32, 64, 64),
-    "num_attention_heads": 4,
-    "cross_attention_dim": 32,
-    "norm_num_groups": 8,
-}
-BEHIND_THE_TAIL = tuple(
-    f"up_blocks.3.attentions.2.{part}"
-    for part in ("proj_out", *(f"transformer_blocks.0.{p}" for p in ("attn1", "norm2", "attn2", "norm3", "ff")))
-)
-MOTION_NAMES = {
-    ".temporal_transformer": "", "attention_blocks.0.": "attn1.", "attention_blocks.1.": "attn2.",
-    "norms.0.": "norm1.", "norms.1.": "norm2.", "ff_norm": "norm3",
-}  # fmt: skip
 
 
 def arrays(name: str) -> dict[str, torch.Tensor]:
@@ -46,31 +28,18 @@ def arrays(name: str) -> dict[str, torch.Tensor]:
         return {key: torch.from_numpy(file[key]) for key in file.files if file[key].dtype.kind in "fiu"}
 
 
-def weights(name: str) -> dict[str, torch.Tensor]:
-    state = torch.load(GOLDEN / "weights" / f"{name}.pth", weights_only=True)
-    return {key: value.float() for key, value in state.items() if not key.endswith(".pe")}
-
-
-def motion_weights() -> dict[str, torch.Tensor]:
-    state = {}
-    for key, value in weights("motion_module").items():
-        for theirs, ours in MOTION_NAMES.items():
-            key = key.replace(theirs, ours)
-        state[key] = value
-    return state
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AnimationPipeline:
+    """The weight files as the public code keeps them, converted; in float32."""
+    folder = tmp_path_factory.mktemp("golden") / "model"
+    convert(moore_files(folder.with_name("source"), ".safetensors"), folder, betas="linear")
+    return load_pipeline(folder, dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")
-def animator() -> Animator:
-    denoiser, reference_net = Denoiser(**CONFIG), ReferenceNet(**CONFIG)
-    guider = PoseGuider(out_channels=32, block_out_channels=(8, 16, 24, 32))
-    denoiser.load_state_dict(weights("denoising_unet") | motion_weights())
-    report = reference_net.load_state_dict(weights("reference_unet"), strict=False)
-    assert not report.missing_keys
-    assert all(key.startswith(BEHIND_THE_TAIL) for key in report.unexpected_keys)
-    guider.load_state_dict(weights("pose_guider"))
-    encoder = CLIPVisionModelWithProjection.from_pretrained(GOLDEN / "weights" / "image_encoder")
-    return Animator(denoiser, reference_net, guider, encoder.float()).eval()
+def animator(pipeline: AnimationPipeline) -> Animator:
+    p: Any = pipeline
+    return Animator(p.denoiser, p.reference_net, p.pose_guider, p.image_encoder).eval()
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +53,11 @@ def poses(images: torch.Tensor) -> torch.Tensor:
 
 def near(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 5e-5) -> None:
     torch.testing.assert_close(actual, expected.to(actual.dtype), atol=tolerance, rtol=0)
+
+
+def test_the_preset_is_the_recorded_setting(pipeline):
+    assert {key: pipeline.scheduler.config[key] for key in SCHEDULER} == SCHEDULER
+    assert (pipeline.config.defaults["window"], pipeline.config.defaults["overlap"]) == (24, 4)
 
 
 @torch.no_grad()
@@ -112,15 +86,14 @@ def test_one_forward_pass_of_both_halves(animator, single):
 
 
 @torch.no_grad()
-def test_conditioning_from_the_reference_picture(animator):
+def test_conditioning_from_the_reference_picture(animator, pipeline):
     inputs, expected = arrays("inputs"), arrays("conditioning")
     image = inputs["reference_image_u8"].numpy()
     pixels = clip_pixels(image[None], 224)
     near(pixels, inputs["clip_pixel_values"], 1e-5)
     near(animator.image_token(pixels)[:, 0], expected["clip_image_embeds"])
-    vae = AutoencoderKL.from_pretrained(GOLDEN / "weights" / "vae").float()
-    latents = vae.encode(unit_pixels(image)[None] * 2 - 1).latent_dist.mode() * 0.18215
-    near(latents, expected["ref_latents"])
+    with torch.no_grad():
+        near(pipeline.encode(image), expected["ref_latents"])
     near(animator.guide(poses(inputs["pose_images_u8"])), expected["pose_fea"])
 
 
@@ -162,7 +135,7 @@ def test_sampling_loop_of_one_window(animator):
 
 @torch.no_grad()
 @pytest.mark.parametrize(("variant", "tolerance"), [("bank32", 1e-4), ("shipped", 1e-3)])
-def test_sampling_loop_of_windows_that_wrap(animator, variant, tolerance):
+def test_sampling_loop_of_windows_that_wrap(animator, pipeline, variant, tolerance):
     """Six guided steps over 12 frames. In "shipped" the public code rounds the reference tokens to half precision."""
     run, inputs = arrays(f"pipeline_{variant}"), arrays("inputs")
     assert [list(w) for w in time_windows(12, 8, 4, wrap=True)] == run["windows"].tolist()
@@ -175,7 +148,7 @@ def test_sampling_loop_of_windows_that_wrap(animator, variant, tolerance):
     if variant == "bank32":
         exact = arrays("pipeline_bank32_f64")
         near(latents[-1], exact["latents_final"], tolerance)
-        vae = AutoencoderKL.from_pretrained(GOLDEN / "weights" / "vae").float()
+        vae = pipeline.vae
         frames = rearrange(latents[-1] / 0.18215, "1 c f h w -> f c h w")
         video = rearrange((vae.decode(frames).sample / 2 + 0.5).clamp(0, 1), "f c h w -> 1 c f h w")
         near(video[:, :, [0, 5, 11]], run["video_f32_frames_0_5_11"], 1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DiffusionPipeline, MotionAdapter
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import CLIPVisionModelWithProjection
 
 from bunraku import pipeline as pipeline_module
@@ -20,6 +20,7 @@ from bunraku.weights.conversion import convert
 from bunraku.weights.info import describe
 from bunraku.weights.loading import load_pipeline
 from bunraku.weights.states import read_state
+from tests.golden import GOLDEN, moore_files
 from tests.weights.small import (
     HEAD,
     WIDTHS,
@@ -37,25 +38,7 @@ from tests.weights.small import (
     without,
 )
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data is not there")
-
-# the golden weights
-
-
-def moore_files(folder: Path, suffix: str) -> Path:
-    """Moore's layout: four files, and the folders of the autoencoder and the image encoder."""
-    folder.mkdir()
-    for name in ("denoising_unet", "reference_unet", "motion_module", "pose_guider"):
-        state = torch.load(GOLDEN / "weights" / f"{name}.pth", weights_only=True)
-        (save_file if suffix == ".safetensors" else torch.save)(state, folder / f"{name}{suffix}")
-    for name in ("denoising_unet", "reference_unet"):  # heads and groups are not those of SD1.5
-        (folder / f"{name}.json").write_bytes((GOLDEN / "config" / f"{name}.json").read_bytes())
-    for name in ("vae", "image_encoder"):
-        (folder / name).mkdir()
-        for path in (GOLDEN / "weights" / name).iterdir():
-            (folder / name / path.name).write_bytes(path.read_bytes())
-    return folder
 
 
 @pytest.fixture(scope="module")
