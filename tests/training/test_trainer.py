@@ -178,6 +178,55 @@ def test_stage_1_then_stage_2_gives_a_model_folder(tmp_path):
     assert torch.equal(frames.conv_in.weight, pipeline.denoiser.conv_in.weight)
 
 
+@pytest.mark.slow
+def test_the_three_stages_of_tcan(tmp_path):
+    """A base, then adapters and appearance with the base frozen bit for bit, then the temporal layers alone."""
+    codec = PatchCodec(32)
+    torch.nn.init.orthogonal_(codec.components.view(32, -1))
+    codec.save_pretrained(tmp_path / "vae")
+    settings = SMALL | {
+        "steps": 2,
+        "checkpoint_every": 2,
+        "vae": str(tmp_path / "vae"),
+        "warmup": 0,
+        "learning_rate": 1e-2,
+    }
+    settings["ema_decay"] = 0.0
+
+    def stage(number: int, **more) -> AnimationPipeline:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        given = settings | more
+        return AnimationPipeline.from_pretrained(
+            train(training_config("tcan", "mini", number, tmp_path / f"{number}", given))
+        )
+
+    def changed(before: torch.nn.Module, after: torch.nn.Module) -> set[str]:
+        old, new = before.state_dict(), after.state_dict()
+        return {name for name in old if not torch.equal(old[name], new[name])}
+
+    base = stage(0)
+    assert not base.denoiser.motion_parameters
+    first = stage(1, init=str(tmp_path / "0" / "model"), keep_lora=True, lora_rank=4, lora_layers=("attn1",))
+    assert changed(base.pose_guider, first.pose_guider) == set()
+    assert changed(base.vae, first.vae) == set()
+    adapted = changed(base.denoiser, first.denoiser)
+    assert adapted
+    assert all(".attentions." in name and ".attn1.to_" in name and "to_out" not in name for name in adapted)
+    learned = changed(base.reference_net, first.reference_net)
+    assert "conv_in.weight" in learned
+    assert (tmp_path / "1" / "lora" / "pytorch_lora_weights.safetensors").is_file()
+
+    second = stage(2, init=str(tmp_path / "1" / "model"))
+    assert changed(first.denoiser, second.denoiser) == changed(first.reference_net, second.reference_net) == set()
+    assert changed(first.pose_guider, second.pose_guider) == set()
+    assert second.denoiser.motion_parameters
+    moved = second.pose_guider.motion_parameters
+    assert {name.split(".motion_modules")[0] for name in moved} == {"down_blocks.1"}
+    assert any(p.any() for name, p in moved.items() if "proj_out.weight" in name)
+    assert second.config.recipe == "tcan"
+    assert second.config.defaults["temperature"] == 3.0
+
+
 def test_plain_errors_before_training(tmp_path):
     with pytest.raises(BunrakuError, match="no size 'huge'"):
         training_config("animate-anyone", "huge", 1, tmp_path, {})
@@ -191,6 +240,8 @@ def test_plain_errors_before_training(tmp_path):
         config(tmp_path, resolution=100)
     with pytest.raises(BunrakuError, match="--init"):
         train(config(tmp_path, stage=2))
+    with pytest.raises(BunrakuError, match="adapters of a trained model: name it with --init"):
+        train(training_config("tcan", "mini", 1, tmp_path, dict(SMALL)))
     with pytest.raises(BunrakuError, match="no autoencoder in"):
         train(config(tmp_path, vae=str(tmp_path)))
     PatchCodec(16).save_pretrained(tmp_path / "narrow")

@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: bunraku train animate-anyone --size mini --stage 1 -o runs/stage1 --set steps=2000")
 def train(
-    recipe: Annotated[str, typer.Argument(help="animate-anyone, or codec (the mini size's autoencoder).")],
+    recipe: Annotated[str, typer.Argument(help="animate-anyone, tcan, or codec (the mini size's autoencoder).")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -24,7 +24,9 @@ def train(
         ),
     ] = None,
     size: Annotated[str, typer.Option(help="Size of the recipe: mini or sd15.")] = "mini",
-    stage: Annotated[int, typer.Option(help="1: frames; 2: clips (motion modules).")] = 1,
+    stage: Annotated[
+        int, typer.Option(help="1: frames; 2: clips (motion modules); 0: the base of tcan's mini size.")
+    ] = 1,
     data: Annotated[
         str, typer.Option(help="theatre, or a folder of clips prepared by `bunraku perceive`.")
     ] = "theatre",

@@ -224,14 +224,14 @@ def examine(weights: str) -> tuple[str | None, dict[str, str]]:
     if weights in BY_HAND:
         name, source = BY_HAND[weights]
         if not (folder / name).is_file():
-            return f"unavailable: weights {weights}, put {name} from {source} into {folder}", {}
+            return f"unavailable: weights {weights}, put {name} from {source} into {_shown(folder)}", {}
         return None, {f"{weights}/{name}": sha256(folder / name)}
     digests = {}
     for file in get(weights).files:
         path = folder / file.path
         problem = wrong(path, file) if path.is_file() else ""
         if problem is not None:
-            damage = f"{path} {problem}, " if problem else ""
+            damage = f"{_shown(path)} {problem}, " if problem else ""
             return f"unavailable: weights {weights}, {damage}run `bunraku models pull {weights}`", {}
         # where the registry knows all of it, `wrong` has just computed the same
         digests[f"{weights}/{file.path}"] = file.sha256 if file.sha256 and len(file.sha256) == 64 else sha256(path)
@@ -241,6 +241,11 @@ def examine(weights: str) -> tuple[str | None, dict[str, str]]:
 def weights_folder(weights: str) -> Path:
     """Where the weights of that name lie."""
     return home() / weights
+
+
+def _shown(path: Path) -> str:
+    """For a report, which others read: without the name of the user's home."""
+    return str(path).replace(str(Path.home()), "~", 1)
 
 
 def sha256(path: Path) -> str:

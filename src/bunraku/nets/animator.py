@@ -1,7 +1,7 @@
 """The networks of one recipe together: from conditions to the denoiser's ports, the same way in training and inference."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Animator(nn.Module):
 
     Args:
         reference_pose: also guide the ReferenceNet, by the reference's own skeleton through the same pose guider.
+        reference_timestep: what ReferenceNet is told in training: "zero" (Animate Anyone), or "every": the denoiser's (TCAN).
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Animator(nn.Module):
         pose_guider: PoseGuider | LiteralPoseGuider | GuidanceEncoder | ControlNet,
         image_encoder: Any,
         reference_pose: bool = False,
+        reference_timestep: Literal["zero", "every"] = "zero",
     ) -> None:
         super().__init__()
         self.denoiser = denoiser
@@ -42,6 +44,7 @@ class Animator(nn.Module):
         self.pose_guider: Any = pose_guider
         self.image_encoder = image_encoder
         self.reference_pose = reference_pose
+        self.reference_timestep = reference_timestep
 
     def image_token(self, pixels: Tensor) -> Tensor:
         """CLIP pixels (B, 3, S, S) -> the projected embedding as one token (B, 1, D), or the prompt's tokens (B, N, D)."""
@@ -127,7 +130,9 @@ class Animator(nn.Module):
         if unconditional:
             return self.denoise(latents, timestep, self.unconditional_token(len(latents)), guided, None)
         token = self.image_token(clip_pixels)
-        return self.denoise(latents, timestep, token, guided, self.reference(reference_latents, token, reference_pose))
+        told = timestep if self.reference_timestep == "every" else 0
+        keys = self.reference(reference_latents, token, reference_pose, told)
+        return self.denoise(latents, timestep, token, guided, keys)
 
 
 def clip_pixels(images: np.ndarray, size: int) -> Tensor:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
 
-from bunraku.nets.blocks import Conditions, MotionModule, per_frame
+from bunraku.nets.blocks import Conditions, MotionModule
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.unet import UNet
 
@@ -91,7 +90,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
 
         Args:
             latents: the denoiser's noisy latents (B, C, F, h, w).
-            timestep: the denoiser's, one or (B,).
+            timestep: the denoiser's, one, (B,) or (B, F).
             tokens: (B, N, D), context of the cross-attention.
             embedded: from `embed`, (B, C0, F, h, w).
             scale: of the maps.
@@ -100,8 +99,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
             maps (B * F, C, h, w), one per skip and one for the middle.
         """
         batch, _, frames, _, _ = latents.shape
-        steps = torch.as_tensor(timestep, device=latents.device)
-        conditions = Conditions(per_frame(self.embed_time(steps, batch), frames), tokens, frames)
+        conditions = Conditions(self.embed_time(timestep, batch, frames), tokens, frames)
         hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
         descended = self.descend(hidden + rearrange(embedded, "b c f h w -> (b f) c h w"), conditions)
         zeros = [*self.controlnet_down_blocks, self.controlnet_mid_block]

@@ -6,16 +6,17 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
 
 from bunraku.nets.attention import Tokens
-from bunraku.nets.blocks import Conditions, MotionModule, norm_over_frames, per_frame
+from bunraku.nets.blocks import Conditions, MotionModule, norm_over_frames
 from bunraku.nets.unet import UNet
 
 
-class Denoiser(UNet, ModelMixin, ConfigMixin):
+class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
     """Predicts noise, velocity or sample of F frames at once; parameter names of diffusers' `UNetMotionModel`.
 
     Config beyond `UNet`'s:
@@ -89,12 +90,7 @@ class Denoiser(UNet, ModelMixin, ConfigMixin):
             prediction (B, C, F, h, w).
         """
         batch, _, frames, _, _ = latents.shape
-        steps = torch.as_tensor(timestep, device=latents.device)
-        time = (
-            self.embed_time(steps, batch * frames)
-            if steps.ndim == 2
-            else per_frame(self.embed_time(steps, batch), frames)
-        )
+        time = self.embed_time(timestep, batch, frames)
         conditions = Conditions(time, image_token, frames, reference or {}, temperature)
         hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
         if add is not None:

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
-from bunraku.nets.blocks import Conditions, Level, MidLevel, MotionModule, SpatialTransformer
+from bunraku.nets.blocks import Conditions, Level, MidLevel, MotionModule, SpatialTransformer, per_frame
 
 REFERENCE_BLOCKS = ("full", "midup")
 
@@ -110,10 +110,13 @@ class UNet(nn.Module):
             self.up_blocks.append(level(i, inputs, "up" if i > 0 else None))
             before = widths[i]
 
-    def embed_time(self, timestep: Tensor | int, batch: int) -> Tensor:
-        """Timesteps, one or (B,), -> (B, T)."""
-        steps = torch.as_tensor(timestep, device=self.conv_in.weight.device).reshape(-1).expand(batch)
-        return self.time_embedding(self.time_proj(steps).to(self.conv_in.weight.dtype))
+    def embed_time(self, timestep: Tensor | int, batch: int, frames: int = 1) -> Tensor:
+        """Timesteps, one, (B,) or one per frame (B, F), -> (B * F, T)."""
+        steps = torch.as_tensor(timestep, device=self.conv_in.weight.device)
+        own = steps.ndim == 2  # a noise level for each frame
+        rows = steps.flatten() if own else steps.reshape(-1).expand(batch)
+        embedded = self.time_embedding(self.time_proj(rows).to(self.conv_in.weight.dtype))
+        return embedded if own else per_frame(embedded, frames)
 
     def descend(self, hidden: Tensor, conditions: Conditions, tokens: dict[str, Tensor] | None = None) -> list[Tensor]:
         """Down and through the middle.

@@ -3,8 +3,9 @@
 from bunraku.errors import BunrakuError
 from bunraku.recipes.animate_anyone import ANIMATE_ANYONE
 from bunraku.recipes.recipe import Recipe, Size, Stage
+from bunraku.recipes.tcan import TCAN
 
-RECIPES = {recipe.name: recipe for recipe in (ANIMATE_ANYONE,)}
+RECIPES = {recipe.name: recipe for recipe in (ANIMATE_ANYONE, TCAN)}
 
 
 def get_recipe(name: str) -> Recipe:

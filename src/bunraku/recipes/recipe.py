@@ -15,7 +15,8 @@ class Stage:
     """One training stage.
 
     Attributes:
-        trains: names of the Animator's parts that learn; "motion" means the denoiser's motion modules alone.
+        trains: names of the Animator's parts that learn. "motion" means all motion modules and nothing else of their parts,
+            "lora" the adapters of the denoiser's attention.
         settings: values of `TrainingConfig` that this stage starts from.
     """
 
@@ -24,14 +25,23 @@ class Stage:
 
     @property
     def motion(self) -> bool:
-        """Whether this stage's denoiser has motion modules."""
+        """Whether this stage's networks have motion modules."""
         return "motion" in self.trains
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the denoiser has adapters in this stage; they are merged into it at its end."""
+        return "lora" in self.trains
 
     def parameters(self, animator: Animator) -> dict[str, nn.Parameter]:
         """The parameters that learn, by their name in the animator."""
-        if self.motion:
-            return {f"denoiser.{name}": p for name, p in animator.denoiser.motion_parameters.items()}
-        return {name: p for name, p in animator.named_parameters() if name.split(".")[0] in self.trains}
+
+        def part(name: str) -> str:
+            if ".motion_modules." in name:
+                return "motion"
+            return "lora" if ".lora_" in name else name.split(".")[0]
+
+        return {name: p for name, p in animator.named_parameters() if part(name) in self.trains}
 
 
 @dataclass(frozen=True)

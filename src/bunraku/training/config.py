@@ -17,6 +17,8 @@ class TrainingConfig:
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped mini one.
         literal_guider: the pose guider as the paper prints it.
+        lora_rank, lora_layers: of the adapters that TCAN's first stage trains, see `nets.lora`.
+        keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.
         batch: samples (references) per process and micro-batch; each has `frames` driven frames.
         min_gap: smallest distance of reference and driven frame in clips (frames).
         stride: distance of consecutive driven frames in clips (stage 2).
@@ -37,6 +39,9 @@ class TrainingConfig:
     init: str | None = None
     vae: str | None = None
     literal_guider: bool = False
+    lora_rank: int = 16
+    lora_layers: tuple[str, ...] = ("attn1", "attn2")
+    keep_lora: bool = False
     resolution: int = 512
     frames: int = 1
     batch: int = 1

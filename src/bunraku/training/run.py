@@ -11,6 +11,7 @@ from torch import nn
 
 from bunraku.data.theatre import TheatreSamples
 from bunraku.errors import BunrakuError
+from bunraku.nets.lora import add_lora, merge_lora
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
 from bunraku.training.config import TrainingConfig
@@ -39,10 +40,9 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     if start is not None:
         for part in PARTS:
             copy_weights(getattr(start, part), getattr(animator, part), part)
-    elif stage.motion:
-        raise BunrakuError(
-            f"stage {config.stage} trains motion modules on top of a trained model: name it with --init DIR"
-        )
+    elif stage.motion or stage.adapts:
+        what = "motion modules on top of" if stage.motion else "adapters of"
+        raise BunrakuError(f"stage {config.stage} trains {what} a trained model: name it with --init DIR")
     vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae)
     channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
     if vae.config.latent_channels != channels:
@@ -50,11 +50,17 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
             f"{config.recipe} {config.size} works on {channels} latent channels, the autoencoder has "
             f"{vae.config.latent_channels}: name a fitting one with --set vae=DIR, or a start model with --init DIR"
         )
+    if stage.adapts:
+        add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
     trainer = Trainer(config, animator, vae, dataset(config))
     trainer.run(until)
     final = config.output / "model"
     if trainer.step >= config.steps and trainer.accelerator.is_main_process:
         with trainer.averaged():
+            if stage.adapts:
+                if config.keep_lora:
+                    animator.denoiser.save_lora_adapter(config.output / "lora")  # type: ignore[operator]
+                merge_lora(animator.denoiser)
             pipeline = build_pipeline(animator, trainer.vae, size, config)
             temporary = config.output / "model.writing"
             shutil.rmtree(temporary, ignore_errors=True)

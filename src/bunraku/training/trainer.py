@@ -158,8 +158,9 @@ class Trainer:
         reference_pose = reference_pose * shown.to(device)
         pixels = clip_pixels(batch.reference.numpy(), self.animator.image_encoder.config.image_size).to(device)
 
-        # frames are independent without motion modules: each may have its own noise level
-        shape = clean.shape[:1] if self.stage.motion else (clean.shape[0], clean.shape[2])
+        # frames are independent without motion modules: each may have its own noise level, unless the reference is told one
+        together = self.stage.motion or self.animator.reference_timestep == "every"
+        shape = clean.shape[:1] if together else (clean.shape[0], clean.shape[2])
         count = self.scheduler.config.num_train_timesteps
         timesteps = sample_timesteps(shape, count, c.timestep_power, generator).to(device)
         noise = sample_noise(clean, c.noise_offset, c.shared_noise, generator)
