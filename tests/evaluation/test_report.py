@@ -194,6 +194,9 @@ def test_a_metric_that_some_systems_lack_has_a_note(tmp_path: Path) -> None:
     text = Page(write_html(results, tmp_path / "report.html")).text
     assert "90.00" in text
     assert "1 one clip only: a distribution needs more" in text or "2 one clip only" in text
+    results.systems["mini"].notes["fid"] = "500 frames of 6 clips; too high"
+    assert "FID 500 frames of 6 clips; too high" in Page(write_html(results, tmp_path / "report.html")).text
+    assert Results.from_json(results.to_json()).systems["mini"].notes == results.systems["mini"].notes
 
 
 @pytest.mark.parametrize("clips", [0, 1])

@@ -409,8 +409,10 @@ def _provenance(results: Results) -> Html:
     """Command, protocol, settings, versions, weights, time."""
     rows = _term("Command", element("code", results.command)) if results.command else []
     seconds = {name: f"{value:.1f}" for name, value in results.seconds.items()}
-    listed = {
-        "Protocol": results.protocol, "Settings": results.settings, "Versions": results.versions, "Seconds": seconds,
+    # of the truth's features, so the same for every system
+    samples = {results.metrics[name].label: note for s in results.systems.values() for name, note in s.notes.items()}
+    listed: dict[str, Mapping[str, Any]] = {
+        "Samples": samples, "Protocol": results.protocol, "Settings": results.settings, "Versions": results.versions, "Seconds": seconds,
     }  # fmt: skip
     for title, mapping in listed.items():
         parts: list[str] = []

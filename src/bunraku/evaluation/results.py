@@ -57,6 +57,7 @@ class System:
         clips: clip -> metric -> score; None where the metric has no value on the clip.
         set: metric -> score of metrics that only the whole set has (FID, FVD); None where unavailable.
         unavailable: metric -> why there is no score.
+        notes: metric -> what its score of the set rests on, such as how many windows.
         role: "ceiling" saw the truth and competes with nobody.
         description: one line.
     """
@@ -64,6 +65,7 @@ class System:
     clips: dict[str, dict[str, float | None]] = field(default_factory=dict)
     set: dict[str, float | None] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     role: Role = "model"
     description: str = ""
 

@@ -103,7 +103,7 @@ def evaluate(
         entry = results.systems[system.name]
         entry.role, entry.description = system.role, system.description
         whole = scorer.finish(system.name)
-        entry.set, entry.unavailable = dict(whole.scores), whole.unavailable
+        entry.set, entry.unavailable, entry.notes = dict(whole.scores), whole.unavailable, whole.notes
     results.seconds = {name: round(value, 2) for name, value in seconds.items()} | {
         "all": round(time.perf_counter() - started, 2)
     }

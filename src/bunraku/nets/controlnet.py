@@ -1,6 +1,7 @@
 """ControlNet with motion modules: TCAN's temporal ControlNet, and the still one of the public weights."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -53,16 +54,10 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
         pooled_norms: bool = False,
     ) -> None:
         super().__init__()
-
-        def motion_module(channels: int) -> MotionModule:
-            return MotionModule(
-                channels,
-                motion_num_attention_heads,
-                motion_max_seq_length,
-                motion_norm_num_groups,
-                motion_per_frame_norm,
-            )
-
+        motion_module = partial(
+            MotionModule, heads=motion_num_attention_heads, max_frames=motion_max_seq_length,
+            groups=motion_norm_num_groups, per_frame_norm=motion_per_frame_norm,
+        )  # fmt: skip
         self.build(
             in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
             cross_attention_dim, norm_num_groups, spatial_positions, motion_module, motion_levels, motion_mid, up=False,

@@ -1,6 +1,7 @@
 """The denoiser: SD1.5's UNet with motion modules, and one argument for every condition."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,16 +47,10 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
         pooled_norms: bool = False,
     ) -> None:
         super().__init__()
-
-        def motion_module(channels: int) -> MotionModule:
-            return MotionModule(
-                channels,
-                motion_num_attention_heads,
-                motion_max_seq_length,
-                motion_norm_num_groups,
-                motion_per_frame_norm,
-            )
-
+        motion_module = partial(
+            MotionModule, heads=motion_num_attention_heads, max_frames=motion_max_seq_length,
+            groups=motion_norm_num_groups, per_frame_norm=motion_per_frame_norm,
+        )  # fmt: skip
         self.build(
             in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
             cross_attention_dim, norm_num_groups, spatial_positions, motion_module if motion else None,
