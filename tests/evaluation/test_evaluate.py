@@ -106,6 +106,7 @@ def test_clips_that_exist(bunraku: Bunraku, pairs: Path, tmp_path: Path) -> None
     assert scores["1"]["l1"] == pytest.approx(4 / 255, abs=2e-3)
     assert set(data["systems"]) == {"generated", "copy"}
     assert data["benchmark"] == "folders"
+    assert data["protocol"]["window_stride"] == 1
     assert scores["0"]["flicker"] == scores["0"]["flicker_truth"]
     assert json.loads((tmp_path / "report.json").read_text())["systems"] == data["systems"]
 
@@ -163,6 +164,7 @@ def test_one_clip_has_no_distribution(bunraku: Bunraku, pairs: Path, tmp_path: P
         (("--model", "mini", "--clips", "0"), "give at least 1"),
         (("--model", "mini", "--metrics", "psnr,beauty"), "there is no metric beauty"),
         (("--model", "mini", "--metrics", "pck"), "needs a pose detector"),
+        (("--model", "mini", "--window-stride", "0"), "window_stride is 0, expected at least 1"),
         (("--compare", "nothing.json", "nothing.json"), "nothing.json"),
     ],
 )  # fmt: skip

@@ -86,6 +86,13 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    window_stride: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Frames between the 16-frame windows of FID-VID and FVD: 1 is every window (DisCo), 16 overlaps none.",
+        ),
+    ] = 1,
     baselines: Annotated[
         bool, typer.Option(rich_help_panel=SCORES, help="Score copy, puppet-warp and codec beside the model.")
     ] = True,
@@ -149,7 +156,7 @@ def evaluate(
 
     options = EvaluateOptions(
         metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",")), pose=pose,
-        baselines=baselines, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, seed=seed, dtype=dtype, partial=partial,
+        window_stride=window_stride, baselines=baselines, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, seed=seed, dtype=dtype, partial=partial,
         device=device, on_mismatch=on_mismatch, skip_first=skip_first, command=shlex.join(["bunraku", *sys.argv[1:]]),
     )  # fmt: skip
     system = Path(model).name if model else Path(str(generated)).resolve().name

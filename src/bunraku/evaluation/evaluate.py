@@ -27,6 +27,7 @@ class EvaluateOptions:
     Attributes:
         metrics: names out of `METRICS`; None: all.
         pose: detector for the pose metrics; None: they are left out.
+        window_stride: of FID-VID and FVD, see `Scorer`.
         baselines: whether copy, puppet-warp and codec are scored as well.
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
@@ -39,6 +40,7 @@ class EvaluateOptions:
 
     metrics: tuple[str, ...] | None = None
     pose: DetectorName | None = None
+    window_stride: int = 1
     baselines: bool = True
     clips: int | None = None
     partial: bool = False
@@ -71,7 +73,7 @@ def evaluate_model(
     Raises:
         BunrakuError: unusable model, benchmark, options or folder; or no clip could be scored.
     """
-    scorer = Scorer(options.metrics, detector=options.pose, device=options.device)
+    scorer = _scorer(options)
     _make(folder)
     settings: dict[str, Any] = {"model": model, "seed": options.seed}
     pipeline = None
@@ -122,7 +124,7 @@ def evaluate_clips(
     Raises:
         BunrakuError: unusable folders or options; or no clip could be scored.
     """
-    scorer = Scorer(options.metrics, detector=options.pose, device=options.device)
+    scorer = _scorer(options)
     clips = PairBenchmark(
         generated, truth, on_mismatch=options.on_mismatch, skip_first=options.skip_first, detector=options.pose,
         device=options.device, clips=options.clips,
@@ -137,6 +139,10 @@ def evaluate_clips(
         scorer.close()
     results.failed |= clips.unpaired
     return results, extremes
+
+
+def _scorer(options: EvaluateOptions) -> Scorer:
+    return Scorer(options.metrics, detector=options.pose, window_stride=options.window_stride, device=options.device)
 
 
 def _pipeline(model: str, options: EvaluateOptions) -> Any:

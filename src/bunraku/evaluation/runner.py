@@ -62,7 +62,7 @@ def evaluate(
     started = time.perf_counter()
     seconds: dict[str, float] = dict.fromkeys([system.name for system in systems], 0.0)
     results = Results(
-        benchmark.name, benchmark.size, dict(benchmark.protocol), {name: _described(name) for name in scorer.names},
+        benchmark.name, benchmark.size, dict(benchmark.protocol) | scorer.protocol, {name: _described(name) for name in scorer.names},
         settings=dict(settings or {}), command=command, versions=installed_versions(), weights=scorer.weights,
     )  # fmt: skip
     extremes = Extremes(next((name for name in RANKED_BY if name in scorer.names), scorer.names[0]))

@@ -22,6 +22,7 @@ class Scorer:
     Args:
         metrics: names out of `METRICS`; None: all, those of the pose only with a detector.
         detector: finds the poses of generated frames again.
+        window_stride: frames between the windows of FID-VID and FVD; 1: every window, as DisCo; 16: none overlap.
         device: of the metrics' networks and the detector; None: the best there is.
 
     Attributes:
@@ -36,6 +37,7 @@ class Scorer:
         metrics: Collection[str] | None = None,
         *,
         detector: DetectorName | None = None,
+        window_stride: int = 1,
         device: str | None = None,
     ) -> None:
         if unknown := [name for name in metrics or () if name not in METRICS]:
@@ -44,7 +46,9 @@ class Scorer:
         if metrics is not None and detector is None and (lost := [name for name in POSE_METRICS if name in metrics]):
             raise BunrakuError(f"{', '.join(lost)} needs a pose detector, such as --pose auto")
         self.names = [name for name in METRICS if name in wanted and (detector or name not in POSE_METRICS)]
-        self._learned = LearnedMetrics([name for name in self.names if name in LEARNED_METRICS], device=device)
+        self._learned = LearnedMetrics(
+            [name for name in self.names if name in LEARNED_METRICS], device=device, window_stride=window_stride
+        )
         self._systems: dict[str, LearnedScorer] = {}
         self._lock = Lock()
         # stills: the frames of several systems come in turns, and nothing is to be carried from one to the next
@@ -52,6 +56,11 @@ class Scorer:
         self._detector: Any = (
             create_pose_detector(detector, max_people=3, device=device, video=False) if detector and seeks else None
         )
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What must agree for scores to be comparable."""
+        return {"window_stride": self._learned.window_stride}
 
     @property
     def weights(self) -> dict[str, str]:
