@@ -3,6 +3,7 @@
 import numpy as np
 
 from bunraku.data.theatre import TheatreSamples
+from bunraku.theatre import render, sample_scene
 
 SMALL = {"size": (48, 40), "frames": 2}
 
@@ -69,3 +70,21 @@ def test_skeletons_lie_on_moving_figures():
         on.append(change[drawn].mean())
         off.append(change[~drawn].mean())
     assert np.mean(on) > 2 * np.mean(off)
+
+
+def test_domains():
+    seeds = range(40)
+    heads = {
+        domain: [TheatreSamples(0, "train", domain=domain).scene(s).actors[0].character.body.head for s in seeds]
+        for domain in ("puppets", "wide", "humans")
+    }
+    assert max(heads["humans"]) < 1 / 5.5
+    assert max(heads["puppets"]) > 0.3
+    assert max(heads["wide"]) > 0.3
+    wide = [TheatreSamples(0, "train", domain="wide").scene(s) for s in seeds]
+    assert 0 < sum(bool(scene.objects) for scene in wide) < 40
+    assert 0 < sum(scene.actors[0].prop is not None for scene in wide) < 40
+    plain = TheatreSamples(0, "train").scene(3)
+    np.testing.assert_array_equal(render(plain, 2, 64).frames, render(sample_scene(3, "train"), 2, 64).frames)
+    one, again = (TheatreSamples(0, "train", size=(64, 64), domain="wide")[5] for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, again))

@@ -1,16 +1,23 @@
 """Training samples from the procedural theatre: sample i is a function of (seed, split, i) alone."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.data.samples import Sample
-from bunraku.theatre import render, sample_scene
+from bunraku.theatre import Scene, render, sample_scene
+from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
+from bunraku.theatre.scene import SPLITS
 
 CLIP_FRAMES = 64
 """Reference and frames of a sample are drawn from this many frames of a scene."""
+
+Domain = Literal["puppets", "wide", "humans"]
+"""What is on the stage: puppets of proportions from chibi to human; these and odd ones, with props and set pieces, for a base
+that is to know everything; or human proportions alone, for a narrow second training."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class TheatreSamples(Dataset):
         size: (height, width).
         consecutive: frames in a row (motion modules) instead of any frames of the scene.
         permute_colours: permute the colour channels of a whole sample: six times the wardrobe.
+        domain: see `Domain`.
     """
 
     seed: int
@@ -32,10 +40,11 @@ class TheatreSamples(Dataset):
     size: tuple[int, int] = (128, 128)
     consecutive: bool = False
     permute_colours: bool = False
+    domain: Domain = "puppets"
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
-        scene = sample_scene(int(rng.integers(2**31)), self.split)
+        scene = self.scene(int(rng.integers(2**31)))
         if self.consecutive:
             start = int(rng.integers(CLIP_FRAMES - self.frames + 1))
             driven = list(range(start, start + self.frames))
@@ -48,3 +57,17 @@ class TheatreSamples(Dataset):
             images = images[..., rng.permutation(3)]
         poses = draw_skeleton(rendering.pose)
         return images[1:], poses[1:], images[0], poses[0]
+
+    def scene(self, seed: int) -> Scene:
+        """Scene number `seed` of the domain."""
+        if self.domain == "puppets":
+            return sample_scene(seed, self.split)
+        rng = np.random.default_rng([seed, 1])
+        if self.domain == "humans":
+            return sample_scene(seed, self.split).recast(character=sample_human(rng, SPLITS[self.split]))
+        props, objects, odd = (bool(chance) for chance in rng.random(3) < (0.4, 0.4, 0.3))
+        scene = sample_scene(seed, self.split, props=props, objects=objects)
+        if not odd:
+            return scene
+        oddity = list(ODDITIES)[int(rng.integers(len(ODDITIES)))]
+        return scene.recast(character=sample_odd_character(rng, oddity, SPLITS[self.split]))

@@ -40,7 +40,8 @@ def build_sd15(motion: bool, literal_guider: bool = False) -> Animator:
 def build_mini(motion: bool, literal_guider: bool = False) -> Animator:
     """About 11 M parameters for 128x128, of the classes of the paper's size; the options are those of mini Animate Anyone.
 
-    There is no public base of this size: stage 0 makes one (denoiser and ControlNet, without reference), which then stays frozen.
+    There is no public base of this size: stage 0 makes one (denoiser and ControlNet, without reference, on the theatre's wide
+    domain), which then stays frozen while stages 1 and 2 learn human puppets alone: only so can be tested whether frozen keeps general.
     ReferenceNet runs once, at timestep 0. The prompt is one token of zeros.
     """
     _no_guider(literal_guider)
@@ -110,7 +111,7 @@ TCAN = Recipe(
                     settings=_SMALL
                     | {
                         "steps": 4_000, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
-                        "drop_condition": 1.0, "ema_decay": 0.999,
+                        "drop_condition": 1.0, "ema_decay": 0.999, "domain": "wide",
                     },
                 ),
                 1: Stage(
@@ -118,7 +119,7 @@ TCAN = Recipe(
                     settings=_SMALL
                     | {
                         "steps": 3_000, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
-                        "drop_condition": 0.05, "ema_decay": 0.999,
+                        "drop_condition": 0.05, "ema_decay": 0.999, "domain": "humans",
                     },
                 ),
                 2: Stage(
@@ -126,7 +127,7 @@ TCAN = Recipe(
                     settings=_SMALL
                     | {
                         "steps": 400, "batch": 2, "frames": 16, "learning_rate": 1e-3, "warmup": 30, "decay": 0.25,
-                        "drop_condition": 0.0, "ema_decay": 0.98, "shared_noise": 1.0,
+                        "drop_condition": 0.0, "ema_decay": 0.98, "shared_noise": 1.0, "domain": "humans",
                     },
                 ),
             },

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from bunraku.data.theatre import Domain
 from bunraku.errors import BunrakuError
 
 
@@ -14,6 +15,7 @@ class TrainingConfig:
     Attributes:
         output: folder of the run: checkpoints, logs, validation sheets, and the trained model.
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
+        domain: of the theatre: "puppets", "wide" or "humans", see `data.theatre`.
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped mini one.
         literal_guider: the pose guider as the paper prints it.
@@ -36,6 +38,7 @@ class TrainingConfig:
     stage: int
     output: Path
     data: str = "theatre"
+    domain: str = "puppets"
     init: str | None = None
     vae: str | None = None
     literal_guider: bool = False
@@ -81,6 +84,8 @@ class TrainingConfig:
         self.output = Path(self.output)
         if self.resolution % 8:
             raise BunrakuError(f"resolution {self.resolution} is not a multiple of 8")
+        if self.domain not in get_args(Domain):
+            raise BunrakuError(f"the theatre has the domains {', '.join(get_args(Domain))}, not {self.domain!r}")
         for name in ("steps", "batch", "frames", "accumulate", "checkpoint_every", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise BunrakuError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -83,7 +83,7 @@ def dataset(config: TrainingConfig) -> Any:
     if config.data == "theatre":
         return TheatreSamples(
             config.seed, "train", config.frames, config.resolution_hw,
-            consecutive=consecutive, permute_colours=config.permute_colours,
+            consecutive=consecutive, permute_colours=config.permute_colours, domain=config.domain,  # type: ignore[arg-type]
         )  # fmt: skip
     from bunraku.data.clips import ClipFolder
 
