@@ -1,6 +1,6 @@
 """How long scoring takes: 64 theatre clips of 32 frames, decoded from disk, with every metric that needs no weights.
 
-    python benchmarks/evaluation.py --clips 64 --frames 32 --size 128 --json evaluation.json
+python benchmarks/evaluation.py --clips 64 --frames 32 --size 128 --json evaluation.json
 """
 
 import argparse
