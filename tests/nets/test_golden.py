@@ -104,8 +104,13 @@ SCHEDULER = {
 """As the public code has it at inference: linear betas, v-prediction, zero terminal SNR, trailing steps."""
 
 
-def sampled(animator: Animator, noise: torch.Tensor, images: torch.Tensor, **settings: Any) -> tuple[Any, ...]:
-    """The loop over `noise`, guided by drawn poses: timesteps, and per step what the scheduler was handed and gave back."""
+def sampled(
+    animator: Animator, noise: torch.Tensor, images: torch.Tensor, half: bool = False, **settings: Any
+) -> tuple[Any, ...]:
+    """The loop over `noise`, guided by drawn poses: timesteps, and per step what the scheduler was handed and gave back.
+
+    With `half` the reference tokens are rounded to half precision, as the public code does by an oversight.
+    """
     scheduler, given, handed, latents = DDIMScheduler(**SCHEDULER), arrays("conditioning"), [], []
     step = scheduler.step
 
@@ -116,7 +121,9 @@ def sampled(animator: Animator, noise: torch.Tensor, images: torch.Tensor, **set
     scheduler.step = recorded
     recorded.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
     token, guided = given["clip_image_embeds"][:, None], animator.guide(poses(images))
-    reference = animator.reference(given["ref_latents"], token)
+    tokens = animator.reference_net(given["ref_latents"], token)
+    rounded = {name: value.half().float() if half else value for name, value in tokens.items()}
+    reference = animator.denoiser.project_reference(rounded)
     denoise(
         animator, scheduler, noise, lambda w: guided[:, :, list(w)], token, lambda t: reference, merge="uniform", wrap=True,
         on_step=lambda step, timestep, x: (latents.append(x), x)[1], **settings,
@@ -134,14 +141,15 @@ def test_sampling_loop_of_one_window(animator):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("variant", "tolerance"), [("bank32", 1e-4), ("shipped", 1e-3)])
+@pytest.mark.parametrize(("variant", "tolerance"), [("bank32", 1e-4), ("shipped", 3e-4)])
 def test_sampling_loop_of_windows_that_wrap(animator, pipeline, variant, tolerance):
-    """Six guided steps over 12 frames. In "shipped" the public code rounds the reference tokens to half precision."""
+    """Six guided steps over 12 frames."""
     run, inputs = arrays(f"pipeline_{variant}"), arrays("inputs")
     assert [list(w) for w in time_windows(12, 8, 4, wrap=True)] == run["windows"].tolist()
     timesteps, handed, latents = sampled(
-        animator, inputs["latents_init"], inputs["pose_images_u8"], steps=6, window=8, overlap=4, guidance_scale=3.5
-    )
+        animator, inputs["latents_init"], inputs["pose_images_u8"], variant == "shipped",
+        steps=6, window=8, overlap=4, guidance_scale=3.5,
+    )  # fmt: skip
     assert timesteps == arrays("conditioning")["timesteps"].tolist()
     near(handed, run["guided"], tolerance)
     near(latents, run["latents"], tolerance)
