@@ -1,6 +1,7 @@
 """AnimationPipeline: counted forward passes, saving and loading, callbacks, plain errors."""
 
 import logging
+import re
 from collections import Counter
 
 import numpy as np
@@ -119,6 +120,14 @@ def test_pose_through_a_controlnet(reference_image, tmp_path):
     again = load_pipeline(tmp_path / "model", device="cpu")
     again.set_progress_bar_config(disable=True)
     assert np.abs(again(**arguments, generator=seeded()).frames.astype(int) - frames).max() <= 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("cross_attention_dim", 24), ("block_out_channels", (16, 32))])
+def test_a_controlnet_of_another_base_is_refused_with_both_widths(key, value):
+    tiny = {name: size for name, size in TINY.items() if name != "in_channels"} | {key: value}
+    net = ControlNet(**tiny, conditioning_embedding_out_channels=(8, 16), conditioning_unshuffle=4)
+    with pytest.raises(BunrakuError, match=rf"its {key} is {re.escape(str(value))}, the denoiser's is .?16"):
+        build_tiny_pipeline(pose_guider=net, reference_pose=False)
 
 
 def test_temperature_map_of_every_window(tiny_pipeline, reference_image, monkeypatch):

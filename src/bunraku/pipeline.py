@@ -76,6 +76,8 @@ class AnimationPipeline(DiffusionPipeline):
         skeleton: dict | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(pose_guider, ControlNet):
+            _check_widths(pose_guider, denoiser)
         self.register_modules(
             vae=vae, denoiser=denoiser, reference_net=reference_net, pose_guider=pose_guider,
             image_encoder=image_encoder, scheduler=scheduler,
@@ -228,6 +230,17 @@ class AnimationPipeline(DiffusionPipeline):
 
 # DiffusionPipeline.from_pretrained finds its class among the names of diffusers, or else runs code out of the model's folder
 diffusers.AnimationPipeline = AnimationPipeline  # type: ignore[attr-defined]
+
+
+def _check_widths(control: Any, denoiser: Any) -> None:
+    """Raise BunrakuError where a ControlNet belongs to another base than the denoiser."""
+    for key in ("cross_attention_dim", "block_out_channels", "in_channels"):
+        theirs, ours = control.config[key], denoiser.config[key]
+        if theirs != ours and list(np.atleast_1d(theirs)) != list(np.atleast_1d(ours)):
+            raise BunrakuError(
+                f"the ControlNet belongs to another base model than the denoiser: its {key} is {theirs}, the denoiser's is "
+                f"{ours}; take one of the same base"
+            )
 
 
 def _drawer(
