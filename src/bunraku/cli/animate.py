@@ -13,11 +13,14 @@ from bunraku.cli.options import (
     Canvas,
     Detector,
     Device,
+    Dtype,
+    Guidance,
     JsonFlag,
     Kind,
     MaxPeople,
     Rate,
     Start,
+    Steps,
     Stop,
 )
 from bunraku.cli.terminal import parsed_rate, parsed_size, progress, result
@@ -51,14 +54,8 @@ def animate(
             "by limb, without weights.",
         ),
     ] = "mini",
-    steps: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=SAMPLING, help="Sampling steps (default: the model's)", show_default=False),
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=SAMPLING, help="Guidance scale (default: the model's)", show_default=False),
-    ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,
     scheduler: Annotated[
         Literal["ddim", "dpm++", "euler", "unipc", "lcm"] | None,
@@ -124,10 +121,7 @@ def animate(
     ] = None,
     driving_kind: Kind = "auto",
     canvas: Canvas = None,
-    dtype: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option(rich_help_panel=SAMPLING, help="auto: float16 on a GPU, else float32."),
-    ] = "auto",
+    dtype: Dtype = "auto",
     device: Device = None,
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
     sheet: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bunraku.cli.options import SAMPLING, Device, JsonFlag
+from bunraku.cli.options import SAMPLING, Device, Dtype, Guidance, JsonFlag, Steps
 from bunraku.cli.terminal import err, parsed_size, progress, result
 from bunraku.errors import BunrakuError
 
@@ -120,19 +120,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=SAMPLING, help="Sampling steps (default: the model's)", show_default=False),
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=SAMPLING, help="Guidance scale (default: the model's)", show_default=False),
-    ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Of the noise of every clip.")] = 0,
-    dtype: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option(rich_help_panel=SAMPLING, help="auto: float16 on a GPU, else float32."),
-    ] = "auto",
+    dtype: Dtype = "auto",
     device: Device = None,
     json_output: JsonFlag = False,
 ) -> None:

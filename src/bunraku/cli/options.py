@@ -45,3 +45,15 @@ Kind = Annotated[
     Literal["auto", "rgb", "skeleton", "openpose", "bvh", "cues"],
     typer.Option("--driving-kind", rich_help_panel=MOTION, help="What DRIVING is; auto tells by name and contents."),
 ]
+Steps = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=SAMPLING, help="Sampling steps (default: the model's)", show_default=False),
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=SAMPLING, help="Guidance scale (default: the model's)", show_default=False),
+]
+Dtype = Annotated[
+    Literal["auto", "float32", "float16", "bfloat16"],
+    typer.Option(rich_help_panel=SAMPLING, help="auto: float16 on a GPU, else float32."),
+]
