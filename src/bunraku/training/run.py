@@ -17,6 +17,7 @@ from bunraku.recipes import get_recipe
 from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
 from bunraku.training.validation import build_pipeline
+from bunraku.weights.states import load_state
 
 logger = logging.getLogger(__name__)
 
@@ -109,13 +110,12 @@ def load_vae(folder: str | None) -> nn.Module:
 
 
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
-    """Parameters of `source` into `target`; only motion modules may be on one side alone (stage 1 has none)."""
-    missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
-    if any(".motion_modules." in key for key in unexpected):
+    """Parameters of `source` into `target`; only motion modules may be on one side alone (stage 1 has none).
+
+    Raises:
+        BunrakuError: any other parameter is on one side alone or has another shape.
+    """
+    state, motion = source.state_dict(), ["*.motion_modules.*"]
+    if any(".motion_modules." in key for key in state.keys() - target.state_dict().keys()):
         logger.warning("stage 1 trains frames: the start model's motion modules are left out; train stage 2 afterwards")
-    missing = [key for key in missing if ".motion_modules." not in key]
-    unexpected = [key for key in unexpected if ".motion_modules." not in key]
-    if missing or unexpected:
-        raise BunrakuError(
-            f"{name} of the start model does not fit: missing {missing[:10]}, unexpected {unexpected[:10]}"
-        )
+    load_state(target, state, allowed_missing=motion, allowed_unexpected=motion, name=f"{name} of this size")
