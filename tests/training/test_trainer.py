@@ -193,11 +193,11 @@ def test_the_three_stages_of_tcan(tmp_path):
     }
     settings["ema_decay"] = 0.0
 
-    def stage(number: int, **more) -> AnimationPipeline:
+    def stage(number: int, folder: str = "", **more) -> AnimationPipeline:
         AcceleratorState._reset_state(reset_partial_state=True)
         given = settings | more
         return AnimationPipeline.from_pretrained(
-            train(training_config("tcan", "mini", number, tmp_path / f"{number}", given))
+            train(training_config("tcan", "mini", number, tmp_path / (folder or f"{number}"), given))
         )
 
     def changed(before: torch.nn.Module, after: torch.nn.Module) -> set[str]:
@@ -215,6 +215,24 @@ def test_the_three_stages_of_tcan(tmp_path):
     learned = changed(base.reference_net, first.reference_net)
     assert "conv_in.weight" in learned
     assert (tmp_path / "1" / "lora" / "pytorch_lora_weights.safetensors").is_file()
+
+    still = stage(
+        1,
+        "still",
+        init=str(tmp_path / "0" / "model"),
+        trains=("reference_net",),
+        learning_rate=0.0,
+        steps=1,
+        reference_timestep="every",
+    )
+    assert changed(base.denoiser, still.denoiser) == set()
+    source = base.denoiser.state_dict()
+    assert all(torch.equal(value, source[name]) for name, value in still.reference_net.state_dict().items())
+    assert still.config.defaults["reference_timestep"] == "every"
+
+    moving = stage(2, "moving", init=str(tmp_path / "1" / "model"), trains=("denoiser.motion",))
+    assert not any(p.any() for name, p in moving.pose_guider.motion_parameters.items() if "proj_out.weight" in name)
+    assert any(p.any() for name, p in moving.denoiser.motion_parameters.items() if "proj_out.weight" in name)
 
     second = stage(2, init=str(tmp_path / "1" / "model"))
     assert changed(first.denoiser, second.denoiser) == changed(first.reference_net, second.reference_net) == set()
@@ -244,6 +262,10 @@ def test_plain_errors_before_training(tmp_path):
         train(config(tmp_path, stage=2))
     with pytest.raises(BunrakuError, match="adapters of a trained model: name it with --init"):
         train(training_config("tcan", "mini", 1, tmp_path, dict(SMALL)))
+    with pytest.raises(
+        BunrakuError, match="there is no pose-guider to train; this model has denoiser, image_encoder, pose_guider"
+    ):
+        trainer(config(tmp_path, trains=("denoiser", "pose-guider")))
     with pytest.raises(BunrakuError, match="no autoencoder in"):
         train(config(tmp_path, vae=str(tmp_path)))
     PatchCodec(16).save_pretrained(tmp_path / "narrow")

@@ -16,7 +16,7 @@ class Stage:
 
     Attributes:
         trains: names of the Animator's parts that learn. "motion" means all motion modules and nothing else of their parts,
-            "lora" the adapters of the denoiser's attention.
+            "PART.motion" those of one part, "lora" the adapters of the denoiser's attention.
         settings: values of `TrainingConfig` that this stage starts from.
     """
 
@@ -26,7 +26,7 @@ class Stage:
     @property
     def motion(self) -> bool:
         """Whether this stage's networks have motion modules."""
-        return "motion" in self.trains
+        return any(name.split(".")[-1] == "motion" for name in self.trains)
 
     @property
     def adapts(self) -> bool:
@@ -34,14 +34,24 @@ class Stage:
         return "lora" in self.trains
 
     def parameters(self, animator: Animator) -> dict[str, nn.Parameter]:
-        """The parameters that learn, by their name in the animator."""
+        """The parameters that learn, by their name in the animator.
 
-        def part(name: str) -> str:
-            if ".motion_modules." in name:
-                return "motion"
-            return "lora" if ".lora_" in name else name.split(".")[0]
+        Raises:
+            BunrakuError: the animator has nothing of a name in `trains`.
+        """
+        parts = {name: _parts(name) for name, _ in animator.named_parameters()}
+        known = sorted(set[str]().union(*parts.values()))
+        if unknown := [name for name in self.trains if name not in known]:
+            raise BunrakuError(f"there is no {', '.join(unknown)} to train; this model has {', '.join(known)}")
+        return {name: p for name, p in animator.named_parameters() if parts[name] & set(self.trains)}
 
-        return {name: p for name, p in animator.named_parameters() if part(name) in self.trains}
+
+def _parts(name: str) -> set[str]:
+    """What `Stage.trains` may call the parameter of that name."""
+    part = name.split(".")[0]
+    if ".motion_modules." in name:
+        return {"motion", f"{part}.motion"}
+    return {"lora"} if ".lora_" in name else {part}
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ TCAN = Recipe(
                     trains=("denoiser", "pose_guider"),
                     settings=_SMALL
                     | {
-                        "steps": 4_000, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
+                        "steps": 2_200, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
                         "drop_condition": 1.0, "ema_decay": 0.999, "domain": "wide",
                     },
                 ),
@@ -118,15 +118,15 @@ TCAN = Recipe(
                     trains=("reference_net", "lora"),
                     settings=_SMALL
                     | {
-                        "steps": 3_000, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
-                        "drop_condition": 0.05, "ema_decay": 0.999, "domain": "humans",
+                        "steps": 1_200, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
+                        "drop_condition": 0.05, "ema_decay": 0.999, "domain": "humans", "reference_from_denoiser": True,
                     },
                 ),
                 2: Stage(
                     trains=("motion",),
                     settings=_SMALL
                     | {
-                        "steps": 400, "batch": 2, "frames": 16, "learning_rate": 1e-3, "warmup": 30, "decay": 0.25,
+                        "steps": 300, "batch": 2, "frames": 16, "learning_rate": 1e-3, "warmup": 30, "decay": 0.25,
                         "drop_condition": 0.0, "ema_decay": 0.98, "shared_noise": 1.0, "domain": "humans",
                     },
                 ),

@@ -1,11 +1,12 @@
 """Every number of a training run in one typed place."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from bunraku.data.theatre import Domain
 from bunraku.errors import BunrakuError
+from bunraku.recipes import Stage, get_recipe
 
 
 @dataclass
@@ -17,8 +18,13 @@ class TrainingConfig:
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
         domain: of the theatre: "puppets", "wide" or "humans", see `data.theatre`.
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
+        reference_from_denoiser: ReferenceNet starts with the weights of the start model's denoiser, as both came from Stable
+            Diffusion in the papers.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped mini one.
         literal_guider: the pose guider as the paper prints it.
+        trains: parts that learn instead of the stage's own, see `recipes.Stage`; for ablations.
+        reference_timestep: what ReferenceNet is told, "zero" or "every", see `Animator`; None: as in the start
+            model, or as the recipe builds it.
         lora_rank, lora_layers: of the adapters that TCAN's first stage trains, see `nets.lora`.
         keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.
         batch: samples (references) per process and micro-batch; each has `frames` driven frames.
@@ -40,8 +46,11 @@ class TrainingConfig:
     data: str = "theatre"
     domain: str = "puppets"
     init: str | None = None
+    reference_from_denoiser: bool = False
     vae: str | None = None
     literal_guider: bool = False
+    trains: tuple[str, ...] | None = None
+    reference_timestep: Literal["zero", "every"] | None = None
     lora_rank: int = 16
     lora_layers: tuple[str, ...] = ("attn1", "attn2")
     keep_lora: bool = False
@@ -77,6 +86,12 @@ class TrainingConfig:
     log_every: int = 20
 
     @property
+    def chosen_stage(self) -> Stage:
+        """The recipe's stage, with this run's own `trains`."""
+        stage = get_recipe(self.recipe).size(self.size).stages[self.stage]
+        return stage if self.trains is None else replace(stage, trains=self.trains)
+
+    @property
     def resolution_hw(self) -> tuple[int, int]:
         return self.resolution, self.resolution
 
@@ -93,8 +108,6 @@ class TrainingConfig:
 
 def training_config(recipe: str, size: str, stage: int, output: Path, overrides: dict[str, Any]) -> TrainingConfig:
     """The recipe's settings for a stage, with `overrides` on top; an unknown name is an error that lists them."""
-    from bunraku.recipes import get_recipe
-
     stages = get_recipe(recipe).size(size).stages
     if stage not in stages:
         raise BunrakuError(f"recipe {recipe} {size} has stages {', '.join(map(str, stages))}, not {stage}")

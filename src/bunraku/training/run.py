@@ -34,13 +34,20 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
         BunrakuError: data, start weights or settings that cannot be used; before any training.
     """
     size = get_recipe(config.recipe).size(config.size)
-    stage = size.stages[config.stage]
+    stage = config.chosen_stage
     torch.manual_seed(config.seed)
     animator = size.build(stage.motion, literal_guider=config.literal_guider)
     start = AnimationPipeline.from_pretrained(config.init) if config.init else None
+    if told := config.reference_timestep or (start and start.config.defaults.get("reference_timestep")):
+        animator.reference_timestep = told
     if start is not None:
         for part in PARTS:
             copy_weights(getattr(start, part), getattr(animator, part), part)
+        if config.reference_from_denoiser:
+            state, names = animator.denoiser.state_dict(), animator.reference_net.state_dict().keys()
+            load_state(
+                animator.reference_net, {name: state[name] for name in names & state.keys()}, name="ReferenceNet"
+            )
     elif stage.motion or stage.adapts:
         what = "motion modules on top of" if stage.motion else "adapters of"
         raise BunrakuError(f"stage {config.stage} trains {what} a trained model: name it with --init DIR")
@@ -80,7 +87,7 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
 def dataset(config: TrainingConfig) -> Any:
     """The training data that `config.data` names."""
     size = get_recipe(config.recipe).size(config.size)
-    consecutive = size.stages[config.stage].motion
+    consecutive = config.chosen_stage.motion
     if config.data == "theatre":
         return TheatreSamples(
             config.seed, "train", config.frames, config.resolution_hw,

@@ -49,7 +49,7 @@ class Trainer:
         self.config = config
         recipe = get_recipe(config.recipe)
         self.size = recipe.size(config.size)
-        self.stage = self.size.stages[config.stage]
+        self.stage = config.chosen_stage
         self.scheduler = DDIMScheduler(**self.size.scheduler)
         self.accelerator = Accelerator(
             gradient_accumulation_steps=config.accumulate,
@@ -62,10 +62,6 @@ class Trainer:
         self.dataset = dataset
         animator.requires_grad_(False)
         self.trained = self.stage.parameters(animator)
-        if not self.trained:
-            raise BunrakuError(
-                f"stage {config.stage} of {config.recipe} trains {self.stage.trains}, and the model has none of it"
-            )
         for parameter in self.trained.values():
             parameter.requires_grad_(True)
         if config.gradient_checkpointing:

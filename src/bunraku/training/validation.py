@@ -60,5 +60,5 @@ def build_pipeline(animator: Any, vae: Any, size: Any, config: TrainingConfig) -
     return AnimationPipeline(
         vae, animator.denoiser, animator.reference_net, animator.pose_guider, animator.image_encoder,
         DDIMScheduler(**size.scheduler), reference_pose=animator.reference_pose, size=config.resolution_hw,
-        defaults=dict(size.inference), recipe=config.recipe, skeleton=dict(size.skeleton),
+        defaults=dict(size.inference) | {"reference_timestep": animator.reference_timestep}, recipe=config.recipe, skeleton=dict(size.skeleton),
     )  # fmt: skip
