@@ -15,9 +15,11 @@ from bunraku.animate import SCHEDULERS, AnimateOptions, Animation, PuppetModel, 
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter, read_image, read_video, write_image
 from bunraku.pipeline import AnimationPipeline
+from tests.tiny import build_tiny_pipeline
 
 
 @pytest.fixture
@@ -124,6 +126,31 @@ def test_retargeting_changes_what_the_model_is_shown(
     for i in range(4):
         for j in range(i):
             assert np.abs(shown[i] - shown[j]).max() > 0.5
+
+
+def test_the_temperature_is_the_users_or_else_the_models(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slopes: list[float] = []
+
+    def spy(poses: np.ndarray, tau: float) -> np.ndarray:
+        slopes.append(tau)
+        return temperature_map(poses, tau)
+
+    monkeypatch.setattr("bunraku.pipeline.temperature_map", spy)
+    build_tiny_pipeline(defaults={"num_inference_steps": 1, "window": 8, "temperature": 2.5}).save_pretrained(
+        tmp_path / "tcan"
+    )
+    for model, given, expected in (
+        (options.model, None, []),
+        (options.model, 7.0, [7.0]),
+        (str(tmp_path / "tcan"), None, [2.5]),
+        (str(tmp_path / "tcan"), 7.0, [7.0]),
+        (str(tmp_path / "tcan"), 0.0, []),
+    ):
+        run(puppets, tmp_path / "out.mp4", options, model=model, temperature=given, stop=4)
+        assert slopes == expected
+        slopes.clear()
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -251,6 +278,9 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
         ({"guidance": float("nan")}, "guidance nan"),
         ({"window": 4, "overlap": 4}, "overlap 4 must be at least 0 and smaller than the window"),
         ({"overlap": -1}, "overlap -1"),
+        ({"temperature": -0.1}, "temperature -0.1 must be a number from 0 to 1000"),
+        ({"temperature": 1001}, "temperature 1001 must"),
+        ({"temperature": float("nan")}, "temperature nan must"),
         ({"fps": Fraction(-1)}, "frame rate -1"),
         ({"size": (16, 64)}, r"size \(16, 64\)"),
         ({"person": -1}, "person -1"),
@@ -333,11 +363,18 @@ def test_the_puppet_warp_names_the_options_that_it_has_no_use_for(caplog: pytest
     assert not caplog.records
     PuppetModel(
         AnimateOptions(
-            model="puppet-warp", steps=4, guidance=2.0, scheduler="ddim", window=8, overlap=0, dtype="float16"
+            model="puppet-warp",
+            steps=4,
+            guidance=2.0,
+            scheduler="ddim",
+            window=8,
+            overlap=0,
+            temperature=0.0,
+            dtype="float16",
         )
     )
     assert [record.getMessage() for record in caplog.records] == [
-        "puppet-warp has no steps, guidance, scheduler, window, overlap, dtype: they have no effect"
+        "puppet-warp has no steps, guidance, scheduler, window, overlap, temperature, dtype: they have no effect"
     ]
 
 

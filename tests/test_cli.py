@@ -303,6 +303,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ((reference, motion, "--size", "big"), "'big' is no size"),
         ((reference, motion, "--fps", "1/0"), "'1/0' is no frame rate"),
         ((reference, motion, "--steps", 0), "steps 0 must be"),
+        ((reference, motion, "--temperature", -1), "temperature -1.0 must be"),
         ((reference, motion, "--person", 3), "no person 3"),
         ((reference, motion, "--device", "abacus"), "Device 'abacus'"),
         ((reference, motion, "-o", tmp_path / "no" / "out.mp4"), "does not exist"),

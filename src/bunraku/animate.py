@@ -82,6 +82,7 @@ class AnimateOptions:
             their own area in the reference's aspect ratio.
         size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
         steps, guidance, window, overlap: of the sampling.
+        temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
         dtype: "auto", "float32", "float16" or "bfloat16".
@@ -113,6 +114,7 @@ class AnimateOptions:
     scheduler: str | None = None
     window: int | None = None
     overlap: int | None = None
+    temperature: float | None = None
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -133,6 +135,8 @@ class AnimateOptions:
             f"window {self.window} must be at least 1": self.window is None or self.window >= 1,
             f"overlap {self.overlap} must be at least 0 and smaller than the window": self.overlap is None
             or 0 <= self.overlap < (self.window or math.inf),
+            f"temperature {self.temperature} must be a number from 0 to 1000": self.temperature is None
+            or 0 <= self.temperature <= 1000,
             f"size {self.size} (height, width) must be from 32 to 4096": self.size is None
             or all(32 <= side <= 4096 for side in self.size),
             f"unknown scheduler {self.scheduler!r}; there are {', '.join(SCHEDULERS)}": self.scheduler
@@ -321,7 +325,7 @@ class PuppetModel:
 
     def __init__(self, options: AnimateOptions) -> None:
         self._options = options
-        unused = ("steps", "guidance", "scheduler", "window", "overlap")
+        unused = ("steps", "guidance", "scheduler", "window", "overlap", "temperature")
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
         if given:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
@@ -444,9 +448,10 @@ def _sampling(pipeline: Any, options: AnimateOptions, frames: int) -> dict[str, 
     """Arguments of `AnimationPipeline.stream`, complete and checked before anything slow."""
     import torch
 
+    from bunraku.pipeline import DEFAULTS
     from bunraku.sampling.windows import time_windows
 
-    defaults = {"num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4} | pipeline.config.defaults
+    defaults = DEFAULTS | pipeline.config.defaults
     window = options.window or defaults["window"]
     longest = pipeline.denoiser.config.motion_max_seq_length
     if pipeline.denoiser.config.motion and min(window, frames) > longest:
@@ -461,6 +466,7 @@ def _sampling(pipeline: Any, options: AnimateOptions, frames: int) -> dict[str, 
         "guidance_scale": defaults["guidance_scale"] if options.guidance is None else options.guidance,
         "window": window,
         "overlap": overlap,
+        "temperature": defaults["temperature"] if options.temperature is None else options.temperature,
         "generator": torch.Generator().manual_seed(options.seed),
     }
 

@@ -94,6 +94,14 @@ def animate(
             show_default=False,
         ),
     ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=SAMPLING,
+            help="Slope of TCAN's temperature map, which holds the background still; 0: none (default: the model's)",
+            show_default=False,
+        ),
+    ] = None,
     retarget: Annotated[
         Literal["full", "align", "fit", "off"],
         typer.Option(
@@ -149,7 +157,7 @@ def animate(
     options = AnimateOptions(
         model=model, reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
         canvas=canvas_size, retarget=retarget, smoothing=smooth, fit=fit, size=output_size, steps=steps, guidance=guidance,
-        scheduler=scheduler, window=window, overlap=overlap, seed=seed, dtype=dtype, device=device, detector=pose,
+        scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, device=device, detector=pose,
         max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side,
     )  # fmt: skip
     with progress() as advance:
