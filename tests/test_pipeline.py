@@ -14,6 +14,7 @@ from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.nets.constant_token import ConstantToken
 from bunraku.nets.controlnet import ControlNet
+from bunraku.nets.denoiser import Denoiser
 from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
 from bunraku.sampling.windows import time_windows
@@ -146,6 +147,61 @@ def test_temperature_map_of_every_window(tiny_pipeline, reference_image, monkeyp
         assert made == [(8, 50.0)] * len(time_windows(19, 8, 2, wrap))  # once per window, not per step
         assert not np.array_equal(hot, plain)
         made.clear()
+
+
+def posed_only(track: PoseTrack, frames: slice | list[int]) -> PoseTrack:
+    """Everybody leaves the picture in all other frames; nobody is unseen."""
+    keypoints = track.keypoints + np.float32(1000)
+    keypoints[frames] = track.keypoints[frames]
+    return PoseTrack(keypoints, track.scores, track.size)
+
+
+@pytest.mark.parametrize(
+    ("posed", "said"),
+    [
+        ([6, 13, 18], None),  # every window of 8, 0-7, 6-13, 11-18, has one
+        ([6, 7], r"in 17 of 19 frames: 0-5, 8-18\. In 1 of 3 windows"),
+        ([10], r"in 18 of 19 frames: 0-9, 11-18\. In 2 of 3 windows"),
+        (
+            [],
+            r"in 19 of 19 frames: 0-18\. In 3 of 3 windows there is no other frame, and the model has nothing to follow",
+        ),
+    ],
+)
+@pytest.mark.parametrize("as_drawn", [False, True])
+def test_windows_without_any_pose_are_named(tiny_pipeline, reference_image, caplog, monkeypatch, posed, said, as_drawn):
+    drawn: list[int] = []
+
+    def draw(track, **style):
+        drawn.append(len(track))
+        return draw_skeleton(track, **style)
+
+    poses = posed_only(walking_track(19), posed)
+    monkeypatch.setattr("bunraku.pipeline.draw_skeleton", draw)
+    frames = tiny_pipeline(reference_image, draw_skeleton(poses) if as_drawn else poses).frames
+    assert len(frames) == 19
+    assert sum(drawn) == (0 if as_drawn else 19)  # no second drawing
+    messages = [record.getMessage() for record in caplog.records if record.name == "bunraku.pipeline"]
+    assert len(messages) == (said is not None)
+    assert said is None or re.search(said, messages[0])
+
+
+@pytest.mark.parametrize(
+    ("frames", "window", "motion", "warned"),
+    [(5, 1, True, True), (5, 2, True, False), (1, 1, True, False), (1, 8, True, False), (5, 1, False, False)],
+)
+def test_windows_of_one_frame_are_said_to_flicker(reference_image, caplog, frames, window, motion, warned):
+    tiny = {key: value for key, value in TINY.items() if key != "in_channels"}
+    still = {"denoiser": randomise(Denoiser(in_channels=4, **tiny, motion=False)).eval()}
+    pipeline = build_tiny_pipeline(**({} if motion else still))
+    made = pipeline(reference_image, walking_track(frames), window=window, overlap=0).frames
+    assert len(made) == frames
+    messages = [record.getMessage() for record in caplog.records if record.name == "bunraku.pipeline"]
+    assert len(messages) == warned
+    assert (
+        not warned
+        or "windows of one frame: each of the 5 frames is made by itself, and the video will flicker" in messages[0]
+    )
 
 
 def test_unconditional_half_never_sees_the_reference(tiny_pipeline, reference_image):

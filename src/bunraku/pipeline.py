@@ -1,6 +1,7 @@
 """AnimationPipeline: one reference image and a sequence of poses in, the animated frames out."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -27,6 +28,8 @@ from bunraku.nets.reference_net import ReferenceNet
 from bunraku.perception.pose import PoseTrack
 from bunraku.sampling.denoise import denoise, initial_noise
 from bunraku.sampling.windows import Merge, time_windows
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SIZE = (128, 128)
 ReferenceTimestep = Literal["zero", "every"]
@@ -140,6 +143,8 @@ class AnimationPipeline(DiffusionPipeline):
             chunk: frames encoded or decoded at a time.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
 
+        A warning says which frames have no pose where a whole window has none, and that windows of one frame make no motion.
+
         Raises:
             BunrakuError: empty or mis-shaped input, size not a multiple of 8, or a prediction that is not finite.
         """
@@ -154,7 +159,7 @@ class AnimationPipeline(DiffusionPipeline):
         if not 0 <= options["temperature"] <= 1000:
             raise BunrakuError(f"temperature is a slope from 0 to 1000, not {options['temperature']}; TCAN has 3")
         # before any work: raises where there are no frames, or where window and overlap do not fit together
-        time_windows(len(poses), options["window"], options["overlap"], options["wrap"])
+        windows = time_windows(len(poses), options["window"], options["overlap"], options["wrap"])
         time_windows(len(poses), options["control_window"], 0)
         height, width = size or tuple(self.config.size)
         if height % 8 or width % 8 or min(height, width) < 32:
@@ -179,15 +184,14 @@ class AnimationPipeline(DiffusionPipeline):
         token = animator.image_token(
             clip_pixels(reference[None], self.image_encoder.config.image_size).to(device, dtype)
         )
-        guided = torch.cat(
-            [
-                animator.guide(
-                    rearrange(unit_pixels(draw(part)), "f c h w -> 1 c f h w").contiguous().to(device, dtype)
-                )
-                for part in _ranges(len(poses), chunk)
-            ],
-            dim=2,
-        )
+        posed, maps = np.empty(len(poses), bool), []
+        for part in _ranges(len(poses), chunk):
+            drawings = draw(part)
+            posed[part] = drawings.any((1, 2, 3))
+            pixels = rearrange(unit_pixels(drawings), "f c h w -> 1 c f h w")
+            maps.append(animator.guide(pixels.contiguous().to(device, dtype)))
+        guided = torch.cat(maps, dim=2)
+        _warn(posed, windows, self.denoiser.config.motion)
         drawn = unit_pixels(reference_drawing)[None].to(device, dtype)
         clean = self.encode(reference).to(device, dtype)
         once = animator.reference(clean, token, drawn) if options["reference_timestep"] == "zero" else None
@@ -253,6 +257,41 @@ def _drawer(
     if poses.dtype != np.uint8 or poses.ndim != 4 or poses.shape[3] != 3:
         raise BunrakuError(f"drawn poses must be uint8 (F, H, W, 3), got {poses.dtype} {poses.shape}")
     return lambda part: fit(poses[list(part)], size, "crop")[0]
+
+
+def _warn(posed: np.ndarray, windows: list[Sequence[int]], motion: bool) -> None:
+    """Say what will not look as hoped for: windows without any pose, and windows too short for motion.
+
+    Args:
+        posed: whether a pose is drawn in each frame, bool (F,).
+    """
+    if empty := [window for window in windows if not posed[list(window)].any()]:
+        logger.warning(
+            "no pose is drawn in %d of %d frames: %s. In %d of %d windows there is no other frame, and the model has nothing to "
+            "follow there; give these frames a pose, or leave them out",
+            (~posed).sum(), len(posed), frame_ranges(np.flatnonzero(~posed)), len(empty), len(windows),
+        )  # fmt: skip
+    if motion and len(windows[0]) == 1 < len(posed):
+        logger.warning(
+            "windows of one frame: each of the %d frames is made by itself, and the video will flicker; use a larger window, so "
+            "that the motion modules see what comes before and after",
+            len(posed),
+        )
+
+
+def frame_ranges(frames: Iterable[int]) -> str:
+    """Frame numbers as people write them.
+
+    >>> frame_ranges([6, 7, 8, 9, 0, 1, 4])
+    '6-9, 0-1, 4'
+    """
+    ranges: list[list[int]] = []
+    for frame in map(int, frames):
+        if ranges and frame == ranges[-1][1] + 1:
+            ranges[-1][1] = frame
+        else:
+            ranges.append([frame, frame])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _heat(
