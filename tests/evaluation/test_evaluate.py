@@ -296,6 +296,10 @@ def test_retargeting_only_where_bodies_differ() -> None:
         return float(np.linalg.norm(track.keypoints - truth.keypoints, axis=-1)[seen].mean())
 
     assert away(told) < 0.5 * away(odd.driving)
+    assert driving_poses(odd, "off") is odd.driving
+    parts = driving_poses(odd, "align")
+    assert away(parts) < 0.5 * away(odd.driving)
+    assert away(parts) != away(told)
 
 
 def test_the_emptied_stage_shows_what_is_behind() -> None:

@@ -70,7 +70,7 @@ def parsed_rate(text: str | None) -> Fraction | None:
 
 
 def parsed_settings(pairs: list[str], config: type) -> dict[str, Any]:
-    """KEY=VALUE for the fields of a dataclass, with values as YAML types them."""
+    """KEY=VALUE for the fields of a dataclass, with values as YAML types them; text is text, also where YAML reads "no" as false."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -84,6 +84,7 @@ def parsed_settings(pairs: list[str], config: type) -> dict[str, Any]:
         values: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(pairs))  # type: ignore[assignment]
     except (OmegaConfBaseException, YAMLError) as error:
         raise BunrakuError(f"the settings {', '.join(pairs)} cannot be read: {error}") from error
+    values |= {key: text for key, text in (pair.split("=", 1) for pair in pairs) if types[key] is str}
     for key, value in values.items():
         expected = types[key]
         values[key] = value = (

@@ -1,15 +1,17 @@
 """Systems: what is evaluated. Each turns the reference and the driving poses of a clip into frames."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from bunraku.cues.retarget import retarget
+from bunraku.cues.retarget import align, fit, retarget
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.results import Role
+from bunraku.layout import Retarget
 from bunraku.perception.pose import PoseTrack
 from bunraku.theatre.benchmark import BenchmarkClip, DrivingScene
 
@@ -97,12 +99,21 @@ class Model:
         name: what reports call it.
         seed: of the initial noise.
         settings: arguments of `AnimationPipeline.stream`.
+        retargeting: how driving poses of other proportions are brought onto the character, see `driving_poses`.
     """
 
     role: Role = "model"
 
-    def __init__(self, pipeline: Any, name: str, seed: int = 0, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        name: str,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+        retargeting: Retarget = "full",
+    ) -> None:
         self.pipeline, self.name, self.seed, self.settings = pipeline, name, seed, dict(settings or {})
+        self.retargeting: Retarget = retargeting
         self.description = f"recipe {pipeline.config.recipe}"
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
@@ -110,7 +121,8 @@ class Model:
 
         generator = torch.Generator().manual_seed(self.seed)
         return self.pipeline(
-            clip.reference, driving_poses(clip), clip.reference_pose, size=clip.truth.shape[1:3], generator=generator,
+            clip.reference, driving_poses(clip, self.retargeting), clip.reference_pose, size=clip.truth.shape[1:3],
+            generator=generator,
             **self.settings,
         ).frames  # fmt: skip
 
@@ -143,18 +155,25 @@ class Warp:
         return frames
 
 
-def driving_poses(clip: BenchmarkClip) -> PoseTrack:
-    """The driving poses in the picture of the reference: as they are, or retargeted person by person."""
-    if not clip.retarget:
+def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
+    """The driving poses in the picture of the reference: as they are, or retargeted person by person as `animate` does.
+
+    Args:
+        method: "full", "align", "fit" or "off", see `AnimateOptions`; of no effect where poses are the character's own already.
+    """
+    if not clip.retarget or method == "off":
         return clip.driving
     if clip.driving.people != clip.reference_pose.people:
         raise BunrakuError(
             f"{clip.name} has {clip.driving.people} driving people for {clip.reference_pose.people} characters"
         )
-    tracks = [
-        retarget(clip.driving.person(i), clip.reference_pose.person(i), travel="body")
-        for i in range(clip.driving.people)
-    ]
+    methods: dict[str, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {
+        "full": partial(retarget, travel="body"),
+        "align": align,
+        "fit": fit,
+    }
+    bring = methods[method]
+    tracks = [bring(clip.driving.person(i), clip.reference_pose.person(i)) for i in range(clip.driving.people)]
     return PoseTrack(
         np.concatenate([t.keypoints for t in tracks], 1), np.concatenate([t.scores for t in tracks], 1), tracks[0].size
     )

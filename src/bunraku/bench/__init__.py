@@ -1,0 +1,17 @@
+"""A paper's claims, tested on the theatre's exact truth: what is trained, what is compared, what came out."""
+
+from bunraku.bench.experiment import Claim, Experiment, System, Training
+from bunraku.bench.tcan import TCAN
+from bunraku.errors import BunrakuError
+
+EXPERIMENTS = {experiment.name: experiment for experiment in (TCAN,)}
+
+
+def get_experiment(name: str) -> Experiment:
+    """The experiment of that name; an unknown one is an error that lists them."""
+    if name not in EXPERIMENTS:
+        raise BunrakuError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+__all__ = ["EXPERIMENTS", "Claim", "Experiment", "System", "Training", "get_experiment"]

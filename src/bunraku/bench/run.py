@@ -1,0 +1,147 @@
+"""Running an experiment in a folder: what is there already is not done again.
+
+FOLDER/training/NAME/model   what each training made
+FOLDER/SPLIT/report.json     scores of all systems on a split; report.html beside it, with films of all systems
+FOLDER/findings.json         the claims with their differences and intervals; findings.md beside it
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bunraku.bench.experiment import Experiment
+from bunraku.bench.findings import Finding, find, markdown
+from bunraku.errors import BunrakuError
+from bunraku.evaluation import report
+from bunraku.evaluation import systems as evaluated
+from bunraku.evaluation.benchmarks import TheatreBenchmark
+from bunraku.evaluation.results import Results
+from bunraku.evaluation.runner import Progress, evaluate
+from bunraku.evaluation.scoring import Scorer
+from bunraku.media import plain_write_errors, replacing
+from bunraku.perception.detector import DetectorName
+
+
+def run(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    clips: int | None = None,
+    processes: int = 2,
+    detector: DetectorName | None = "auto",
+    device: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    on_progress: Progress | None = None,
+) -> list[Finding]:
+    """Train, evaluate and compare; a run that was interrupted goes on where it stopped.
+
+    Args:
+        experiment: what is done.
+        folder: of everything that comes out.
+        clips: of each split, the first so many; None: all.
+        processes: that each training runs in; the batch is that of one times their number.
+        detector: finds the poses of generated frames again; None: pose errors are left out.
+        device: of the models in evaluation.
+        settings: of every training, such as {"steps": 10} to try the whole out.
+        on_progress: called after every clip.
+
+    Raises:
+        BunrakuError: a training failed, or see `evaluate`.
+    """
+    with plain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, command in commands(experiment, folder, processes, settings).items():
+        if not (folder / "training" / name / "model").is_dir():
+            _train(name, command)
+    results = {}
+    for split in experiment.benchmarks:
+        results[split] = _evaluated(experiment, split, folder, clips, detector, device, on_progress)
+    findings = find(experiment, results)
+    _write(folder / "findings.json", json.dumps([finding.to_json() for finding in findings], indent=1) + "\n")
+    _write(folder / "findings.md", markdown(experiment, results, findings))
+    return findings
+
+
+def commands(
+    experiment: Experiment, folder: Path, processes: int = 2, settings: Mapping[str, Any] | None = None
+) -> dict[str, list[str]]:
+    """The command line of every training, in order."""
+    made = {}
+    for name, training in experiment.trainings.items():
+        start = [] if training.init is None else ["--init", str(folder / "training" / training.init / "model")]
+        made[name] = [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)),
+            *("-m", "bunraku", "train", training.recipe, "--size", training.size, "--stage", str(training.stage)),
+            *("-o", str(folder / "training" / name), *start),
+            *(part for pair in ({**training.settings, **(settings or {})}).items() for part in ("--set", _setting(*pair))),
+        ]  # fmt: skip
+    return made
+
+
+def _setting(name: str, value: Any) -> str:
+    return f"{name}=[{','.join(map(str, value))}]" if isinstance(value, tuple | list) else f"{name}={value}"
+
+
+def _train(name: str, command: list[str]) -> None:
+    # on a CPU, several single-threaded processes beat one with many threads
+    environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"} | dict(os.environ)
+    done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise BunrakuError(f"training {name} failed (exit code {done.returncode}): {shlex.join(command)}")
+
+
+def _evaluated(
+    experiment: Experiment,
+    split: str,
+    folder: Path,
+    clips: int | None,
+    detector: DetectorName | None,
+    device: str | None,
+    on_progress: Progress | None,
+) -> Results:
+    """Scores of a split: those that are there, if they are of the same systems and clips."""
+    benchmark = TheatreBenchmark(split, clips=clips)
+    chosen = {name: experiment.systems[name] for name in experiment.benchmarks[split]}
+    asked = {
+        "clips": len(benchmark.names),
+        "detector": detector,
+        "systems": {n: {"training": s.training, "retarget": s.retarget, **s.settings} for n, s in chosen.items()},
+    }
+    path = folder / split / "report.json"
+    if path.is_file() and (there := Results.load(path)).settings == asked:
+        return there
+
+    from bunraku.weights import load_pipeline
+
+    pipelines = {}
+    for training in dict.fromkeys(system.training for system in chosen.values()):
+        pipelines[training] = load_pipeline(str(folder / "training" / training / "model"), device=device)
+        pipelines[training].set_progress_bar_config(disable=True)
+    systems: list[evaluated.System] = []
+    for name, system in chosen.items():
+        model = evaluated.Model(pipelines[system.training], name, settings=system.settings, retargeting=system.retarget)
+        model.description = system.description
+        systems.append(model)
+    systems += [evaluated.Copy(), evaluated.Codec(next(iter(pipelines.values())), "the base")]
+    metrics = [
+        name for name in experiment.metrics if detector or name not in ("pose_found", "pck", "keypoint_distance")
+    ]
+    scorer = Scorer(metrics, detector=detector, device=device)
+    try:
+        results, extremes = evaluate(systems, benchmark, scorer, settings=asked, on_progress=on_progress)
+    finally:
+        scorer.close()
+    path.parent.mkdir(exist_ok=True)
+    results.save(path)
+    report.write_html(results, path.with_suffix(".html"), extremes)
+    return results
+
+
+def _write(path: Path, text: str) -> None:
+    with plain_write_errors(path), replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

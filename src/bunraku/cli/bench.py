@@ -1,0 +1,81 @@
+"""`bunraku bench`."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bunraku.cli.options import SAMPLING, Device, JsonFlag
+from bunraku.cli.terminal import parsed_settings, progress, result
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: bunraku bench tcan -o runs/tcan --clips 16, or bunraku bench tcan --plan to see what it would do"
+)
+def bench(
+    experiment: Annotated[str, typer.Argument(help="tcan: the ablation of its Table 2 and its other claims.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder; what is there is not done again (default: runs/bench-NAME)",
+            show_default=False,
+        ),
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="Evaluate the first clips of each split only (default: all)", show_default=False)
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(help="Processes of each training, one per GPU or CPU core; the batch grows with them.")
+    ] = 2,
+    pose: Annotated[
+        Literal["auto", "mediapipe", "dwpose", "none"],
+        typer.Option(help="Detector that finds the poses of generated frames again; none: no pose errors."),
+    ] = "auto",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the training commands and what is compared, and stop.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            rich_help_panel=SAMPLING,
+            help="Of every training, such as steps=10 to try it out.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Test a paper's claims: train its variants on the theatre, score them on exact truth, compare with intervals.
+
+    Takes hours on a CPU, and continues where it stopped. Writes a report per benchmark and findings.md.
+    """
+    from bunraku.bench import get_experiment
+    from bunraku.bench.findings import table
+    from bunraku.bench.run import commands, run
+    from bunraku.training.config import TrainingConfig
+
+    chosen = get_experiment(experiment)
+    folder = output or Path("runs") / f"bench-{experiment}"
+    given: dict[str, Any] = parsed_settings(settings or [], TrainingConfig)
+    if plan:
+        trainings = {name: shlex.join(command) for name, command in commands(chosen, folder, processes, given).items()}
+        claims = [f"theatre/{c.benchmark}, {c.first} to {c.second}: {c.text}" for c in chosen.claims]
+        return result({"trainings": trainings, "claims": claims}, json_output, *trainings.values(), "", *claims)
+
+    with progress() as advance:
+        found = run(
+            chosen, folder, clips=clips, processes=processes, detector=None if pose == "none" else pose, device=device,
+            settings=given, on_progress=advance,
+        )  # fmt: skip
+    if not json_output:
+        from rich.console import Console
+
+        Console().print(table(found))
+    result({"findings": [finding.to_json() for finding in found]}, json_output, str(folder / "findings.md"))

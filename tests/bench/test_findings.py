@@ -1,0 +1,76 @@
+"""Verdicts on claims: only an interval that excludes 0 says anything, in the direction in which the metric is good."""
+
+import numpy as np
+import pytest
+
+from bunraku.bench.experiment import Claim, Experiment, System, Training
+from bunraku.bench.findings import find, markdown, table
+from bunraku.evaluation.results import Metric, Results
+
+METRICS = {"psnr": Metric("PSNR", "dB", "higher"), "flicker": Metric("flicker", "", "lower")}
+
+
+def experiment(**expected) -> Experiment:
+    claim = Claim("b is better than a", "solo", "a", "b", expected, "Table 9")
+    return Experiment(
+        "x", "X, 2030", {"t": Training("tcan", "mini", 0)}, {"a": System("t"), "b": System("t")}, {"solo": ["a", "b"]},
+        [claim], ["psnr", "flicker"],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def scores() -> Results:
+    """b is about 1 dB above a, and flickers as much as a on the mean."""
+    results = Results("theatre-1/solo", (128, 128), {}, METRICS, seconds={"a": 1.0, "b": 2.0})
+    rng = np.random.default_rng(0)
+    for clip in range(20):
+        level, noise = rng.normal(20, 3), rng.normal(0, 0.1)
+        results.add("a", f"solo/{clip}", {"psnr": level, "flicker": 0.005})
+        results.add("b", f"solo/{clip}", {"psnr": level + 1 + noise, "flicker": 0.005 + (-1) ** clip * 0.001})
+    return results
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict"), [("better", "seen"), ("worse", "contrary"), (None, "")], ids=["better", "worse", "none"]
+)
+def test_a_clear_difference(scores, expected, verdict):
+    (finding,) = find(experiment(psnr=expected), {"solo": scores})
+    assert finding.verdict == verdict
+    assert 0.9 < finding.difference.low < finding.difference.difference < finding.difference.high < 1.1
+    assert finding.difference.clips == 20
+
+
+@pytest.mark.parametrize("expected", ["better", "worse"])
+def test_an_interval_around_zero_decides_nothing(scores, expected):
+    (finding,) = find(experiment(flicker=expected), {"solo": scores})
+    assert finding.verdict == "open"
+
+
+def test_less_is_better_where_it_is(scores):
+    for clip in scores.systems["b"].clips.values():
+        clip["flicker"] = 0.004
+    (finding,) = find(experiment(flicker="better"), {"solo": scores})
+    assert finding.verdict == "seen"
+
+
+def test_what_was_not_measured_is_left_out(scores):
+    for system in scores.systems.values():
+        for clip in system.clips.values():
+            del clip["flicker"]
+    assert [f.metric.label for f in find(experiment(flicker="better", psnr="better"), {"solo": scores})] == ["PSNR"]
+
+
+def test_the_page_has_scores_claims_and_sources(scores):
+    about = experiment(psnr="better", flicker="better")
+    findings = find(about, {"solo": scores})
+    page = markdown(about, {"solo": scores}, findings)
+    assert "X, 2030" in page
+    assert "| a | " in page
+    assert "Paper: Table 9." in page
+    assert "| better | seen |" in page
+    assert "| better | open |" in page
+    assert "+1.0" in page
+    assert table(findings).row_count == 3
+    saved = findings[0].to_json()
+    assert saved["finding"] == "seen"
+    assert saved["score_second"] - saved["score_first"] == pytest.approx(saved["difference"])
