@@ -118,7 +118,7 @@ TCAN = Recipe(
                     trains=("reference_net", "lora"),
                     settings=_SMALL
                     | {
-                        "steps": 1_200, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
+                        "steps": 900, "batch": 4, "frames": 6, "learning_rate": 1.5e-3, "warmup": 300, "decay": 0.3,
                         "drop_condition": 0.05, "ema_decay": 0.999, "domain": "humans", "reference_from_denoiser": True,
                     },
                 ),
