@@ -22,6 +22,7 @@ from tests.conftest import Bunraku, Outcome
 COMMANDS = (
     "animate",
     "perceive",
+    "retarget",
     "theatre",
     "train",
     "evaluate",

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from bunraku.cues.cues import Cues
-from bunraku.cues.openpose_json import sidecar
 from bunraku.cues.skeleton import draw_skeleton
-from bunraku.driving import Driving, DrivingKind, follow, open_driving
+from bunraku.driving import Driving
 from bunraku.errors import BunrakuError
 from bunraku.layout import Fitting, Layout, Retarget, lay_out
 from bunraku.media import (
@@ -25,14 +23,13 @@ from bunraku.media import (
     check_video_output,
     contact_sheet,
     read_image,
-    resize,
     side_by_side,
     write_image,
 )
 from bunraku.media.images import IMAGE_SUFFIXES
-from bunraku.perception.detector import DetectorName
+from bunraku.motion import MotionOptions, followed, footage, has_keypoints, known_pose, open_motion
 from bunraku.perception.pose import PoseTrack
-from bunraku.reference import read_pose, reference_pose
+from bunraku.reference import reference_pose
 
 logger = logging.getLogger(__name__)
 
@@ -56,26 +53,18 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class AnimateOptions:
+class AnimateOptions(MotionOptions):
     """Everything about an animation that has a default; None leaves the choice to the model or the machine.
 
-    Attributes:
+    Attributes, beside those of `MotionOptions`:
         model: name of known weights, model folder, repository on the Hub (owner/name), or "puppet-warp", the classical puppet
             without weights (`puppet_warp.PuppetWarp`), which keeps the reference's own size up to 1024 px.
-        reference_pose: OpenPose JSON file with the pose of the reference; None: NAME.pose.json beside the picture, else
-            it is detected.
-        driving_kind: what DRIVING is, see `open_driving`.
-        person: whom to follow, 0 being the largest.
-        start, stop: range of driving frames [start, stop) at the output frame rate.
-        fps: frames per second of the output; None: the driving clip's.
-        canvas: (height, width) of OpenPose JSON files that do not say it.
         retarget: how the motion is brought onto the character.
             "full": bone by bone, each with the length of the reference and the direction and foreshortening of the driver
             (`cues.retarget.retarget`); the way through the picture is scaled with the body.
             "align": part by part with constant ratios, joints left and right alike (`cues.retarget.align`).
             "fit": the driver's own proportions, at the size and place of the reference (`cues.retarget.fit`).
             "off": the driver's pose where it is in its picture. Drawn skeletons are always used so.
-        smoothing: One-Euro filter on the driving joints.
         fit: how a reference of another shape than the model's picture is brought into it. "letterbox": whole, its edges
             continued as a blur, cut off again afterwards, so that the output has the reference's aspect ratio; "crop":
             filling the picture, what hangs over is cut; "auto": models made for one size letterbox, others get a picture of
@@ -86,9 +75,6 @@ class AnimateOptions:
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
         dtype: "auto", "float32", "float16" or "bfloat16".
-        device: of model and detector, such as "cpu" or "cuda:1".
-        detector: pose detector.
-        max_people: people looked for in each driving frame.
         audio: whether the sound of the driving video is kept.
         sheet: picture to write: reference, driving frames, poses, results.
         side_by_side: video to write: the same next to each other.
@@ -98,15 +84,7 @@ class AnimateOptions:
     """
 
     model: str = "mini"
-    reference_pose: Path | None = None
-    driving_kind: DrivingKind | Literal["auto"] = "auto"
-    person: int = 0
-    start: int | None = None
-    stop: int | None = None
-    fps: Fraction | None = None
-    canvas: tuple[int, int] | None = None
     retarget: Retarget = "full"
-    smoothing: bool = False
     fit: Fitting = "auto"
     size: tuple[int, int] | None = None
     steps: int | None = None
@@ -117,18 +95,12 @@ class AnimateOptions:
     temperature: float | None = None
     seed: int = 0
     dtype: str = "auto"
-    device: str | None = None
-    detector: DetectorName = "auto"
-    max_people: int = 2
     audio: bool = True
     sheet: Path | None = None
     side_by_side: Path | None = None
 
-    def __post_init__(self) -> None:
-        checks = {
-            f"person {self.person} must be at least 0": self.person >= 0,
-            f"max-people {self.max_people} must be at least 1": self.max_people >= 1,
-            f"frame rate {self.fps} must be above 0 and at most 1000": self.fps is None or 0 < self.fps <= 1000,
+    def checks(self) -> dict[str, bool]:
+        return super().checks() | {
             f"steps {self.steps} must be from 1 to 1000": self.steps is None or 1 <= self.steps <= 1000,
             f"guidance {self.guidance} must be a number from 0 to 100": self.guidance is None
             or 0 <= self.guidance <= 100,
@@ -142,12 +114,10 @@ class AnimateOptions:
             f"unknown scheduler {self.scheduler!r}; there are {', '.join(SCHEDULERS)}": self.scheduler
             in (None, *SCHEDULERS),
             f"seed {self.seed} must be from 0 to 2^63 - 1": 0 <= self.seed < 2**63,
-            f"unknown retargeting {self.retarget!r}; there are full, align, fit, off": self.retarget
-            in ("full", "align", "fit", "off"),
+            f"unknown retargeting {self.retarget!r}; there are {', '.join(get_args(Retarget))}": self.retarget
+            in get_args(Retarget),
             f"unknown fit {self.fit!r}; there are auto, letterbox, crop": self.fit in ("auto", "letterbox", "crop"),
         }
-        if wrong := [message for message, right in checks.items() if not right]:
-            raise BunrakuError("; ".join(wrong))
 
 
 @dataclass(frozen=True)
@@ -193,10 +163,8 @@ def animate(
     reference, driving, output = Path(reference), Path(driving), Path(output)
     _check_outputs(reference, driving, output, options)
     image = read_image(reference)
-    known_pose = _known_pose(reference, image.shape[:2], options)
-    clip = open_driving(
-        driving, kind=options.driving_kind, start=options.start, stop=options.stop, fps=options.fps, canvas=options.canvas
-    )  # fmt: skip
+    known = known_pose(reference, image.shape[:2], options)
+    clip = open_motion(driving, options)
     report = on_progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
@@ -204,12 +172,8 @@ def animate(
         model.check(clip, len(clip))
         layout = model.layout(image.shape[:2])
     with _timed(seconds, "perceive"):
-        own_pose = known_pose or _detected_pose(image, reference, clip, model, options)
-        cues = clip.cues(
-            options.detector, max_people=max(options.max_people, options.person + 1), device=options.device,
-            longest_side=max(layout.canvas), on_frame=lambda done, total: report("perceive", done, total),
-        )  # fmt: skip
-        cues = follow(cues, options.person, smoothing=options.smoothing)
+        own_pose = known or _detected_pose(image, reference, clip, model, options)
+        cues = followed(clip, options, max(layout.canvas), lambda done, total: report("perceive", done, total))
         poses = layout.poses(cues, own_pose, options.retarget)
     with _timed(seconds, "animate"):
         chunks = model.stream(
@@ -331,7 +295,7 @@ class PuppetModel:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
 
     def check(self, clip: Driving, frames: int) -> None:
-        if clip.kind == "skeleton" or (isinstance(clip.source, Cues) and clip.source.pose is None):
+        if not has_keypoints(clip):
             raise BunrakuError(
                 f"{PUPPET_WARP} moves keypoints, and the drawn skeletons of {clip.path} have none; drive it with footage, OpenPose "
                 "JSON, BVH or cues, or choose another model"
@@ -382,11 +346,7 @@ class _Show:
     ) -> None:
         self._image, self._poses, self._skeleton, self._layout = image, poses, skeleton, layout
         self._height = max(PANEL_HEIGHT, layout.size[0])
-        self._driving: Iterator[np.ndarray] = iter(())
-        if clip.kind == "rgb" and not isinstance(clip.source, Cues):
-            height, width = clip.source.size
-            size = self._height, max(1, round(width * self._height / height))
-            self._driving = (resize(frame, size) for frame in clip.source)
+        self._driving = footage(clip, self._height)
         self._columns = np.unique(np.linspace(0, length - 1, SHEET_COLUMNS).round().astype(int))
         self._kept: dict[str, list[np.ndarray]] = {}
         self._done = 0
@@ -419,14 +379,6 @@ def _check_outputs(reference: Path, driving: Path, output: Path, options: Animat
         if options.sheet.suffix.lower() not in IMAGE_SUFFIXES:
             raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
         check_output(options.sheet, (*inputs, output))
-
-
-def _known_pose(reference: Path, size: tuple[int, int], options: AnimateOptions) -> PoseTrack | None:
-    path = options.reference_pose
-    if path is None and sidecar(reference).is_file():
-        path = sidecar(reference)
-        logger.info("the pose of the reference is read from %s", path)
-    return None if path is None else read_pose(path, size)
 
 
 def _detected_pose(

@@ -18,7 +18,10 @@ from bunraku.cli.options import (
     JsonFlag,
     Kind,
     MaxPeople,
+    Person,
     Rate,
+    ReferencePose,
+    Smooth,
     Start,
     Steps,
     Stop,
@@ -110,23 +113,11 @@ def animate(
             "constants; fit: the driver's proportions at the reference's size and place; off: the pose as it is.",
         ),
     ] = "full",
-    smooth: Annotated[
-        bool,
-        typer.Option("--smooth", rich_help_panel=MOTION, help="Take jitter out of the driving pose (One-Euro filter)."),
-    ] = False,
-    person: Annotated[
-        int, typer.Option(rich_help_panel=MOTION, help="Whom to follow, counted from 0; 0 is the largest.")
-    ] = 0,
+    smooth: Smooth = False,
+    person: Person = 0,
     max_people: MaxPeople = 2,
     pose: Detector = "auto",
-    reference_pose: Annotated[
-        Path | None,
-        typer.Option(
-            rich_help_panel=MOTION,
-            help="OpenPose JSON of the reference (default: NAME.pose.json beside it, else detected)",
-            show_default=False,
-        ),
-    ] = None,
+    reference_pose: ReferencePose = None,
     driving_kind: Kind = "auto",
     canvas: Canvas = None,
     dtype: Dtype = "auto",

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -38,6 +39,19 @@ Device = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=SAMPLING, help="cpu, cuda, cuda:1, mps (default: the best there is)", show_default=False
+    ),
+]
+Smooth = Annotated[
+    bool,
+    typer.Option("--smooth", rich_help_panel=MOTION, help="Take jitter out of the driving pose (One-Euro filter)."),
+]
+Person = Annotated[int, typer.Option(rich_help_panel=MOTION, help="Whom to follow, counted from 0; 0 is the largest.")]
+ReferencePose = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=MOTION,
+        help="OpenPose JSON of the reference (default: NAME.pose.json beside it, else detected)",
+        show_default=False,
     ),
 ]
 MaxPeople = Annotated[int, typer.Option(rich_help_panel=MOTION, help="People looked for in each frame.")]

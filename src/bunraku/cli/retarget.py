@@ -1,0 +1,90 @@
+"""`bunraku retarget`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bunraku.cli.options import (
+    MOTION,
+    Canvas,
+    Detector,
+    Device,
+    JsonFlag,
+    Kind,
+    MaxPeople,
+    Person,
+    Rate,
+    ReferencePose,
+    Smooth,
+    Start,
+    Stop,
+)
+from bunraku.cli.terminal import parsed_rate, parsed_size, progress, result
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: bunraku retarget character.png dance.mp4 -o skeletons.png --retarget full --retarget fit")
+def retarget(
+    reference: Annotated[Path, typer.Argument(help="Picture of one character.")],
+    driving: Annotated[
+        Path,
+        typer.Argument(
+            help="The motion: footage of a person, a folder of frames, a folder of OpenPose JSON files, a BVH file, or cues of "
+            "`bunraku perceive`."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A picture (.png .jpg .bmp .tif) of a few moments, or a video (.mp4 .mov .mkv .webm .gif .webp, a folder or a "
+            "pattern for PNG frames) of all frames.",
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,  # typer has no lists of choices; what is called so checks them
+        typer.Option(
+            "--retarget",
+            metavar="[full|align|fit|off]",
+            rich_help_panel=MOTION,
+            help="As of `animate`; may be repeated (default: full, align, off)",
+            show_default=False,
+        ),
+    ] = None,
+    fps: Rate = None,
+    start: Start = None,
+    stop: Stop = None,
+    smooth: Smooth = False,
+    person: Person = 0,
+    max_people: MaxPeople = 2,
+    pose: Detector = "auto",
+    reference_pose: ReferencePose = None,
+    driving_kind: Kind = "auto",
+    canvas: Canvas = None,
+    device: Device = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Draw what `animate` would follow: the driver, the reference, and the driver's pose brought onto the reference.
+
+    Each skeleton lies over its picture, so that one sees before a long run whether poses were found and limbs fit.
+    """
+    rate, canvas_size = parsed_rate(fps), parsed_size(canvas)
+    from bunraku.motion import MotionOptions
+    from bunraku.retarget_picture import METHODS, draw_retargeting
+
+    options = MotionOptions(
+        reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
+        canvas=canvas_size, smoothing=smooth, device=device, detector=pose, max_people=max_people,
+    )  # fmt: skip
+    with progress() as advance:
+        made = draw_retargeting(reference, driving, output, method or METHODS, options, advance)  # type: ignore[arg-type]
+    height, width = made.size
+    result(
+        asdict(made),
+        json_output,
+        f"{made.output}: {made.frames} frames, {width}x{height} px, retargeting {', '.join(made.methods)}",
+    )

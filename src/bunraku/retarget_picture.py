@@ -1,0 +1,177 @@
+"""Pictures of retargeting: the driver, the reference, and the driver's motion on the reference, to see whether limbs fit."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, repeat
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+
+from bunraku.cues.cues import Cues
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.driving import Driving
+from bunraku.errors import BunrakuError
+from bunraku.layout import Retarget, lay_out
+from bunraku.media import VideoWriter, check_output, check_video_output, read_image, resize, side_by_side, write_image
+from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.media.writer import VIDEO_SUFFIXES
+from bunraku.motion import MotionOptions, followed, footage, has_keypoints, known_pose, open_motion
+from bunraku.perception.pose import PoseTrack
+from bunraku.reference import reference_pose
+
+METHODS: tuple[Retarget, ...] = ("full", "align", "off")
+"""Drawn unless others are asked for: TCAN's, Animate Anyone's, and what would be without."""
+
+STILLS = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
+MOMENTS = 5  # of a clip on a sheet
+HEIGHT = 320  # of a panel
+DIMMED = 0.35  # of the reference's brightness under a pose that is not its own
+
+
+@dataclass(frozen=True)
+class Retargeting:
+    """What `draw_retargeting` made: `frames` of the clip are drawn; `size` is (height, width) of the picture or video."""
+
+    output: Path
+    frames: int
+    fps: Fraction
+    size: tuple[int, int]
+    methods: tuple[Retarget, ...]
+    driving: str
+
+
+def draw_retargeting(
+    reference: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    methods: Sequence[Retarget] = METHODS,
+    options: MotionOptions | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Retargeting:
+    """Draw the driver's pose, the reference's, and the driver's as each method brings it onto the reference.
+
+    Args:
+        reference: a picture of one character.
+        driving: anything with keypoints that `open_driving` takes.
+        output: a picture (.png .jpg .bmp .tif), which shows a few moments of the clip one above the other, or anything that
+            `VideoWriter` takes, which shows all frames.
+        methods: as `AnimateOptions.retarget`.
+        on_progress: called with "perceive" or "draw", how many frames are done, and how many there are.
+
+    Raises:
+        BunrakuError: input that cannot be used, a clip without keypoints, nobody in the reference or in any driving frame.
+    """
+    reference, driving, output = Path(reference), Path(driving), Path(output)
+    options, report = options or MotionOptions(), on_progress or (lambda stage, done, total: None)
+    if unknown := [method for method in methods if method not in get_args(Retarget)]:
+        raise BunrakuError(f"unknown retargeting {unknown[0]!r}; there are {', '.join(get_args(Retarget))}")
+    still = _is_still(output)
+    inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
+    (check_output if still else check_video_output)(output, inputs)
+    image = read_image(reference)
+    known = known_pose(reference, image.shape[:2], options)
+    clip = open_motion(driving, options)
+    if not has_keypoints(clip):
+        raise BunrakuError(
+            f"the drawn skeletons of {driving} have no keypoints to retarget; give footage, OpenPose JSON, BVH or cues"
+        )
+    own = known or reference_pose(image, reference, options.detector, options.device)
+    cues = followed(clip, options, on_frame=lambda done, total: report("perceive", done, total))
+
+    place = lay_out(image.shape[:2], image.shape[:2], any_size=False)  # the picture itself
+    motions = {method: place.poses(cues, own, method) for method in methods}
+    chosen = moments(len(cues)) if still else range(len(cues))
+
+    def drawn() -> Iterator[np.ndarray]:
+        for done, frame in enumerate(skeleton_frames(clip, cues, image, own, motions, chosen), 1):
+            report("draw", done, len(chosen))
+            yield frame
+
+    size = _write_sheet(output, drawn()) if still else _write_video(output, drawn(), cues.fps)
+    return Retargeting(output, len(chosen), cues.fps, size, tuple(motions), clip.kind)
+
+
+def moments(frames: int) -> list[int]:
+    """A few frames, evenly spread from the first to the last."""
+    return sorted({round(i * (frames - 1) / (MOMENTS - 1)) for i in range(MOMENTS)})
+
+
+def skeleton_frames(
+    clip: Driving,
+    cues: Cues,
+    picture: np.ndarray,
+    own: PoseTrack | None,
+    motions: Mapping[Retarget, PoseTrack | np.ndarray],
+    frames: Sequence[int],
+) -> Iterator[np.ndarray]:
+    """The driver, the reference and its retargeted poses side by side, uint8 (H, W, 3), for each of the frames.
+
+    Args:
+        clip, cues: the driver; its skeleton lies over its picture, or over black where the clip has none.
+        picture: the reference, uint8 (h, w, 3).
+        own: the pose of the reference, (1, 1, K) in pixels of the picture.
+        motions: by method, the poses (F, 1, K) or drawn skeletons uint8 (F, h, w, 3) in pixels of the picture.
+        frames: numbers in ascending order.
+    """
+    picture = resize(picture, _panel(picture.shape[:2]))
+    reference = picture if own is None else _over(picture, own)
+    dimmed = (picture * DIMMED).astype(np.uint8)
+    driver: PoseTrack | np.ndarray = cues.skeleton if cues.pose is None else cues.pose  # type: ignore[assignment]
+    pictures = chain(footage(clip, HEIGHT), repeat(np.zeros((*_panel(cues.size), 3), np.uint8)))
+    for number, shown in zip(range(frames[-1] + 1), pictures):
+        if number in frames:
+            panels = {"driver": _stamped(_over(shown, driver[[number]]), str(number)), "reference": reference}
+            panels |= {f"retarget: {method}": _over(dimmed, poses[[number]]) for method, poses in motions.items()}
+            yield side_by_side(panels)[0]
+
+
+def _is_still(output: Path) -> bool:
+    suffix = output.suffix.lower()
+    if suffix and suffix not in (*STILLS, *VIDEO_SUFFIXES):
+        raise BunrakuError(
+            f"cannot write {output}: neither a picture ({' '.join(STILLS)}) nor a video ({' '.join(VIDEO_SUFFIXES)}, or a folder)"
+        )
+    return suffix in STILLS and "%" not in output.name  # a pattern is for all frames
+
+
+def _panel(size: tuple[int, int]) -> tuple[int, int]:
+    return HEIGHT, max(1, round(size[1] * HEIGHT / size[0]))
+
+
+def _over(picture: np.ndarray, pose: PoseTrack | np.ndarray) -> np.ndarray:
+    """One pose, (1, P, K) or drawn (1, h, w, 3), on a picture of the same aspect ratio.
+
+    Drawn at twice the size and reduced: fingers are smaller than a pixel's steps.
+    """
+    height, width = picture.shape[:2]
+    fine = 2 * height, 2 * width
+    drawn = (
+        draw_skeleton(pose, fine, style="dwpose", line_width=3) if isinstance(pose, PoseTrack) else resize(pose, fine)
+    )
+    return resize(np.where(drawn[0].any(-1, keepdims=True), drawn[0], resize(picture, fine)), (height, width))
+
+
+def _stamped(picture: np.ndarray, text: str) -> np.ndarray:
+    """White on black in the lower left corner, to be read on any picture."""
+    stamped = picture.copy()
+    for colour, thickness in ((0, 4), (255, 1)):
+        at = (8, picture.shape[0] - 10)
+        cv2.putText(stamped, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (colour,) * 3, thickness, cv2.LINE_AA)
+    return stamped
+
+
+def _write_sheet(output: Path, frames: Iterator[np.ndarray]) -> tuple[int, int]:
+    sheet = np.concatenate(list(frames))
+    write_image(output, sheet)
+    return sheet.shape[:2]
+
+
+def _write_video(output: Path, frames: Iterator[np.ndarray], fps: Fraction) -> tuple[int, int]:
+    first = next(frames)
+    with VideoWriter(output, fps=fps, size=first.shape[:2]) as video:
+        for frame in chain([first], frames):
+            video.write(frame)
+    return video.size
