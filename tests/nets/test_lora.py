@@ -53,14 +53,18 @@ def test_other_layers_are_refused(denoiser, layers):
         add_lora(denoiser, layers=layers)
 
 
-def test_equation_2(denoiser):
-    """Queries of z; keys and values of z and za, by the same adapted projections."""
+@pytest.mark.parametrize("adapted", [False, True], ids=["plain", "equation 2"])
+def test_attention_to_the_reference(denoiser, adapted):
+    """Queries of z; keys and values of z and za, by the same projections: the frozen ones, or those adapted by Eq. 2."""
     name = denoiser.reference_block_names("midup")[0]
-    add_lora(denoiser, rank=3, alpha=6)
+    if adapted:
+        add_lora(denoiser, rank=3, alpha=6)
     block = randomise(denoiser.get_submodule(name))
     weights = {key: value.double().numpy() for key, value in block.attn1.state_dict().items()}
 
     def projection(which: str) -> np.ndarray:
+        if not adapted:
+            return weights[f"{which}.weight"]
         part = {key: weights[f"{which}.{key}.weight"] for key in ("base_layer", "lora_A.default", "lora_B.default")}
         return part["base_layer"] + 6 / 3 * part["lora_B.default"] @ part["lora_A.default"]
 
