@@ -1,0 +1,52 @@
+"""TCAN's first stage: a run that stops and goes on has the same adapters, bit for bit, and the frozen parts never move."""
+
+from pathlib import Path
+
+import torch
+
+from bunraku.data.theatre import TheatreSamples
+from bunraku.nets.lora import add_lora
+from bunraku.nets.patch_codec import PatchCodec
+from bunraku.recipes import get_recipe
+from bunraku.training.config import training_config
+from bunraku.training.trainer import Trainer
+from tests.tiny import randomise
+from tests.training.test_trainer import SMALL, _single_thread_and_fresh_accelerator  # noqa: F401
+
+
+def trainer(folder: Path) -> Trainer:
+    config = training_config(
+        "tcan", "mini", 1, folder, {**SMALL, "steps": 4, "checkpoint_every": 2, "drop_condition": 0.5}
+    )
+    torch.manual_seed(0)
+    codec = PatchCodec(32)
+    torch.nn.init.orthogonal_(codec.components.view(32, -1))
+    animator = randomise(get_recipe("tcan").size("mini").build(False))
+    add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
+    built = Trainer(
+        config, animator, codec, TheatreSamples(0, "train", config.frames, config.resolution_hw, domain="humans")
+    )
+    built.validate = lambda: None  # type: ignore[method-assign]
+    return built
+
+
+def state(t: Trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in t.animator.named_parameters()}
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
+    whole = trainer(tmp_path / "whole")
+    start = state(whole)
+    whole.run()
+    end = state(whole)
+    trainer(tmp_path / "parts").run(until=2)
+    again = trainer(tmp_path / "parts")
+    again.run()
+    assert again.step == 4
+    assert all(torch.equal(value, end[name]) for name, value in state(again).items())
+
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert moved <= set(whole.trained)
+    assert any(".lora_A." in name for name in moved)
+    assert any(name.startswith("reference_net.") for name in moved)
+    assert not any(name.startswith("pose_guider.") or ".base_layer." in name for name in moved)
