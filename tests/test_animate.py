@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,10 +16,12 @@ from bunraku.animate import SCHEDULERS, AnimateOptions, Animation, PuppetModel, 
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
-from bunraku.cues.temperature import temperature_map
+from bunraku.cues.temperature import draw_temperature, temperature_map
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, VideoWriter, read_image, read_video, write_image
+from bunraku.media import VideoReader, VideoWriter, read_image, read_video, side_by_side, write_image
 from bunraku.pipeline import AnimationPipeline
+from bunraku.sampling.denoise import denoise
+from bunraku.sampling.windows import time_windows
 from tests.tiny import build_tiny_pipeline
 
 
@@ -153,6 +156,80 @@ def test_the_temperature_is_the_users_or_else_the_models(
         slopes.clear()
 
 
+def test_debug_pictures_lie_there_before_the_frames_are_made(
+    puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    seen: list[list[str]] = []
+
+    def look(stage: str, done: int, total: int) -> None:
+        seen.append([stage, *sorted(path.name for path in (tmp_path / "debug").iterdir())])
+
+    options = replace(options, debug=tmp_path / "debug")
+    made = animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", replace(options, temperature=3.0), look)
+    assert seen[0] == ["denoise", "skeletons.png", "temperature.png"]
+    assert made.debug == tmp_path / "debug"
+    # five moments of three panels; two windows of 8 of the 12 frames
+    assert read_image(tmp_path / "debug" / "skeletons.png").shape[0] > 5 * 320
+    assert 2 * 256 < read_image(tmp_path / "debug" / "temperature.png").shape[1] < 3 * 256
+    # another run in the same folder replaces what it has and removes what it has not; what else lies there stays
+    (tmp_path / "debug" / "notes.txt").write_text("mine")
+    (tmp_path / "debug" / "skeletons.png").write_text("old")
+    run(puppets, tmp_path / "out.mp4", options, stop=1)
+    assert sorted(path.name for path in (tmp_path / "debug").iterdir()) == ["notes.txt", "skeletons.png"]
+    assert read_image(tmp_path / "debug" / "skeletons.png").shape[0] < 2 * 320
+
+
+def test_debug_shows_the_maps_that_the_model_gets(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[np.ndarray] = []
+    used: list[np.ndarray] = []
+
+    def draw(temperature: np.ndarray, poses: np.ndarray, hottest: float) -> np.ndarray:
+        assert len(poses) == 5
+        shown.append(temperature)
+        return draw_temperature(temperature, poses, hottest)
+
+    def sample(*arguments: Any, temperature: Any, window: int, overlap: int, **others: Any) -> torch.Tensor:
+        used.extend(temperature(w)[0, 0].numpy() for w in time_windows(12, window, overlap))
+        return denoise(*arguments, temperature=temperature, window=window, overlap=overlap, **others)
+
+    monkeypatch.setattr("bunraku.animate.draw_temperature", draw)
+    monkeypatch.setattr("bunraku.pipeline.denoise", sample)
+    run(puppets, tmp_path / "out.mp4", options, debug=tmp_path, temperature=20.0, window=5, overlap=2)
+    assert len(shown) == len(used) == 4
+    for ours, theirs in zip(shown, used):
+        assert ours.max() > 2
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)  # OpenCV's last bit depends on where the array lies
+
+
+def test_few_windows_of_a_long_clip_are_shown(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels: list[str] = []
+
+    def join(panels: dict[str, np.ndarray], **_: object) -> np.ndarray:
+        labels.extend(panels)
+        return side_by_side(panels)
+
+    monkeypatch.setattr("bunraku.animate.side_by_side", join)
+    run(puppets, tmp_path / "out.mp4", options, debug=tmp_path, temperature=3.0, window=2, overlap=1)
+    assert [label.split(",")[0] for label in labels] == [f"frames {i}-{i + 1}" for i in (0, 1, 3, 4, 6, 7, 9, 10)]
+    assert all(1 < float(label.rsplit(" ", 1)[1]) < 7 for label in labels)
+
+
+def test_debug_of_drawn_skeletons_and_of_the_puppet_warp(
+    puppets: Path, drawn: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    """The former are shown as they are; the latter has no temperature."""
+    for driving, settings, expected in (
+        (drawn, replace(options, temperature=3.0), ["skeletons", "temperature"]),
+        (puppets / "b.cues", AnimateOptions(model="puppet-warp"), ["skeletons"]),
+    ):
+        animate(puppets / "a.png", driving, tmp_path / "out.mp4", replace(settings, stop=3, debug=tmp_path / "debug"))
+        assert sorted(path.stem for path in (tmp_path / "debug").iterdir()) == expected
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_samples(name: str, puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
     run(puppets, tmp_path / "out.mp4", options, scheduler=name, steps=3, stop=2)
@@ -262,6 +339,9 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
         ({"sheet": tmp_path / "sheet.mp4"}, "a sheet is a picture"),
         ({"side_by_side": tmp_path / "x.txt"}, "unknown video extension"),
         ({"side_by_side": output}, "is also an input"),
+        ({"debug": tmp_path / "text.png"}, r"text\.png is a file; --debug takes a folder"),
+        ({"debug": tmp_path / "no" / "debug"}, r"the folder .*no does not exist"),
+        ({"debug": tmp_path, "sheet": tmp_path / "skeletons.png"}, r"skeletons\.png is also an input"),
         ({"start": 12}, "has 12 frames; the range 12:None has none"),
         ({"reference_pose": tmp_path / "text.png"}, "is not JSON"),
         ({"driving_kind": "bvh"}, "not a BVH file"),

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.temperature import draw_temperature
 from bunraku.driving import Driving
 from bunraku.errors import BunrakuError
 from bunraku.layout import Fitting, Layout, Retarget, lay_out
@@ -30,6 +31,7 @@ from bunraku.media.images import IMAGE_SUFFIXES
 from bunraku.motion import MotionOptions, followed, footage, has_keypoints, known_pose, open_motion
 from bunraku.perception.pose import PoseTrack
 from bunraku.reference import reference_pose
+from bunraku.retarget_picture import moments, skeleton_frames
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ PUPPET_WARP = "puppet-warp"
 """The model without weights."""
 
 SHEET_COLUMNS = 8
+DEBUG_PICTURES = ("skeletons", "temperature")
 PUPPET_SIDE = 1024  # longest side of the puppet warp's default output
 PANEL_HEIGHT = 256  # least height of the side-by-side video
 Progress = Callable[[str, int, int], None]
@@ -78,6 +81,8 @@ class AnimateOptions(MotionOptions):
         audio: whether the sound of the driving video is kept.
         sheet: picture to write: reference, driving frames, poses, results.
         side_by_side: video to write: the same next to each other.
+        debug: folder for pictures of what goes on inside, written before the frames are made: skeletons.png (driver, reference,
+            retargeted) and, where the temperature's slope is above 0, temperature.png (the maps of up to 8 windows).
 
     Raises:
         BunrakuError: a value out of its range.
@@ -98,6 +103,7 @@ class AnimateOptions(MotionOptions):
     audio: bool = True
     sheet: Path | None = None
     side_by_side: Path | None = None
+    debug: Path | None = None
 
     def checks(self) -> dict[str, bool]:
         return super().checks() | {
@@ -136,6 +142,7 @@ class Animation:
     seconds: dict[str, float]
     sheet: Path | None = None
     side_by_side: Path | None = None
+    debug: Path | None = None
 
 
 def animate(
@@ -148,8 +155,8 @@ def animate(
     """Animate the character of a picture with the motion of a clip, and write the video.
 
     What can be wrong is found first: files, options, then the model, then the pose of the reference, then the driving
-    poses. Results are written chunk by chunk under temporary names; nothing is left of a run that fails or is interrupted,
-    and an existing output stays as it was.
+    poses. Results are written chunk by chunk under temporary names; nothing but the debug pictures is left of a run that
+    fails or is interrupted, and an existing output stays as it was.
 
     Args:
         reference: a picture of one character, any format of Pillow's, at least 32 px.
@@ -176,9 +183,13 @@ def animate(
         cues = followed(clip, options, max(layout.canvas), lambda done, total: report("perceive", done, total))
         poses = layout.poses(cues, own_pose, options.retarget)
     with _timed(seconds, "animate"):
-        chunks = model.stream(
-            layout.picture(image), poses, own_pose and layout.track(own_pose), layout.canvas, report
-        )  # fmt: skip
+        picture, placed_pose = layout.picture(image), own_pose and layout.track(own_pose)
+        if options.debug:
+            method = "off" if own_pose is None or cues.pose is None else options.retarget
+            moment_frames = skeleton_frames(clip, cues, picture, placed_pose, {method: poses}, moments(len(cues)))
+            shown = {"skeletons": np.concatenate(list(moment_frames))} | model.debug(poses, layout.canvas)
+            _write_debug(options.debug, shown)
+        chunks = model.stream(picture, poses, placed_pose, layout.canvas, report)
         show = _Show(image, clip, poses, model.skeleton, layout, len(cues))
         sound = {"audio_from": clip.sound, "audio_start": clip.start / cues.fps} if options.audio and clip.sound else {}
         with ExitStack() as stack:
@@ -200,7 +211,7 @@ def animate(
             write_image(options.sheet, contact_sheet(show.chosen(), SHEET_COLUMNS))
     return Animation(
         output, len(cues), cues.fps, layout.size, options.model, model.device, model.dtype, options.seed, clip.kind, seconds,
-        options.sheet, options.side_by_side,
+        options.sheet, options.side_by_side, options.debug,
     )  # fmt: skip
 
 
@@ -224,6 +235,10 @@ class Model(Protocol):
 
     def layout(self, reference: tuple[int, int]) -> Layout:
         """The canvas for a reference of (height, width)."""
+        ...
+
+    def debug(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Pictures by name, uint8 (H, W, 3), of what `stream` will do with the poses on the canvas `size`."""
         ...
 
     def stream(
@@ -266,6 +281,10 @@ class DiffusionModel:
             any_size=not self._pipeline.denoiser.config.spatial_positions,
         )  # fmt: skip
 
+    def debug(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        maps = list(self._pipeline.temperatures(poses, size, most=SHEET_COLUMNS, **self._sampling))
+        return {"temperature": _temperature_sheet(maps)} if maps else {}
+
     def stream(
         self,
         reference: np.ndarray,
@@ -306,6 +325,9 @@ class PuppetModel:
         own = 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
         return lay_out(reference, own, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=2)
 
+    def debug(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {}
+
     def stream(
         self,
         reference: np.ndarray,
@@ -330,6 +352,19 @@ def load_model(options: AnimateOptions, report: Progress | None = None) -> Any:
     if options.scheduler:
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[options.scheduler]).from_config(pipeline.scheduler.config)
     return pipeline
+
+
+def _temperature_sheet(maps: Sequence[tuple[Sequence[int], np.ndarray, np.ndarray]]) -> np.ndarray:
+    """What `AnimationPipeline.temperatures` yields, window beside window in one scale of brightness."""
+    from bunraku.pipeline import frame_ranges
+
+    hottest = max(temperature.max() for _, _, temperature in maps)
+    panels = {}
+    for frames, drawn, temperature in maps:
+        enlarged = -(-PANEL_HEIGHT // drawn.shape[1])  # whole pixels, so that the map's cells keep their edges
+        panel = draw_temperature(temperature, drawn, hottest).repeat(enlarged, 0).repeat(enlarged, 1)
+        panels[f"frames {frame_ranges(frames)}, T up to {temperature.max():.2f}"] = panel
+    return side_by_side(panels)[0]
 
 
 class _Show:
@@ -370,6 +405,16 @@ class _Show:
         return {"reference": self._image} | {label: np.stack(frames) for label, frames in self._kept.items()}
 
 
+def _write_debug(folder: Path, pictures: Mapping[str, np.ndarray]) -> None:
+    """Replace the pictures in the folder; what this run does not have is removed, or it would tell of another run."""
+    folder.mkdir(exist_ok=True)
+    for name in DEBUG_PICTURES:
+        if name in pictures:
+            write_image(folder / f"{name}.png", pictures[name])
+        else:
+            (folder / f"{name}.png").unlink(missing_ok=True)
+
+
 def _check_outputs(reference: Path, driving: Path, output: Path, options: AnimateOptions) -> None:
     inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
     check_video_output(output, inputs)
@@ -379,6 +424,13 @@ def _check_outputs(reference: Path, driving: Path, output: Path, options: Animat
         if options.sheet.suffix.lower() not in IMAGE_SUFFIXES:
             raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
         check_output(options.sheet, (*inputs, output))
+    if options.debug:
+        if options.debug.exists() and not options.debug.is_dir():
+            raise BunrakuError(f"{options.debug} is a file; --debug takes a folder, which may be new")
+        others = (*inputs, *(path for path in (output, options.sheet, options.side_by_side) if path))
+        for name in DEBUG_PICTURES if options.debug.is_dir() else ():
+            check_output(options.debug / f"{name}.png", others)
+        check_output(options.debug, others)
 
 
 def _detected_pose(

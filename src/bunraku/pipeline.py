@@ -153,7 +153,7 @@ class AnimationPipeline(DiffusionPipeline):
             "merge": merge, "wrap": wrap, "reference_timestep": reference_timestep, "noise_period": noise_period,
             "temperature": temperature, "control_window": control_window,
         }  # fmt: skip
-        options = DEFAULTS | self.config.defaults | {name: value for name, value in given.items() if value is not None}
+        options = self._settings(given)
         if options["reference_timestep"] not in get_args(ReferenceTimestep):
             raise BunrakuError(f"reference_timestep is 'zero' or 'every', not {options['reference_timestep']!r}")
         if not 0 <= options["temperature"] <= 1000:
@@ -198,7 +198,10 @@ class AnimationPipeline(DiffusionPipeline):
 
         channels = self.denoiser.config.out_channels
         noise = initial_noise((channels, len(poses), height // 8, width // 8), generator, options["noise_period"])
-        heat = _heat(draw, options["temperature"], torch.empty(0, device=device, dtype=dtype))
+        heat = {
+            window[0]: torch.from_numpy(temperature[None, None].copy()).to(device, dtype)
+            for window, _, temperature in _temperatures(draw, windows, options["temperature"])
+        }
         steps = options["num_inference_steps"]
         with self.progress_bar(total=steps) as bar:
 
@@ -213,11 +216,38 @@ class AnimationPipeline(DiffusionPipeline):
                 lambda t: animator.reference(clean, token, drawn, t) if once is None else once, steps=steps,
                 guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
                 merge=options["merge"], wrap=options["wrap"], window_batch=window_batch, generator=generator, on_step=on_step,
-                temperature=heat, control_window=options["control_window"],
+                temperature=(lambda w: heat[w[0]]) if heat else None, control_window=options["control_window"],
             )  # fmt: skip
         for part in _ranges(len(poses), chunk):
             yield self.decode(latents[:, :, part.start : part.stop])
         self.maybe_free_model_hooks()
+
+    def temperatures(
+        self,
+        poses: PoseTrack | np.ndarray,
+        size: tuple[int, int] | None = None,
+        *,
+        most: int | None = None,
+        **settings: Any,
+    ) -> Iterator[tuple[Sequence[int], np.ndarray, np.ndarray]]:
+        """What `stream` holds the background still with, for people to look at; nothing where the slope is 0.
+
+        Args:
+            poses, size, settings: as of `stream`: window, overlap, wrap and temperature count.
+            most: so many windows at most, evenly chosen.
+
+        Yields:
+            Of each window its frames, its drawn poses uint8 (f, H, W, 3), and its temperature map float32 (H/8, W/8).
+        """
+        options = self._settings(settings)
+        windows = time_windows(len(poses), options["window"], options["overlap"], options["wrap"])
+        chosen = np.linspace(0, len(windows) - 1, min(most or len(windows), len(windows))).round().astype(int)
+        draw = _drawer(poses, size or tuple(self.config.size), self.config.skeleton)
+        return _temperatures(draw, [windows[i] for i in chosen], options["temperature"])
+
+    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What the caller says, or else the model, or else `DEFAULTS`."""
+        return DEFAULTS | self.config.defaults | {name: value for name, value in given.items() if value is not None}
 
     def encode(self, image: np.ndarray) -> Tensor:
         """uint8 (H, W, 3) -> scaled latents (1, C, H/8, W/8), the posterior's mean."""
@@ -294,21 +324,14 @@ def frame_ranges(frames: Iterable[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def _heat(
-    draw: Callable[[Sequence[int]], np.ndarray], tau: float, like: Tensor
-) -> Callable[[Sequence[int]], Tensor] | None:
-    """Temperature maps (1, 1, H/8, W/8) of windows, each made once; None for a slope of 0."""
-    if not tau:
-        return None
-    maps: dict[int, Tensor] = {}
-
-    def of(window: Sequence[int]) -> Tensor:
-        if window[0] not in maps:
-            # nearest, as TCAN resizes it: one value in eight serves the latents and every level below
-            maps[window[0]] = torch.from_numpy(temperature_map(draw(window), tau)[None, None, ::8, ::8].copy()).to(like)
-        return maps[window[0]]
-
-    return of
+def _temperatures(
+    draw: Callable[[Sequence[int]], np.ndarray], windows: Sequence[Sequence[int]], tau: float
+) -> Iterator[tuple[Sequence[int], np.ndarray, np.ndarray]]:
+    """As `AnimationPipeline.temperatures`, of windows whose poses are drawn when they are asked for."""
+    for window in windows if tau else ():
+        drawn = draw(window)
+        # nearest, as TCAN resizes it: one value in eight serves the latents and every level below
+        yield window, drawn, temperature_map(drawn, tau)[::8, ::8]
 
 
 def _ranges(frames: int, size: int) -> list[range]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunraku.cues.temperature import temperature_map
+from bunraku.cues.temperature import draw_temperature, temperature_map
 
 
 @given(st.integers(1, 14), st.integers(1, 14), st.integers(1, 4), st.floats(0, 9), st.integers(0, 2**32 - 1))
@@ -37,3 +37,23 @@ def test_no_pose_or_no_slope_changes_nothing():
 def test_unusable_arguments(shape, tau):
     with pytest.raises(ValueError, match="drawn poses \\(F, H, W, 3\\) and tau >= 0"):
         temperature_map(np.zeros(shape, np.uint8), tau)
+
+
+def test_the_heat_picture_is_black_at_1_brightest_at_the_hottest_and_shows_every_pose():
+    poses = np.zeros((3, 4, 8, 3), np.uint8)
+    poses[0, 0, 0], poses[2, 1, 1] = (255, 0, 0), (0, 90, 0)
+    temperature = np.array([[1, 1.5, 2, 3], [1, 1, 1, 3]], np.float32)
+    drawn = draw_temperature(temperature, poses)
+    assert drawn.shape == (4, 8, 3)
+    assert drawn[0, 0].tolist() == [255, 0, 0]
+    assert drawn[1, 1].tolist() == [0, 90, 0]
+    heat = drawn.astype(int).sum(-1)
+    assert (heat[2:, :6] < 10).all()  # 1 is black
+    brightness = heat[1, 2::2]
+    assert (np.diff(brightness) > 0).all()
+    # every value keeps its cell of 2x2 pixels
+    assert (drawn[::2, 2:] == drawn[1::2, 2:]).all()
+    assert (drawn[:, 2::2] == drawn[:, 3::2]).all()
+    # a common scale: what is hot alone is not hot beside hotter
+    assert (draw_temperature(temperature, poses, 9)[0, 7].astype(int).sum()) < heat[0, 7]
+    assert (draw_temperature(np.ones((2, 4), np.float32), poses)[3] < 10).all()

@@ -135,6 +135,15 @@ def animate(
         Path | None,
         typer.Option(rich_help_panel=OUTPUT, help="Video to write: the same next to each other.", show_default=False),
     ] = None,
+    debug: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=OUTPUT,
+            help="Folder for pictures of what goes on inside, written early: skeletons.png (driver, reference, retargeted) and "
+            "temperature.png (its maps, where there is a slope).",
+            show_default=False,
+        ),
+    ] = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Animate the character of a picture with the motion of a clip.
@@ -149,7 +158,7 @@ def animate(
         model=model, reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
         canvas=canvas_size, retarget=retarget, smoothing=smooth, fit=fit, size=output_size, steps=steps, guidance=guidance,
         scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, device=device, detector=pose,
-        max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side,
+        max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side, debug=debug,
     )  # fmt: skip
     with progress() as advance:
         made = run(reference, driving, output, options, advance)
@@ -159,5 +168,5 @@ def animate(
         json_output,
         f"{made.output}: {made.frames} frames of {width}x{height} px at {float(made.fps):g} fps, "
         f"{sum(made.seconds.values()):.1f} s on {made.device}",
-        *(str(path) for path in (made.sheet, made.side_by_side) if path),
+        *(str(path) for path in (made.sheet, made.side_by_side, made.debug) if path),
     )

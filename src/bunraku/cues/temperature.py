@@ -42,3 +42,22 @@ def temperature_map(poses: np.ndarray, tau: float = TAU) -> np.ndarray:
         return np.ones(empty.shape, np.float32)
     distance = cv2.distanceTransform(np.asarray(empty, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return 1 + tau / math.hypot(empty.shape[0] / 2, empty.shape[1] / 2) * distance
+
+
+def draw_temperature(temperature: np.ndarray, poses: np.ndarray, hottest: float | None = None) -> np.ndarray:
+    """A temperature map as a heat picture, with the drawn poses that it comes from over it.
+
+    Args:
+        temperature: float (h, w), at least 1; enlarged to the poses' size without smoothing.
+        poses: drawn skeletons, uint8 (F, H, W, 3); where several frames draw, the brightest shows.
+        hottest: what is shown brightest, 1 being black; None: the largest value.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+    """
+    over = poses.max(0)
+    share = (temperature - 1) / max((temperature.max() if hottest is None else hottest) - 1, 1e-6)
+    levels = np.clip(255 * share, 0, 255).astype(np.uint8)
+    enlarged = cv2.resize(levels, (over.shape[1], over.shape[0]), interpolation=cv2.INTER_NEAREST)
+    heat = cv2.cvtColor(cv2.applyColorMap(enlarged, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return np.where(over.any(-1, keepdims=True), over, heat)
