@@ -14,9 +14,9 @@ from tests.tiny import randomise
 from tests.training.test_trainer import SMALL, _single_thread_and_fresh_accelerator  # noqa: F401
 
 
-def trainer(folder: Path) -> Trainer:
+def trainer(folder: Path, **settings) -> Trainer:
     config = training_config(
-        "tcan", "mini", 1, folder, {**SMALL, "steps": 4, "checkpoint_every": 2, "drop_condition": 0.5}
+        "tcan", "mini", 1, folder, {**SMALL, "steps": 4, "checkpoint_every": 2, "drop_condition": 0.5, **settings}
     )
     torch.manual_seed(0)
     codec = PatchCodec(32)
@@ -50,3 +50,13 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     assert any(".lora_A." in name for name in moved)
     assert any(name.startswith("reference_net.") for name in moved)
     assert not any(name.startswith("pose_guider.") or ".base_layer." in name for name in moved)
+
+
+def test_reference_net_alone_learns_from_every_batch(tmp_path):
+    """A batch without reference would have no gradient to give."""
+    alone = trainer(tmp_path, trains=("reference_net",), drop_condition=1.0, steps=1)
+    before = state(alone)
+    alone.run()
+    moved = {name for name, value in state(alone).items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith("reference_net.") for name in moved)

@@ -82,6 +82,11 @@ class Trainer:
             self.accelerator.register_for_checkpointing(self.ema)
         self.step = 0
 
+    @property
+    def learns_without_reference(self) -> bool:
+        """Whether a batch without reference teaches anything: not where ReferenceNet learns alone."""
+        return any(name.split(".")[0] not in ("reference_net", "image_encoder") for name in self.trained)
+
     def learning_rate_factor(self, step: int) -> float:
         """Linear warm-up, constant, and a cosine to zero over the last `decay` share of the steps."""
         c = self.config
@@ -161,7 +166,7 @@ class Trainer:
         timesteps = sample_timesteps(shape, count, c.timestep_power, generator).to(device)
         noise = sample_noise(clean, c.noise_offset, c.shared_noise, generator)
         alphas, kind = self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type
-        unconditional = bool(torch.rand((), generator=generator) < c.drop_condition)
+        unconditional = bool(torch.rand((), generator=generator) < c.drop_condition) and self.learns_without_reference
         prediction = self.model(
             diffuse(clean, noise, alphas, timesteps),
             timesteps,
