@@ -149,6 +149,41 @@ def test_temperature_map_of_every_window(tiny_pipeline, reference_image, monkeyp
         made.clear()
 
 
+@pytest.mark.parametrize("size", [(64, 64), (40, 72), (72, 40)])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_the_denoiser_gets_one_temperature_in_eight_of_its_own_window(tiny_pipeline, reference_image, size, wrap):
+    """Against Eq. 3-5 in float64, straight from the drawn poses; a window without a pose gets ones."""
+    given: list[np.ndarray] = []
+    tiny_pipeline.denoiser.register_forward_pre_hook(
+        lambda _module, _arguments, keywords: given.append(keywords["temperature"].numpy()), with_kwargs=True
+    )
+    poses = posed_only(walking_track(19, size), slice(9, 19))
+    settings = {"size": size, "temperature": 3.0, "wrap": wrap}
+    tiny_pipeline(reference_image, poses, num_inference_steps=1, **settings)
+    windows = time_windows(19, 8, 2, wrap)
+    assert len(given) == len(windows)
+    drawn = draw_skeleton(poses)
+    rows, columns = np.mgrid[: size[0] : 8, : size[1] : 8]
+    for window, temperature in zip(windows, given):
+        v, u = np.nonzero(drawn[list(window)].any((0, 3)))  # Eq. 3
+        expected = np.ones((size[0] // 8, size[1] // 8))
+        if len(v):
+            distance = np.hypot(rows[..., None] - v, columns[..., None] - u).min(-1)
+            expected += 3 * distance / np.hypot(size[0] / 2, size[1] / 2)  # Eq. 4, 5
+        np.testing.assert_allclose(temperature, expected[None, None], rtol=1e-6)
+    assert (given[0] == 1).all()
+    assert given[-1].max() > 1.5
+    # and people are shown the same
+    shown = list(tiny_pipeline.temperatures(poses, **settings))
+    assert [list(window) for window, _, _ in shown] == [list(window) for window in windows]
+    for (window, poses_drawn, temperature), used in zip(shown, given):
+        np.testing.assert_array_equal(poses_drawn, drawn[list(window)])
+        np.testing.assert_array_equal(temperature, used[0, 0])
+    first, last = tiny_pipeline.temperatures(poses, **settings, most=2)
+    assert (list(first[0]), list(last[0])) == (list(windows[0]), list(windows[-1]))
+    assert not list(tiny_pipeline.temperatures(poses, size))
+
+
 def posed_only(track: PoseTrack, frames: slice | list[int]) -> PoseTrack:
     """Everybody leaves the picture in all other frames; nobody is unseen."""
     keypoints = track.keypoints + np.float32(1000)

@@ -41,7 +41,9 @@ def temperature_map(poses: np.ndarray, tau: float = TAU) -> np.ndarray:
     if empty.all():
         return np.ones(empty.shape, np.float32)
     distance = cv2.distanceTransform(np.asarray(empty, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return 1 + tau / math.hypot(empty.shape[0] / 2, empty.shape[1] / 2) * distance
+    # squares of distances between pixels are whole numbers; OpenCV's roots differ in the last bit with the address of the array
+    exact = np.sqrt(np.rint(np.square(distance, dtype=np.float64)))
+    return (1 + tau / math.hypot(empty.shape[0] / 2, empty.shape[1] / 2) * exact).astype(np.float32)
 
 
 def draw_temperature(temperature: np.ndarray, poses: np.ndarray, hottest: float | None = None) -> np.ndarray:
