@@ -184,13 +184,7 @@ class AnimationPipeline(DiffusionPipeline):
         token = animator.image_token(
             clip_pixels(reference[None], self.image_encoder.config.image_size).to(device, dtype)
         )
-        posed, maps = np.empty(len(poses), bool), []
-        for part in _ranges(len(poses), chunk):
-            drawings = draw(part)
-            posed[part] = drawings.any((1, 2, 3))
-            pixels = rearrange(unit_pixels(drawings), "f c h w -> 1 c f h w")
-            maps.append(animator.guide(pixels.contiguous().to(device, dtype)))
-        guided = torch.cat(maps, dim=2)
+        guided, posed = self._guide(animator, draw, _ranges(len(poses), chunk))
         _warn(posed, windows, self.denoiser.config.motion)
         drawn = unit_pixels(reference_drawing)[None].to(device, dtype)
         clean = self.encode(reference).to(device, dtype)
@@ -212,7 +206,7 @@ class AnimationPipeline(DiffusionPipeline):
                 return (callback_on_step_end(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
 
             latents = denoise(
-                animator, self.scheduler, noise.to(device), lambda w: guided[:, :, list(w)], token,
+                animator, self.scheduler, noise.to(device), lambda w: guided[:, :, list(w)].to(device), token,
                 lambda t: animator.reference(clean, token, drawn, t) if once is None else once, steps=steps,
                 guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
                 merge=options["merge"], wrap=options["wrap"], window_batch=window_batch, generator=generator, on_step=on_step,
@@ -221,6 +215,21 @@ class AnimationPipeline(DiffusionPipeline):
         for part in _ranges(len(poses), chunk):
             yield self.decode(latents[:, :, part.start : part.stop])
         self.maybe_free_model_hooks()
+
+    def _guide(
+        self, animator: Animator, draw: Callable[[Sequence[int]], np.ndarray], parts: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, np.ndarray]:
+        """Guider maps of all frames (1, C0, F, h, w), and whether each frame has a pose, bool (F,).
+
+        The maps stay in main memory: they are the largest that a long clip keeps, 2.6 MB a frame for Stable Diffusion's size at 512x512.
+        """
+        maps, posed = [], []
+        for part in parts:
+            drawn = draw(part)
+            posed.append(drawn.any((1, 2, 3)))
+            pixels = rearrange(unit_pixels(drawn), "f c h w -> 1 c f h w").contiguous()
+            maps.append(animator.guide(pixels.to(self._execution_device, self.denoiser.dtype)).cpu())
+        return torch.cat(maps, dim=2), np.concatenate(posed)
 
     def temperatures(
         self,
