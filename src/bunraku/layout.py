@@ -8,8 +8,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from bunraku.cues import retarget
 from bunraku.cues.cues import Cues
+from bunraku.cues.retarget import retarget_people
 from bunraku.media import Affine, fit
 from bunraku.perception.pose import PoseTrack
 
@@ -70,10 +70,10 @@ class Layout:
         return PoseTrack(self.transform.points(track.keypoints), track.scores, self.canvas)
 
     def poses(self, cues: Cues, reference: PoseTrack | None, method: Retarget) -> PoseTrack | np.ndarray:
-        """The driving poses on the canvas: one person's keypoints, or drawn skeletons uint8 (F, H, W, 3).
+        """The driving poses on the canvas: keypoints, or drawn skeletons uint8 (F, H, W, 3).
 
-        "full", "align" and "fit" are `retarget`, `align` and `fit` of `cues.retarget`. "off", drawn skeletons, and any
-        method without a reference pose put the driving picture where the reference is.
+        "full", "align" and "fit" are those of `cues.retarget`, person by person. "off", drawn skeletons, and any method
+        without a reference pose put the driving picture where the reference is.
         """
         top, bottom, left, right = self.reference
         box = bottom - top, right - left
@@ -85,9 +85,7 @@ class Layout:
             _, moved = fit(np.zeros((*cues.size, 3), np.uint8), box, self.fit)
             points = moved.points(cues.pose.keypoints) + np.array([left, top], np.float32)
             return PoseTrack(points, cues.pose.scores, self.canvas)
-        if method == "full":
-            return self.track(retarget.retarget(cues.pose, reference, travel="body"))
-        return self.track({"align": retarget.align, "fit": retarget.fit}[method](cues.pose, reference))
+        return self.track(retarget_people(cues.pose, reference, method))
 
 
 def lay_out(

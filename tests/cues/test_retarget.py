@@ -1,11 +1,16 @@
+from functools import cache, partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunraku.cues.retarget import align, fit, retarget
+from bunraku.cues.retarget import HEAD, METHODS, MIRROR, OUTWARDS, TREE, align, fit, retarget, retarget_people
+from bunraku.driving import perceive
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import PARENTS, WHOLE_BODY, PoseTrack
+from bunraku.media import read_image
+from bunraku.perception.pose import FACE, FEET, LEFT_HAND, PARENTS, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.reference import reference_pose
 
 BONES = [(k, p) for k, p in enumerate(PARENTS) if p >= 0]
 STANDING = np.array(
@@ -89,25 +94,170 @@ def test_same_pose_everywhere_is_the_identity(pose):
         np.testing.assert_allclose(method(track([pose] * 3), track(pose)).keypoints[:, 0], [pose] * 3, atol=1e-3)
 
 
-@settings(max_examples=50, deadline=None)
+FRAMES = 8
+FULL = [
+    {"initial": initial, "symmetric": symmetric, "travel": travel}
+    for initial, symmetric, travel in (("median", True, "body"), ("first", False, "neck"), ("median", False, "neck"))
+]
+ANY_METHOD = [*(partial(retarget, **settings) for settings in FULL), align, fit]
+
+
+@st.composite
+def crowds(draw):
+    """Drivers of 8 frames and references, as bad as detections get: missing joints, bones without length, everything on one
+    line, coordinates that are no numbers.
+
+    Coordinates are eighths of pixels, so that shifts by whole pixels and scaling by powers of two are exact.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    joints, missing = draw(st.sampled_from([18, WHOLE_BODY])), draw(st.sampled_from([0.0, 0.2, 0.6]))
+    folded, flat, broken = draw(st.sampled_from([0.0, 0.3])), draw(st.booleans()), draw(st.booleans())
+
+    def poses(frames):
+        points = np.rint(rng.uniform(0, 4096, (frames, joints, 2))) / 8
+        if flat:
+            points[..., 1] = points[..., 0] / 2
+        for joint in [*OUTWARDS, *range(18, joints)]:
+            fold = rng.random(frames) < folded
+            points[fold, joint] = points[fold, TREE[joint]]
+        lost = rng.random((frames, joints)) < missing
+        scores = np.where(lost, rng.choice([0, 0.29]), rng.uniform(0.3, 1, (frames, joints)))
+        if broken:
+            points[rng.random((frames, joints)) < 0.1] = rng.choice([np.nan, np.inf])
+        somewhere = rng.integers(frames)
+        points[somewhere, 1], scores[somewhere, 1] = (256, 200), 1
+        return track(points, scores=scores.astype(np.float32))
+
+    return poses(FRAMES), poses(1)
+
+
+def seen(pose):
+    return (pose.scores[:, 0] >= 0.3) & np.isfinite(pose.keypoints[:, 0]).all(-1)
+
+
+def moved(pose, factor=1, shift=(0, 0)):
+    points = (pose.keypoints * factor + shift).astype(np.float32)
+    return PoseTrack(points, pose.scores, (round(pose.size[0] * factor), round(pose.size[1] * factor)))
+
+
+def assert_same(found, expected, where):
+    """Equal where seen, to the precision of float32 coordinates as large as these."""
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[where], expected[where], rtol=0, atol=2e-6 * (1 + np.abs(found).max()))
+
+
+@pytest.mark.parametrize("method", ANY_METHOD)
+@settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1),
-    st.sampled_from([18, WHOLE_BODY]),
-    st.floats(0, 1),
-    st.sampled_from([0.0, 1.0, 1e4]),
-    st.booleans(),
-)
-def test_missing_joints_and_zero_lengths_never_give_nan(seed, joints, missing, spread, nan):
-    rng = np.random.default_rng(seed)
-    driver, source = rng.uniform(0, 1, (5, joints, 2)) * spread, rng.uniform(0, 1, (1, joints, 2)) * spread
-    scores, source_scores = rng.random((5, joints)) >= missing, rng.random((1, joints)) >= missing
-    scores[rng.integers(5), 1] = source_scores[:, 1] = True
-    if nan:
-        driver[~scores], source[~source_scores] = np.nan, np.nan
-    tracks = track(driver, scores=scores.astype(np.float32)), track(source, scores=source_scores.astype(np.float32))
-    for result in (retarget(*tracks), retarget(*tracks, initial="first"), align(*tracks), fit(*tracks)):
-        assert np.isfinite(result.keypoints).all()
-        np.testing.assert_array_equal(result.scores, tracks[0].scores)
+    crowds(), st.tuples(st.integers(-2000, 2000), st.integers(-2000, 2000)), st.sampled_from([0.25, 2.0, 8.0])
+)  # fmt: skip
+def test_only_the_references_picture_matters(method, crowd, shift, factor):
+    """Where the driver is in its picture and how large changes nothing; the result moves and grows with the reference."""
+    driver, source = crowd
+    where, result = seen(driver), method(driver, source)
+    np.testing.assert_array_equal(result.scores, driver.scores)
+    assert result.size == source.size
+    for other, expected in (
+        (method(moved(driver, shift=shift), source), result),
+        (method(moved(driver, factor), source), result),
+        (method(driver, moved(source, factor, shift)), moved(result, factor, shift)),
+    ):
+        assert_same(other.keypoints[:, 0], expected.keypoints[:, 0], where)
+
+
+@pytest.mark.parametrize("method", ANY_METHOD[1:])
+@settings(max_examples=40, deadline=None)
+@given(crowds())
+def test_ones_own_proportions_change_nothing(method, crowd):
+    """cur == init == src, whatever is missing where. (`symmetric`, which lends the longer side to the other, is left out.)"""
+    driver, source = crowd
+    still = PoseTrack(np.repeat(source.keypoints, FRAMES, 0), driver.scores, source.size)
+    if seen(still)[:, 1].any():
+        assert_same(method(still, source).keypoints[:, 0], still.keypoints[:, 0], seen(still))
+
+
+def median_length(pose, bone):
+    """Over the frames that show it; NaN if none does."""
+    a, b = bone
+    if max(bone) >= pose.keypoints.shape[2]:
+        return np.nan
+    both = seen(pose)[:, a] & seen(pose)[:, b]
+    points = pose.keypoints[both, 0].astype(np.float64)
+    return np.median(np.linalg.norm(points[:, a] - points[:, b], axis=-1)) if both.any() else np.nan
+
+
+def shortest(lengths):
+    """A tenth of neck to nose, or of the median bone."""
+    typical = np.nanmedian(list(lengths.values())) if np.isfinite(list(lengths.values())).any() else 0
+    return 0.1 * (lengths[0] if lengths[0] > 0.1 * typical else typical)
+
+
+def assert_scaled(driver, result, ratios, body_ratio):
+    """Every seen joint hangs on its parent, or else on the next seen ancestor: in the driver's direction, at the driver's
+    distance times ratios[joint], a number or one for each frame, or times body_ratio."""
+    points, known = np.nan_to_num(driver.keypoints[:, 0].astype(np.float64), posinf=0), seen(driver)
+    found, rows = result.keypoints[:, 0].astype(np.float64), np.arange(FRAMES)
+    assert np.isfinite(found).all()
+    for joint in {*range(points.shape[1])} - {1}:
+        anchor = np.full(FRAMES, TREE[joint])
+        for _ in range(6):  # the longest way to the neck
+            anchor = np.where((anchor == 1) | known[rows, anchor], anchor, TREE[anchor])
+        ratio = np.where(anchor == TREE[joint], ratios[joint], body_ratio)
+        where = known[:, joint] & known[rows, anchor]  # an unseen neck has no place to compare with
+        expected = ratio[:, None] * (points[:, joint] - points[rows, anchor])
+        difference = found[:, joint] - found[rows, anchor] - expected
+        assert np.abs(difference[where]).max(initial=0) < 1e-5 * (1 + np.abs(found).max()), joint
+
+
+@pytest.mark.parametrize("setting", FULL)
+@settings(max_examples=30, deadline=None)
+@given(crowds())
+def test_full_scales_every_bone_and_what_it_carries_as_documented(setting, crowd):
+    driver, source = crowd
+    initial = driver if setting["initial"] == "median" else driver[:1]
+    i, s = ({k: median_length(pose, (k, p)) for k, p in BONES} for pose in (initial, source))
+    if setting["symmetric"]:
+        s = {k: np.fmax(s[k], s[MIRROR[k]]) for k in s}
+    usable = [k for k, _ in BONES if s[k] > shortest(s) and i[k] > shortest(i)]
+    body_ratio = sum(s[k] for k in usable) / sum(i[k] for k in usable) if usable else 1
+    ratios = dict.fromkeys(range(WHOLE_BODY), body_ratio) | {k: s[k] / i[k] for k in usable}
+    ratios |= {k: ratios[ankle] for ankle, toes in ((13, (18, 19, 20)), (10, (21, 22, 23))) for k in toes}
+    head = [ratios[k] for k in (14, 15, 16, 17) if k in usable] or [ratios[0]]
+    ratios |= dict.fromkeys(range(24, 92), np.mean(head))
+    arms = [k for k in (4, 7) if k in usable]
+    hand = max(s[k] for k in arms) / max(i[k] for k in arms) if arms else body_ratio
+    ratios |= dict.fromkeys(range(92, 134), hand)
+    for k in usable:  # |s| g / |c|; the nose has g = 1
+        c = np.maximum(length(np.nan_to_num(driver.keypoints[:, 0], posinf=0), k), 1e-9)
+        ratios[k] = s[k] * np.minimum(c / i[k], 1.1) / c
+    if s[0] > 0:
+        ratios[0] = s[0] / np.maximum(length(np.nan_to_num(driver.keypoints[:, 0], posinf=0), 0), 1e-9)
+    assert_scaled(driver, retarget(driver, source, **setting), ratios, body_ratio)
+
+
+@settings(max_examples=30, deadline=None)
+@given(crowds())
+def test_align_scales_every_part_and_fit_everything_as_documented(crowd):
+    driver, source = crowd
+    i, s = ({k: median_length(pose, (k, p)) for k, p in BONES} for pose in crowd)
+    both = [k for k, _ in BONES if i[k] > 0 and s[k] > 0]
+    body_ratio = sum(s[k] for k in both) / sum(i[k] for k in both) if both else 1
+    assert_scaled(driver, fit(driver, source), dict.fromkeys(range(WHOLE_BODY), body_ratio), body_ratio)
+
+    parts = {
+        (0,): [(1, 0)], (2, 5): [(2, 5)], (3, 6): [(2, 3), (5, 6)], (4, 7): [(3, 4), (6, 7)],
+        (8, 11): [(1, 8), (1, 11)], (9, 12): [(8, 9), (11, 12)], (10, 13, *range(18, 24)): [(9, 10), (12, 13)],
+        (14, 15, 16, 17, *range(24, 92)): [(0, 14), (0, 15), (14, 16), (15, 17)],
+        tuple(range(92, 134)): [(92, 97), (92, 109), (97, 109), (113, 118), (113, 130), (118, 130)],
+    }  # fmt: skip
+    measured = {}
+    for joints, bones in parts.items():
+        pairs = [(median_length(driver, bone), median_length(source, bone)) for bone in bones]
+        measured[joints] = [b / a for a, b in pairs if a > shortest(i) and b > shortest(s)]
+    known = [np.mean(found) for found in measured.values() if found]
+    others = np.mean(known) if known else body_ratio
+    ratios = {k: np.mean(found) if found else others for joints, found in measured.items() for k in joints}
+    assert_scaled(driver, align(driver, source), ratios, body_ratio)
 
 
 def test_unforeshortened_bones_get_exactly_the_references_length():
@@ -198,6 +348,79 @@ def test_align_scales_each_part_by_its_own_ratio():
     np.testing.assert_allclose(np.median(result[:, 1], axis=0), source[1], atol=0.01)
 
 
+def whole_body(body, head=10.0, hand=10.0):
+    """A standing person with face and hands: the face a circle about the nose, each hand a triangle of palm and fingers."""
+    points = np.concatenate([body, np.zeros((WHOLE_BODY - 18, 2))])
+    points[FEET] = points[[13] * 3 + [10] * 3] + (0, 5)
+    angle = np.arange(68)[:, None] * np.pi / 34
+    points[FACE] = points[0] + head * np.concatenate([np.cos(angle), np.sin(angle)], 1)
+    fan = np.array([(0, 0), *((x, y) for x in (-2, -1, 0, 1, 2) for y in (2, 3, 4, 5))]) * hand / 4
+    points[LEFT_HAND], points[RIGHT_HAND] = points[7] + fan, points[4] + fan
+    return points
+
+
+def test_align_measures_the_head_by_bones_that_a_profile_keeps():
+    """Seen from the side both ears are in one place; that is no small head."""
+    profile = standing(256)[0]
+    profile[[15, 17]] = profile[[14, 16]] + (1, 0)
+    frontal = standing(256)[0]
+    result = align(track(whole_body(profile)), track(whole_body(frontal))).keypoints[0, 0]
+    radius = np.linalg.norm(result[FACE] - result[0], axis=-1)
+    assert 9 < radius.min() <= radius.max() < 13
+    assert np.linalg.norm(result[16] - result[14]) < 1.3 * length(frontal, 16)
+
+
+def test_align_measures_hands_by_palms():
+    """A fist or a pointing hand shortens one direction, seldom all; here the palm lies, and its width says how large it is."""
+    source, driver = whole_body(standing(256)[0], hand=20), whole_body(standing(256)[0])
+    for hand in (LEFT_HAND, RIGHT_HAND):
+        source[hand, 1] = source[hand.start, 1] + 0.2 * (source[hand, 1] - source[hand.start, 1])
+    result = align(track(driver), track(source)).keypoints[0, 0]
+    assert 1 < np.ptp(result[LEFT_HAND], axis=0).max() / np.ptp(driver[LEFT_HAND], axis=0).max() < 2
+
+
+@pytest.mark.parametrize("joint", [4, 13, 14])
+@pytest.mark.parametrize("who", ["driver", "reference"])
+@pytest.mark.parametrize("nose", [True, False])
+@pytest.mark.parametrize("method", [align, retarget])
+def test_a_bone_that_points_at_the_camera_scales_nothing(joint, who, nose, method):
+    """Nor what hangs on it: hands, feet, face, or the other side; whether or not there is a nose to compare with."""
+    body = standing(256, frames=3)
+    short = body.copy()
+    shift = body[:, PARENTS[joint]] + (0.01, 0) - body[:, joint]
+    for k in (joint, 16) if joint == 14 else (joint,):  # the ear goes with the eye
+        short[:, k] += shift
+    driver, source = (short, body) if who == "driver" else (body, short)
+    driver, source = (np.stack([whole_body(p) for p in points]) for points in (driver, source))
+    scores = np.ones((3, WHOLE_BODY), np.float32)
+    scores[:, 0] = nose
+    result = method(track(driver, scores=scores), track(source[0], scores=scores[:1])).keypoints[:, 0]
+    for part in (LEFT_HAND, RIGHT_HAND, FACE, FEET):
+        for size, original in zip(np.ptp(result[:, part], axis=1), np.ptp(driver[:, part], axis=1)):
+            np.testing.assert_allclose(size, original, rtol=0.3, atol=1e-3)
+    unseen = set() if nose else {0, 14, 15}
+    for k in {k for k, _ in BONES} - {joint} - unseen:
+        np.testing.assert_allclose(length(result, k), length(driver, k), rtol=0.3)
+
+
+def test_a_foreshortened_arm_makes_no_large_hand():
+    body = standing(256, frames=3)
+    body[:, 7] = body[:, 6] + 0.3 * (body[:, 7] - body[:, 6])
+    driver = np.stack([whole_body(p) for p in body])
+    result = retarget(track(driver), track(whole_body(standing(256)[0]))).keypoints[:, 0]
+    for hand in (LEFT_HAND, RIGHT_HAND):
+        np.testing.assert_allclose(np.ptp(result[:, hand], axis=1), np.ptp(driver[:, hand], axis=1), rtol=0.01)
+
+
+def test_a_nose_on_the_neck_is_no_measure_of_the_head():
+    body = standing(256)[0]
+    body[0] = body[1] + (0, 0.01)  # looking down at the feet
+    scores = np.ones((1, WHOLE_BODY), np.float32)
+    scores[:, HEAD] = 0
+    result = retarget(track(whole_body(body), scores=scores), track(whole_body(standing(256)[0]))).keypoints[0, 0]
+    np.testing.assert_allclose(np.ptp(result[FACE], axis=0), 20, rtol=0.3)
+
+
 def test_align_gives_unknown_parts_the_mean_of_the_known():
     scores = np.ones((1, 18), np.float32)
     scores[:, [9, 10, 12, 13]] = 0
@@ -220,6 +443,40 @@ def test_fit_keeps_the_drivers_proportions():
     np.testing.assert_allclose(scales, np.mean(scales), rtol=1e-3)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_people_are_retargeted_one_by_one(method):
+    drivers = [track(standing(frames=4, wobble=0.02, seed=seed) + (80 * seed, 0)) for seed in range(3)]
+    characters = [track(standing(200 + 60 * seed) + (50 * seed, 0), size=(400, 300)) for seed in range(3)]
+
+    def together(tracks):
+        return PoseTrack(
+            np.concatenate([t.keypoints for t in tracks], 1), np.concatenate([t.scores for t in tracks], 1), tracks[0].size
+        )  # fmt: skip
+
+    result = retarget_people(together(drivers), together(characters), method)
+    assert result.people == 3
+    assert result.size == (400, 300)
+    for i, (driver, character) in enumerate(zip(drivers, characters)):
+        np.testing.assert_array_equal(result.person(i).keypoints, METHODS[method](driver, character).keypoints)
+    swapped = retarget_people(together(drivers), together(characters[::-1]), method)
+    assert np.abs(swapped.keypoints[:, 0] - result.keypoints[:, 0]).max() > 10
+    np.testing.assert_array_equal(swapped.keypoints[:, 1], result.keypoints[:, 1])
+
+
+def test_people_without_their_counterpart_or_place_are_named():
+    two = PoseTrack(np.repeat(track(standing()).keypoints, 2, 1), np.ones((1, 2, 18), np.float32), (512, 512))
+    with pytest.raises(BunrakuError, match="2 driving people for 1 characters; each character needs its own driver"):
+        retarget_people(two, two.person(0))
+    nobody = PoseTrack(np.zeros((1, 0, 18, 2), np.float32), np.zeros((1, 0, 18), np.float32), (512, 512))
+    with pytest.raises(BunrakuError, match="0 driving people for 0 characters"):
+        retarget_people(nobody, nobody)
+    two.scores[0, 1, 1] = 0
+    with pytest.raises(BunrakuError, match=r"^person 1: No neck was found in the driving video"):
+        retarget_people(two, PoseTrack(two.keypoints, np.ones_like(two.scores), two.size))
+    with pytest.raises(BunrakuError, match=r"^No neck was found"):
+        retarget_people(two.person(1), two.person(0))
+
+
 def test_errors_say_what_to_do():
     scores = np.ones((1, 18), np.float32)
     scores[:, [1, 10]] = 0
@@ -230,3 +487,39 @@ def test_errors_say_what_to_do():
     scores[:, 1] = 1
     with pytest.raises(BunrakuError, match="driving video shows no ankles"):
         fit(track(standing(), scores=scores), track(standing()), anchor="feet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["dance_plain.mp4", "two_people.mp4"])
+@pytest.mark.parametrize("character", ["cartoon.png", "photo_woman.png"])
+@pytest.mark.parametrize("method", METHODS)
+def test_real_faces_and_hands_get_the_size_of_the_references(assets, driver, character, method):
+    """A dancer seen from the front, her left lower arm foreshortened, and two people seen from the side."""
+    pose, own = detected(assets / "drivers" / driver, assets / "references" / character)
+    result = METHODS[method](pose, own)
+    compared = 0
+    for part in (FACE, LEFT_HAND, RIGHT_HAND):
+        size, expected = spread(result, part), spread(own, part)
+        if not np.isnan(size * expected):
+            compared += 1
+            assert 0.6 < size / expected < 1.7
+        for joint, root in ((7, LEFT_HAND.start), (4, RIGHT_HAND.start)):  # and hands stay at their wrists
+            distance = [
+                median_length(p, (joint, root)) / median_length(p, (joint, PARENTS[joint])) for p in (pose, result)
+            ]
+            assert np.isnan(distance[0]) or distance[1] < 1.7 * distance[0] + 0.05
+    assert compared
+
+
+@cache
+def detected(driver, character):
+    pytest.importorskip("mediapipe")
+    pose = perceive(driver, "mediapipe", person=0, stop=12).pose
+    return pose, reference_pose(read_image(character), character, "mediapipe")
+
+
+def spread(pose, part):
+    """How large a part is: root mean square distance from its middle, median over the frames that show all of it."""
+    points = pose.keypoints[seen(pose)[:, part].all(-1), 0, part].astype(np.float64)
+    around = points - points.mean(1, keepdims=True)
+    return np.median(np.sqrt((around**2).sum(-1).mean(-1))) if len(points) else np.nan

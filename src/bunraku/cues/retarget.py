@@ -16,6 +16,8 @@ so bones keep the driver's direction, and descendants move along. The methods di
 g is foreshortening: a bone that the driver turns towards the camera shortens by as much on the character.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,20 +37,27 @@ OUTWARDS = [0, 2, 5, 8, 11, 3, 6, 9, 12, 14, 15, 4, 7, 10, 13, 16, 17]
 CHILD = np.array(OUTWARDS)
 MIRROR = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
 MAX_STRETCH = 1.1
-MIN_LENGTH = 0.1  # of neck to nose; a shorter bone points at the camera, and its ratio says nothing
+MIN_LENGTH = (
+    0.1  # of neck to nose (or of the median bone); a shorter bone points at the camera, and its ratio says nothing
+)
+PALM = ((0, 5), (0, 17), (5, 17))
+"""Wrist and knuckles of forefinger and little finger: a triangle, which is seldom foreshortened in all directions."""
 
 PARTS: tuple[tuple[tuple[tuple[int, int], ...], tuple[int | slice, ...]], ...] = (
     (((1, 0),), (0,)),
-    (((16, 17),), (14, 15, 16, 17, FACE)),
+    (((0, 14), (0, 15), (14, 16), (15, 17)), (14, 15, 16, 17, FACE)),
     (((2, 5),), (2, 5)),
     (((2, 3), (5, 6)), (3, 6)),
     (((3, 4), (6, 7)), (4, 7)),
-    (((LEFT_HAND.start, LEFT_HAND.start + 9), (RIGHT_HAND.start, RIGHT_HAND.start + 9)), (LEFT_HAND, RIGHT_HAND)),
+    (
+        tuple((hand.start + a, hand.start + b) for hand in (LEFT_HAND, RIGHT_HAND) for a, b in PALM),
+        (LEFT_HAND, RIGHT_HAND),
+    ),
     (((1, 8), (1, 11)), (8, 11)),
     (((8, 9), (11, 12)), (9, 12)),
     (((9, 10), (12, 13)), (10, 13, FEET)),
 )
-"""Neck, face, shoulders, upper arms, lower arms, hands, torso, upper legs, lower legs: (bones measured, joints moved)."""
+"""Neck, head, shoulders, upper arms, lower arms, hands, torso, upper legs, lower legs: (bones measured, joints moved)."""
 
 
 def retarget(
@@ -62,10 +71,12 @@ def retarget(
 ) -> PoseTrack:
     """Give the driver's pose the bone lengths of the reference, bone by bone, foreshortening kept.
 
-    The neck-nose bone has g = 1. The neck goes to s_1 + (c_1 - i_1) r_0, with r_0 the ratio |s| / |i| of that bone.
-    Hands, feet and face are carried along, scaled by the |s| / |i| of the lower arm, the lower leg and the head.
-    A bone that the reference does not show, or one below a tenth of neck to nose in either, is scaled by the ratio of
-    the whole body; a joint whose parent is missing hangs on its nearest seen ancestor, scaled the same way.
+    The neck-nose bone has g = 1, however short. The neck goes to s_1 + (c_1 - i_1) r_0, with r_0 the ratio |s| / |i| of that bone.
+    Hands, feet and face are carried along: feet scaled by the |s| / |i| of the lower leg, the face by the mean of the
+    head's, both hands by that of the longer lower arm of each, the less foreshortened one.
+    A bone that the reference does not show, or one below a tenth of neck to nose in either (of the median bone where
+    neck to nose is not seen or below that itself), is scaled by the ratio of the whole body; a joint whose parent is
+    missing hangs on its nearest seen ancestor, scaled the same way.
 
     Args:
         driving: (F, 1, K).
@@ -95,24 +106,26 @@ def retarget(
     if symmetric:
         reference_lengths = np.fmax(reference_lengths, reference_lengths[MIRROR])
 
-    usable = (reference_lengths > MIN_LENGTH * np.nan_to_num(reference_lengths[0])) & (
-        initial_lengths > MIN_LENGTH * np.nan_to_num(initial_lengths[0])
-    )
+    usable = (reference_lengths > _shortest(reference_lengths)) & (initial_lengths > _shortest(initial_lengths))
     body_ratio = _ratio(reference_lengths, initial_lengths, usable, default=reference.size[0] / driving.size[0])
     ratios = np.full(WHOLE_BODY, body_ratio)
     np.divide(reference_lengths, initial_lengths, out=ratios[BODY], where=usable)
     ratios[FEET] = ratios[TREE[FEET]]
     ratios[FACE] = ratios[HEAD][usable[HEAD]].mean() if usable[HEAD].any() else ratios[0]
-    ratios[LEFT_HAND], ratios[RIGHT_HAND] = ratios[7], ratios[4]
+    arms = [joint for joint in (4, 7) if usable[joint]]
+    hands = reference_lengths[arms].max() / initial_lengths[arms].max() if arms else body_ratio
+    ratios[LEFT_HAND] = ratios[RIGHT_HAND] = hands
 
     # s g / c = s min(1 / i, 1.1 / c): no division by a bone that has no length in this frame
     exact = reference_lengths / np.maximum(lengths, 1e-6)
     scales = np.broadcast_to(ratios, (len(driving), WHOLE_BODY)).copy()
     scales[:, BODY] = np.where(usable, np.minimum(ratios[BODY], MAX_STRETCH * exact), body_ratio)
-    if usable[0]:
+    if reference_lengths[0] > 0:
         scales[:, 0] = exact[:, 0]
 
-    way = (cur.points[:, NECK] - _start(cur, first)) * (ratios[0] if travel == "neck" else body_ratio)
+    nose = initial_lengths[0] > 0 and reference_lengths[0] > 0
+    way_ratio = reference_lengths[0] / initial_lengths[0] if travel == "neck" and nose else body_ratio
+    way = (cur.points[:, NECK] - _start(cur, first)) * way_ratio
     return _moved(driving, reference, _unfold(cur, src.points[0, NECK] + way, scales, body_ratio))
 
 
@@ -126,8 +139,9 @@ def align(
     """Scale each body part of the driver by one constant, then place it where the reference stands.
 
     The ratio of a part is reference / driver, the driver's length being the median over the frames in which it is
-    seen, left and right averaged; parts that one of the two does not show get the mean of the others. The way of the
-    driver through the picture is scaled by the ratio of the whole body.
+    seen, averaged over its bones, left and right; parts that one of the two does not show, or only shorter than a tenth
+    of neck to nose (see `retarget`), get the mean of the others. The way of the driver through the picture is scaled by
+    the ratio of the whole body.
 
     Args:
         driving: (F, 1, K).
@@ -146,7 +160,8 @@ def align(
     MusePose's pose_align, there with frame 0 alone.
     """
     cur, src = _check(driving, reference, threshold)
-    found = [[ratio for bone in bones if (ratio := _bone_ratio(bone, cur, src))] for bones, _ in PARTS]
+    least = tuple(_shortest(_median(_lengths(pose.points), _bone_seen(pose.seen))) for pose in (cur, src))
+    found = [[ratio for bone in bones if (ratio := _bone_ratio(bone, cur, src, least))] for bones, _ in PARTS]
     body_ratio = _body_ratio(cur, src, default=reference.size[0] / driving.size[0])
     mean = np.mean([np.mean(part) for part in found if part]) if any(found) else body_ratio
     ratios = np.ones(WHOLE_BODY)
@@ -175,6 +190,43 @@ def fit(
     scale = _body_ratio(cur, src, default=reference.size[0] / driving.size[0])
     points = src.points[0, NECK] + (cur.points - _start(cur)) * scale
     return _moved(driving, reference, _placed(points, cur, src, anchor))
+
+
+Method = Literal["full", "align", "fit"]
+METHODS: dict[Method, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {
+    "full": partial(retarget, travel="body"),
+    "align": align,
+    "fit": fit,
+}
+"""By the names that `animate --retarget` knows them by."""
+
+
+def retarget_people(driving: PoseTrack, reference: PoseTrack, method: Method = "full") -> PoseTrack:
+    """Give each driver's motion to the character of the same number.
+
+    Args:
+        driving: (F, P, K).
+        reference: (1, P, K') in pixels of the reference image; characters in the order of their drivers.
+        method: one of METHODS.
+
+    Returns:
+        (F, P, K) in pixels of the reference image; size is the reference's, scores are the drivers'.
+
+    Raises:
+        BunrakuError: other numbers of drivers and characters, none of them, or what the method cannot do; names the person.
+    """
+    if driving.people != reference.people or not driving.people:
+        raise BunrakuError(
+            f"there are {driving.people} driving people for {reference.people} characters; each character needs its own driver"
+        )
+    tracks = []
+    for i in range(driving.people):
+        try:
+            tracks.append(METHODS[method](driving.person(i), reference.person(i)))
+        except BunrakuError as error:
+            raise BunrakuError(f"person {i}: {error}" if driving.people > 1 else str(error)) from None
+    keypoints = np.concatenate([track.keypoints for track in tracks], axis=1)
+    return PoseTrack(keypoints, driving.scores, reference.size)
 
 
 class _Pose(NamedTuple):
@@ -227,6 +279,13 @@ def _median(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.array([np.median(column[ok]) if ok.any() else np.nan for column, ok in zip(values.T, valid.T)])
 
 
+def _shortest(lengths: np.ndarray) -> float:
+    """What a bone must exceed to say something, given the lengths of the body's bones, (18,) with NaN for unknown ones."""
+    known = lengths[CHILD][np.isfinite(lengths[CHILD])]
+    typical = float(np.median(known)) if len(known) else 0.0
+    return MIN_LENGTH * (float(lengths[0]) if lengths[0] > MIN_LENGTH * typical else typical)
+
+
 def _start(cur: _Pose, first: slice = slice(None)) -> np.ndarray:
     """Initial place of the neck, (2,)."""
     neck, seen = cur.points[first, NECK], cur.seen[first, NECK]
@@ -243,8 +302,8 @@ def _body_ratio(cur: _Pose, src: _Pose, default: float) -> float:
     return _ratio(reference_lengths, lengths, (lengths > 0) & (reference_lengths > 0), default)
 
 
-def _bone_ratio(bone: tuple[int, int], cur: _Pose, src: _Pose) -> float | None:
-    """Reference length over the driver's median length, None where one of them is unknown or zero."""
+def _bone_ratio(bone: tuple[int, int], cur: _Pose, src: _Pose, least: tuple[float, ...]) -> float | None:
+    """Reference length over the driver's median length, None where one of them is unknown or does not exceed its least."""
     a, b = bone
     if max(bone) >= min(cur.points.shape[1], src.points.shape[1]):
         return None
@@ -253,7 +312,7 @@ def _bone_ratio(bone: tuple[int, int], cur: _Pose, src: _Pose) -> float | None:
         for pose in (cur, src)
         for seen in [pose.seen[:, a] & pose.seen[:, b]]
     )
-    return float(reference_length / length) if length > 0 and reference_length > 0 else None
+    return float(reference_length / length) if length > least[0] and reference_length > least[1] else None
 
 
 def _unfold(cur: _Pose, neck: np.ndarray, scales: np.ndarray, body_ratio: float) -> np.ndarray:
