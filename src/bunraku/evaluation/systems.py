@@ -1,13 +1,12 @@
 """Systems: what is evaluated. Each turns the reference and the driving poses of a clip into frames."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from bunraku.cues.retarget import align, fit, retarget
+from bunraku.cues.retarget import retarget_people
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.results import Role
@@ -163,20 +162,10 @@ def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
     """
     if not clip.retarget or method == "off":
         return clip.driving
-    if clip.driving.people != clip.reference_pose.people:
-        raise BunrakuError(
-            f"{clip.name} has {clip.driving.people} driving people for {clip.reference_pose.people} characters"
-        )
-    methods: dict[str, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {
-        "full": partial(retarget, travel="body"),
-        "align": align,
-        "fit": fit,
-    }
-    bring = methods[method]
-    tracks = [bring(clip.driving.person(i), clip.reference_pose.person(i)) for i in range(clip.driving.people)]
-    return PoseTrack(
-        np.concatenate([t.keypoints for t in tracks], 1), np.concatenate([t.scores for t in tracks], 1), tracks[0].size
-    )
+    try:
+        return retarget_people(clip.driving, clip.reference_pose, method)
+    except BunrakuError as error:
+        raise BunrakuError(f"{clip.name}: {error}") from error
 
 
 def emptied(scene: DrivingScene) -> np.ndarray:
