@@ -20,7 +20,7 @@ from bunraku.theatre import render, sample_scene
 from bunraku.weights import load_pipeline
 
 
-def animate(model: str, frames: int, steps: int, repeats: int) -> list[float]:
+def animate(model: str, frames: int, steps: int, repeats: int, **settings: str | float) -> list[float]:
     """Seconds of each run (after one that is not counted); frames are dropped as they come."""
     pipeline = load_pipeline(model)
     pipeline.set_progress_bar_config(disable=True)
@@ -34,6 +34,7 @@ def animate(model: str, frames: int, steps: int, repeats: int) -> list[float]:
             shown.pose[:1],
             num_inference_steps=steps,
             generator=torch.Generator().manual_seed(0),
+            **settings,  # type: ignore[arg-type]
         ):
             pass
         seconds.append(time.perf_counter() - started)
@@ -50,6 +51,9 @@ def main() -> None:
         "--lengths", type=int, nargs="*", default=[64, 300], help="clip lengths whose peak memory is measured"
     )
     parser.add_argument("--memory-steps", type=int, default=2)
+    parser.add_argument(
+        "--timesteps", action="store_true", help="compare ReferenceNet at every timestep with once at 0 (TCAN)"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -69,6 +73,16 @@ def main() -> None:
     table = Table("measure", "value")
     table.add_row(f"{options.frames} frames, {options.steps} steps, median of {options.repeats}", f"{median:.2f} s")
     table.add_row("frames per second", f"{options.frames / median:.2f}")
+    if options.timesteps:
+        rounds: dict[str, list[float]] = {"zero": [], "every": []}
+        for _ in range(options.repeats):  # in turns: the machine's load changes over a run
+            for told, times in rounds.items():
+                times += animate(options.model, options.frames, options.steps, 1, reference_timestep=told)
+        result |= {f"reference_{told}": times for told, times in rounds.items()}
+        ratio = statistics.median(b / a for a, b in zip(rounds["zero"], rounds["every"], strict=True))
+        for told, times in rounds.items():
+            table.add_row(f"ReferenceNet's timestep: {told}", f"{statistics.median(times):.2f} s")
+        table.add_row("every timestep over once", f"{ratio:.3f}")
     for length in options.lengths:
         command = [
             sys.executable,
