@@ -222,8 +222,8 @@ def test_full_scales_every_bone_and_what_it_carries_as_documented(setting, crowd
     body_ratio = sum(s[k] for k in usable) / sum(i[k] for k in usable) if usable else 1
     ratios = dict.fromkeys(range(WHOLE_BODY), body_ratio) | {k: s[k] / i[k] for k in usable}
     ratios |= {k: ratios[ankle] for ankle, toes in ((13, (18, 19, 20)), (10, (21, 22, 23))) for k in toes}
-    head = [ratios[k] for k in (14, 15, 16, 17) if k in usable] or [ratios[0]]
-    ratios |= dict.fromkeys(range(24, 92), np.mean(head))
+    head = np.mean([ratios[k] for k in (14, 15, 16, 17) if k in usable] or [ratios[0]])
+    ratios |= dict.fromkeys([k for k in (14, 15, 16, 17) if k not in usable], head) | dict.fromkeys(range(24, 92), head)
     arms = [k for k in (4, 7) if k in usable]
     hand = max(s[k] for k in arms) / max(i[k] for k in arms) if arms else body_ratio
     ratios |= dict.fromkeys(range(92, 134), hand)
@@ -410,6 +410,18 @@ def test_a_foreshortened_arm_makes_no_large_hand():
     result = retarget(track(driver), track(whole_body(standing(256)[0]))).keypoints[:, 0]
     for hand in (LEFT_HAND, RIGHT_HAND):
         np.testing.assert_allclose(np.ptp(result[:, hand], axis=1), np.ptp(driver[:, hand], axis=1), rtol=0.01)
+
+
+def test_eyes_that_the_reference_does_not_show_stay_in_the_face():
+    """A drawing often has neither ears nor eyes that a detector finds: its large head is large all over."""
+    source = standing(256)[0]
+    source[0] = source[1] + 3 * (source[0] - source[1])
+    scores = np.ones((1, WHOLE_BODY), np.float32)
+    scores[:, HEAD] = 0
+    driver = whole_body(standing(256)[0])
+    result = retarget(track(driver), track(whole_body(source), scores=scores)).keypoints[0, 0]
+    for part in (HEAD, FACE):
+        np.testing.assert_allclose(result[part] - result[0], 3 * (driver[part] - driver[0]), atol=0.01)
 
 
 def test_a_nose_on_the_neck_is_no_measure_of_the_head():

@@ -71,12 +71,14 @@ def retarget(
 ) -> PoseTrack:
     """Give the driver's pose the bone lengths of the reference, bone by bone, foreshortening kept.
 
-    The neck-nose bone has g = 1, however short. The neck goes to s_1 + (c_1 - i_1) r_0, with r_0 the ratio |s| / |i| of that bone.
-    Hands, feet and face are carried along: feet scaled by the |s| / |i| of the lower leg, the face by the mean of the
-    head's, both hands by that of the longer lower arm of each, the less foreshortened one.
-    A bone that the reference does not show, or one below a tenth of neck to nose in either (of the median bone where
-    neck to nose is not seen or below that itself), is scaled by the ratio of the whole body; a joint whose parent is
-    missing hangs on its nearest seen ancestor, scaled the same way.
+    The neck-nose bone has g = 1, however short. The neck goes to s_1 + (c_1 - i_1) r_0, with r_0 the ratio |s| / |i| of
+    that bone. What hangs on a bone goes with it: feet are scaled by the |s| / |i| of the lower leg, both hands by that of
+    the longer lower arm of each (the less foreshortened one), the face by the mean of the head's bones.
+
+    A bone cannot be compared where driver or reference does not show it, or only below a tenth of neck to nose (of the
+    median bone where neck to nose is not seen or below that itself). Then one of the head takes the face's ratio (neck
+    to nose where none of the head can be compared), any other that of the whole body. A joint whose parent is missing
+    hangs on its nearest seen ancestor, scaled by the ratio of the whole body.
 
     Args:
         driving: (F, 1, K).
@@ -111,7 +113,8 @@ def retarget(
     ratios = np.full(WHOLE_BODY, body_ratio)
     np.divide(reference_lengths, initial_lengths, out=ratios[BODY], where=usable)
     ratios[FEET] = ratios[TREE[FEET]]
-    ratios[FACE] = ratios[HEAD][usable[HEAD]].mean() if usable[HEAD].any() else ratios[0]
+    ratios[FACE] = head = ratios[HEAD][usable[HEAD]].mean() if usable[HEAD].any() else ratios[0]
+    ratios[HEAD] = np.where(usable[HEAD], ratios[HEAD], head)
     arms = [joint for joint in (4, 7) if usable[joint]]
     hands = reference_lengths[arms].max() / initial_lengths[arms].max() if arms else body_ratio
     ratios[LEFT_HAND] = ratios[RIGHT_HAND] = hands
@@ -119,7 +122,7 @@ def retarget(
     # s g / c = s min(1 / i, 1.1 / c): no division by a bone that has no length in this frame
     exact = reference_lengths / np.maximum(lengths, 1e-6)
     scales = np.broadcast_to(ratios, (len(driving), WHOLE_BODY)).copy()
-    scales[:, BODY] = np.where(usable, np.minimum(ratios[BODY], MAX_STRETCH * exact), body_ratio)
+    scales[:, BODY] = np.where(usable, np.minimum(ratios[BODY], MAX_STRETCH * exact), ratios[BODY])
     if reference_lengths[0] > 0:
         scales[:, 0] = exact[:, 0]
 
