@@ -134,9 +134,15 @@ def test_animate_prints_what_it_made(bunraku: Bunraku, puppets: Path, model_fold
         "unipc",
         "--steps",
         1,
+        "--temperature",
+        3,
+        "--debug",
+        tmp_path / "debug",
     )
     made = json.loads(out)
     assert (code, made["frames"], made["fps"], made["size"], made["seed"]) == (0, 3, "30000/1001", [64, 48], 5)
+    assert made["debug"] == str(tmp_path / "debug")
+    assert sorted(path.name for path in (tmp_path / "debug").iterdir()) == ["skeletons.png", "temperature.png"]
 
 
 def test_perceive_writes_cues_and_json(
