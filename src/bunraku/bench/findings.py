@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from bunraku.bench.experiment import Claim, Expected, Experiment
@@ -74,16 +76,16 @@ def find(experiment: Experiment, results: Mapping[str, Results]) -> list[Finding
     return findings
 
 
-def table(findings: list[Finding]) -> Table:
-    """For the terminal, a section per claim."""
-    made = Table(*HEADS, title="second minus first, over the same clips", title_justify="left")
-    for claim in dict.fromkeys(finding.claim.text + finding.claim.benchmark for finding in findings):
-        rows = [finding for finding in findings if finding.claim.text + finding.claim.benchmark == claim]
-        made.add_row(f"[bold]{_title(rows[0].claim)}[/]")
-        for finding in rows:
-            made.add_row(*finding.cells())
-        made.add_section()
-    return made
+def tables(findings: list[Finding]) -> Group:
+    """For the terminal: a table per claim, in the order of the claims."""
+    made = []
+    for claim in {id(finding.claim): finding.claim for finding in findings}.values():
+        title = escape(f"{claim.benchmark}: {claim.first} → {claim.second}: {claim.text}")
+        made.append(Table(*HEADS, title=title, title_justify="left"))
+        for finding in findings:
+            if finding.claim is claim:
+                made[-1].add_row(*finding.cells())
+    return Group(*made)
 
 
 def markdown(experiment: Experiment, results: Mapping[str, Results], findings: list[Finding]) -> str:

@@ -57,7 +57,7 @@ def bench(
     Takes hours on a CPU, and continues where it stopped. Writes a report per benchmark and findings.md.
     """
     from bunraku.bench import get_experiment
-    from bunraku.bench.findings import table
+    from bunraku.bench.findings import tables
     from bunraku.bench.run import commands, run
     from bunraku.training.config import TrainingConfig
 
@@ -77,5 +77,5 @@ def bench(
     if not json_output:
         from rich.console import Console
 
-        Console().print(table(found))
+        Console().print(tables(found))
     result({"findings": [finding.to_json() for finding in found]}, json_output, str(folder / "findings.md"))
