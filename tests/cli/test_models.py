@@ -14,7 +14,7 @@ from bunraku.media import read_video
 from bunraku.weights import load_pipeline, registry
 from bunraku.weights.registry import File, Model, get
 from tests.conftest import Bunraku
-from tests.weights.small import moore_family
+from tests.weights.small import control_net, moore_family, save, stable_diffusion_family, still, unet
 
 COMMANDS = ("list", "pull", "verify", "convert", "info")
 
@@ -77,7 +77,7 @@ def test_list_says_what_is_here(bunraku: Bunraku, tmp_path: Path, monkeypatch: p
 def test_convert_and_info(bunraku: Bunraku, files: Path, tmp_path: Path) -> None:
     code, out, err = bunraku("models", "convert", files, tmp_path / "model", "--dtype", "float16", "--betas", "linear")
     assert code == 0
-    assert out.startswith(f"{tmp_path / 'model'}: moore\n")
+    assert out.startswith(f"{tmp_path / 'model'}: moore, recipe animate-anyone\n")
     assert "not used:" in err  # the UNet that it started from
     stored = load_file(tmp_path / "model" / "denoiser" / "diffusion_pytorch_model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
@@ -112,6 +112,29 @@ def test_info_on_half_a_model(bunraku: Bunraku, files: Path, tmp_path: Path) -> 
     code, out, _ = bunraku("models", "convert", half, tmp_path / "model", *more, "--json")
     assert (code, json.loads(out)["family"]) == (0, "moore")
     assert bunraku("models", "info", files / "motion_module.pth").code == 0  # a single network is whole by itself
+
+
+def test_a_start_for_training_tcan_from_named_weights(
+    bunraku: Bunraku, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/weights.md has it, with small files in the place of the downloads."""
+    monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    stable_diffusion_family(tmp_path / "home" / "sd15")
+    (tmp_path / "home" / "sd15" / "control_v11p_sd15_openpose.pth").unlink()
+    controlnet = tmp_path / "home" / "controlnet-openpose-v10"
+    save(control_net(), controlnet / "diffusion_pytorch_model.safetensors")
+    (controlnet / "config.json").write_text("{}")
+    save(still(unet(9)), tmp_path / "realistic-vision.safetensors")
+    command = ("models", "convert", "sd15", "start", "--recipe", "tcan", "--with", "controlnet-openpose-v10")
+    code, out, err = bunraku(*command, "--reference-net", "realistic-vision.safetensors")
+    assert (code, out.splitlines()[0]) == (0, "start: stable-diffusion, recipe tcan"), err
+    assert "ReferenceNet starts from realistic-vision.safetensors, the denoiser from" in " ".join(err.split())
+    assert "a model of bunraku, recipe tcan" in bunraku("models", "info", "start").out
+    code, _, err = bunraku(*command[:4], "--recipe", "tcan", "--with", "controlnet-openpose")
+    assert (code, "fetch it with `bunraku models pull controlnet-openpose`" in err) == (2, True)
+    code, _, err = bunraku(*command[:4], "--recipe", "tcan")
+    assert (code, "without control_net. Say where they are (--with PATH)." in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from bunraku import pipeline as pipeline_module
 from bunraku.errors import BunrakuError
 from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.pose_guider import GuidanceEncoder
-from bunraku.pipeline import AnimationPipeline
+from bunraku.pipeline import DEFAULTS, AnimationPipeline
+from bunraku.recipes import get_recipe
 from bunraku.weights.conversion import convert
 from bunraku.weights.info import describe
 from bunraku.weights.loading import load_pipeline
 from bunraku.weights.states import read_state
 from tests.golden import GOLDEN, moore_files
+from tests.weights.public import ldm_unet
 from tests.weights.small import (
     HEAD,
     WIDTHS,
@@ -281,6 +283,73 @@ def test_stable_diffusion_is_a_start_for_training(converted):
             assert not value.any()
         else:
             assert torch.equal(value, theirs[f"controlnet_cond_embedding.{key}"])
+
+
+@pytest.mark.parametrize("other", ["unet/diffusion_pytorch_model.safetensors", "realistic.ckpt", None])
+def test_a_start_for_training_tcan(sources, tmp_path, other):
+    """METHODS: denoiser from Stable Diffusion, ReferenceNet from Realistic Vision, the OpenPose ControlNet, the empty prompt."""
+    own = still(unet(9))
+    if other == "realistic.ckpt":  # a whole model in one file, of which the UNet alone is wanted
+        whole = read_state(sources / "stable-diffusion" / "v1-5-pruned-emaonly.safetensors")
+        save(whole | {f"model.diffusion_model.{k}": v for k, v in ldm_unet(own).items()}, tmp_path / other)
+    elif other:
+        save(own, tmp_path / other)
+    place = tmp_path / Path(other).parts[0] if other else None
+    made = convert(sources / "stable-diffusion", tmp_path / "start", recipe="tcan", reference_net=place)
+    assert (made.family, made.recipe) == ("stable-diffusion", "tcan")
+    start = stored(tmp_path / "start")
+    expected = own if other else still(unet(0))
+    assert len(start["reference_net"]) == len(expected) - 24
+    assert all(torch.equal(value, expected[key]) for key, value in start["reference_net"].items())
+    theirs = unet(0)
+    still_part = {key: value for key, value in start["denoiser"].items() if ".motion_modules." not in key}
+    assert all(torch.equal(value, theirs[key]) for key, value in still_part.items())
+    assert start["pose_guider"].keys() == control_net().keys()
+    assert all(torch.equal(value, control_net()[key]) for key, value in start["pose_guider"].items())
+    with torch.no_grad():
+        prompt = text_encoder(None)(torch.tensor([[48, 49, 49, 49, 49, 49, 49]])).last_hidden_state
+    torch.testing.assert_close(start["image_encoder"]["tokens"][None], prompt)
+    pipeline, size = load_pipeline(tmp_path / "start", device="cpu"), get_recipe("tcan").size("sd15")
+    assert pipeline.config.recipe == "tcan"
+    assert {key: pipeline.scheduler.config[key] for key in size.scheduler} == dict(size.scheduler)
+    assert DEFAULTS | pipeline.config.defaults == DEFAULTS | dict(size.inference)
+    assert pipeline.config.skeleton == dict(size.skeleton)
+    assert pipeline.reference_net.config.reference_blocks == "midup"
+
+
+def test_a_start_says_what_it_lacks_and_how_to_fetch_it(sources, tmp_path):
+    sd15 = sources / "magic-animate" / "stable-diffusion-v1-5"
+    message = refused(
+        sd15 / "unet", tmp_path, "as a start for training TCAN without control_net, text_encoder, vae", recipe="tcan"
+    )
+    assert "`bunraku models pull controlnet-openpose-v10` fetches the control_net." in message
+    assert "`bunraku models pull sd15-text-encoder` fetches the text_encoder." in message
+    control = sources / "magic-animate" / "MagicAnimate" / "densepose_controlnet"
+    made = convert(sd15, tmp_path / "model", extra=[control], recipe="tcan")
+    assert set(made.parameters) == {"vae", "denoiser", "reference_net", "image_encoder", "pose_guider"}
+
+
+def test_what_is_no_start(sources, tmp_path):
+    sd15 = sources / "stable-diffusion"
+    refused(sd15, tmp_path, "no start for a recipe 'tkan'; there are animate-anyone, tcan", recipe="tkan")
+    refused(
+        sources / "moore",
+        tmp_path,
+        "moore is Moore-AnimateAnyone; a start for training is made from Stable",
+        recipe="tcan",
+    )
+    refused(sources / "moore", tmp_path, "is made from Stable Diffusion", reference_net=sd15)
+    refused(sd15 / "v3_sd15_mm.ckpt", tmp_path, r"is no complete UNet \(motion\); a start", recipe="tcan")
+    refused(sd15, tmp_path, r"sd-vae-ft-mse holds vae: no UNet", reference_net=sd15 / "sd-vae-ft-mse")
+    refused(sd15, tmp_path, "There is no file or folder", reference_net=tmp_path / "nowhere")
+    both = r"emaonly\.safetensors would be both denoiser and ReferenceNet\. Name the file"
+    refused(sd15, tmp_path, both, reference_net=sd15 / "v1-5-pruned-emaonly.safetensors")
+    other = still(unet(9)) | {"conv_in.weight": torch.zeros(32, 9, 3, 3)}  # as for inpainting
+    save(other, tmp_path / "inpainting.safetensors")
+    refused(
+        sd15, tmp_path, r"(?s)inpainting\.safetensors do not fit the denoiser's architecture.*conv_in\.weight is \(32, 9, 3, 3\)",
+        reference_net=tmp_path / "inpainting.safetensors",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", ["unet", "text_encoder"])

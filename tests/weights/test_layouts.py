@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bunraku.weights.families import FAMILIES
+from bunraku.recipes import get_recipe
+from bunraku.training.run import copy_weights
+from bunraku.weights.families import FAMILIES, STARTS
 from bunraku.weights.layouts import UnknownLayout, read_parts
 from bunraku.weights.survey import Found, fit
 from tests.weights import public
@@ -109,6 +111,31 @@ def test_a_complete_unet_serves_as_reference_net():
     part.state["up_blocks.3.attentions.2.stray"] = torch.zeros(1)
     *_, comparison = fit("reference_net", {"reference_net": named(part)})
     assert comparison.unexpected == ["up_blocks.3.attentions.2.stray"]
+
+
+@pytest.mark.parametrize("motion", [False, True], ids=["stage 1", "stage 2"])
+def test_a_start_for_tcan_is_what_its_stages_open(motion):
+    """At the paper's size, from single files of Stable Diffusion and of another model of its kind."""
+    parts = {part.name: part for part in read_parts(public.stable_diffusion_file(), "sd15")}
+    (control,) = read_parts(public.controlnet(), "openpose")
+    found = {
+        "denoiser": parts["unet"],
+        "reference_net": read_parts(public.stable_diffusion_file(), "rv")[0],
+        "control_net": control,
+    }
+    found = {role: named(part) for role, part in found.items()}
+    with torch.device("meta"):
+        animator = get_recipe("tcan").size("sd15").build(motion)
+    for role, name in (("denoiser", "denoiser"), ("reference_net", "reference_net"), ("control_net", "pose_guider")):
+        network, _, comparison = fit(role, found, STARTS["tcan"])
+        target = getattr(animator, name)
+        assert comparison.fits
+        copy_weights(network, target, name)
+        unseen = {"num_attention_heads", "norm_num_groups", "reference_blocks", "pooled_norms"}  # what no tensor tells
+        unseen -= {"pooled_norms"} if role == "control_net" else set()  # there it matters with motion modules alone
+        assert all(network.config.get(key) == target.config.get(key) for key in unseen)
+    words = parts["text_encoder"].state["embeddings.position_embedding.weight"]
+    assert words.shape == animator.image_encoder.tokens.shape == (77, 768)
 
 
 @pytest.mark.parametrize(

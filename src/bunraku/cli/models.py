@@ -15,8 +15,10 @@ app = typer.Typer(no_args_is_help=True, help="Weights: list, fetch, check, conve
 Name = Annotated[str, typer.Argument(help="A name from `bunraku models list`.")]
 Source = Annotated[str, typer.Argument(help="A file or folder of weights, or a name from `bunraku models list`.")]
 Extra = Annotated[
-    list[Path] | None,
-    typer.Option("--with", metavar="PATH", help="Where else to look for what is missing; may be repeated.", show_default=False),
+    list[str] | None,
+    typer.Option(
+        "--with", metavar="PATH", help="Where else to look for what is missing, or a name; may be repeated.", show_default=False
+    ),
 ]  # fmt: skip
 
 
@@ -69,6 +71,22 @@ def convert(
     source: Source,
     target: Annotated[Path, typer.Argument(help="Folder to write.")],
     extra: Extra = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="From Stable Diffusion: whose training it is a start for, animate-anyone (default) or tcan, which needs an "
+            "OpenPose ControlNet",
+            show_default=False,
+        ),
+    ] = None,
+    reference_net: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="From Stable Diffusion: the UNet that ReferenceNet starts from (default: a copy of the denoiser)",
+            show_default=False,
+        ),
+    ] = None,
     betas: Annotated[
         Literal["scaled_linear", "linear"] | None,
         typer.Option(
@@ -86,16 +104,20 @@ def convert(
     """Turn public weights of any known layout into one folder for `animate --model`, diffusers, and training.
 
     Known: Moore-AnimateAnyone, MusePose, Champ, MagicAnimate, TCAN; Stable Diffusion 1.5 (with AnimateDiff and a ControlNet where
-    --with names them) as a start for training; and single networks.
+    --with names them) as a start for training at the papers' size; and single networks.
     """
     from bunraku.weights import convert as turn
     from bunraku.weights.loading import DTYPES
 
     place, *more = _places(source, extra)
     with progress() as advance:
-        made = turn(place, target, extra=more, betas=betas, dtype=DTYPES[dtype] if dtype else None, on_progress=advance)
+        made = turn(
+            place, target, extra=more, recipe=recipe, reference_net=_place(reference_net) if reference_net else None, betas=betas,
+            dtype=DTYPES[dtype] if dtype else None, on_progress=advance,
+        )  # fmt: skip
     lines = [f"{name:15} {count / 1e6:9,.2f} M parameters" for name, count in made.parameters.items()]
-    result(asdict(made), json_output, f"{made.folder}: {made.family or 'one network'}", *lines)
+    about = f"{made.family}, recipe {made.recipe}" if made.family else "one network"
+    result(asdict(made), json_output, f"{made.folder}: {about}", *lines)
 
 
 @app.command(epilog="Example: bunraku models info pretrained_weights/denoising_unet.pth")
@@ -123,18 +145,27 @@ def _described(found: dict[str, Any]) -> list[str]:
     return lines + [f"  not used: {path} ({reason})" for path, reason in found["unused"].items()]
 
 
-def _places(source: str, extra: list[Path] | None) -> list[Path]:
-    """A file or folder, or where the weights of that name and what they need lie; then the further places."""
+def _places(source: str, extra: list[str] | None) -> list[Path]:
+    """Where the source lies, then the further places, then what a source that has a name needs."""
+    from bunraku.weights.registry import get
+
+    place = _place(source)
+    named = place != Path(source) and place == get(source).folder
+    needs = [part.folder for part in map(get, get(source).needs) if part.present] if named else []
+    return [place, *map(_place, extra or []), *needs]
+
+
+def _place(source: str) -> Path:
+    """A file or folder, or where the weights of that name lie."""
     from bunraku.weights.registry import get, list_models
 
     if Path(source).expanduser().exists() or source not in [model.name for model in list_models()]:
-        return [Path(source), *(extra or [])]
+        return Path(source)
     model = get(source)
     if all((model.folder / file.path).is_file() for file in model.files):
-        parts = [get(part) for part in model.needs]
-        return [model.folder, *(extra or []), *(part.folder for part in parts if part.present)]
+        return model.folder
     if _converted(model):
-        return [model.converted, *(extra or [])]
+        return model.converted
     raise BunrakuError(f"{source} is not here; fetch it with `bunraku models pull {source}`.")
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,18 @@ from bunraku.nets.pose_guider import PoseGuider
 from bunraku.pipeline import AnimationPipeline
 from bunraku.weights.download import Progress, pull
 from bunraku.weights.export import save_component, whole_folder
-from bunraku.weights.families import Betas, Family
+from bunraku.weights.families import STARTS, Betas, Family
 from bunraku.weights.registry import get
-from bunraku.weights.states import FLICKER, check
+from bunraku.weights.states import FLICKER, check, compare
 from bunraku.weights.survey import Found, Survey, fit, guider_widths, survey
 
 logger = logging.getLogger(__name__)
 
 FETCHED = {"vae": "sd-vae-ft-mse", "image_encoder": "sd-image-variations", "text_encoder": "sd15-text-encoder"}
 """What is called so in the registry and serves any family."""
+
+FETCHED_FOR_STARTS = FETCHED | {"control_net": "controlnet-openpose-v10"}
+"""A finished model has a ControlNet of its own."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Converted:
     Attributes:
         folder: where it is.
         family: name of the family; None for a single network.
+        recipe: name of the recipe of the model, or that it is a start for; None for a single network.
         parameters: of each network.
         unused: files that were not needed, with the reason.
     """
 
     folder: Path
     family: str | None
+    recipe: str | None
     parameters: dict[str, int]
     unused: dict[Path, str]
 
@@ -50,6 +55,8 @@ def convert(
     target: str | Path,
     *,
     extra: Sequence[str | Path] = (),
+    recipe: str | None = None,
+    reference_net: str | Path | None = None,
     betas: Betas | None = None,
     dtype: torch.dtype | None = None,
     on_progress: Progress | None = None,
@@ -63,16 +70,22 @@ def convert(
     Args:
         source: what lies in it is found by its tensors, see `survey`.
         target: folder to write.
-        extra: further places for what `source` lacks, or what is to be taken instead.
+        extra: further places for what `source` lacks.
+        recipe: whose training Stable Diffusion is to be a start for: "animate-anyone" (None), or "tcan", whose pose guider is
+            an OpenPose ControlNet and whose image encoder is the empty prompt, so that it needs a ControlNet and a text encoder.
+        reference_net: in such a start, the file or folder of the UNet that ReferenceNet begins as, of the same shape as the
+            denoiser (TCAN: Realistic Vision); None: as a copy of the denoiser.
         betas: schedule of the noise instead of the family's; "linear" is what the public Animate Anyone code samples with.
         dtype: what the weights are stored in; None: as they are.
         on_progress: called with the name of a network, the number of its tensors that are ready, and of all.
 
     Raises:
-        BunrakuError: nothing that is known, networks that are missing or do not fit (all of their keys are listed), or a
-            target that cannot be written. Nothing is written then.
+        BunrakuError: nothing that is known, networks that are missing or do not fit (all of their keys are listed), a start
+            from something other than Stable Diffusion, or a target that cannot be written. Nothing is written then.
     """
     found = survey(source, *extra)
+    if recipe is not None or reference_net is not None:
+        found = _start(found, source, recipe or "animate-anyone", reference_net)
     target = Path(target)
     if found.family is None:
         networks, pipeline = _single(found, source), None
@@ -91,7 +104,8 @@ def convert(
     for path, reason in (found.unused | found.unread).items():
         logger.info("not used: %s (%s)", path, reason)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, (network, _) in networks.items()}
-    return Converted(target, found.family.name if found.family else None, parameters, found.unused | found.unread)
+    family, made_for = (found.family.name, found.family.recipe) if found.family else (None, None)
+    return Converted(target, family, made_for, parameters, found.unused | found.unread)
 
 
 def prepare(name: str, on_progress: Progress | None = None) -> Path:
@@ -110,14 +124,44 @@ def prepare(name: str, on_progress: Progress | None = None) -> Path:
     return model.converted
 
 
+def _start(found: Survey, source: str | Path, recipe: str, reference_net: str | Path | None) -> Survey:
+    """What was found, as a start for training `recipe`, its ReferenceNet from elsewhere where that is said."""
+    if recipe not in STARTS:
+        raise BunrakuError(f"There is no start for a recipe {recipe!r}; there are {', '.join(STARTS)}.")
+    if found.family is None or not found.family.start:
+        about = found.family.about if found.family else f"no complete UNet ({', '.join(found.roles)})"
+        raise BunrakuError(
+            f"{source} is {about}; a start for training is made from Stable Diffusion 1.5. Name that, or leave out the recipe "
+            "and the ReferenceNet (--recipe, --reference-net)."
+        )
+    roles = dict(found.roles)
+    if reference_net is not None:
+        others = survey(reference_net).roles
+        if not others.keys() & {"reference_net", "denoiser"}:
+            raise BunrakuError(
+                f"{reference_net} holds {', '.join(others)}: no UNet that ReferenceNet could start from."
+            )
+        roles["reference_net"] = others.get("reference_net") or others["denoiser"]
+        if roles["reference_net"].path.resolve() == roles["denoiser"].path.resolve():
+            raise BunrakuError(
+                f"{roles['denoiser'].path} would be both denoiser and ReferenceNet. Name the file or folder of the denoiser's UNet "
+                "instead of one that has both, or leave out --reference-net: then ReferenceNet starts as a copy of the denoiser."
+            )
+        logger.info(
+            "ReferenceNet starts from %s, the denoiser from %s", roles["reference_net"].path, roles["denoiser"].path
+        )
+    return replace(found, roles=roles, family=STARTS[recipe])
+
+
 def _check_complete(found: Survey, family: Family, source: str | Path) -> None:
     if found.missing:
+        fetched = FETCHED_FOR_STARTS if family.start else FETCHED
         lines = [f"{source} is {family.about} without {', '.join(found.missing)}. Say where they are (--with PATH)."]
         lines += [
-            f"`bunraku models pull {FETCHED[role]}` fetches the {role}." for role in found.missing if role in FETCHED
+            f"`bunraku models pull {fetched[role]}` fetches the {role}." for role in found.missing if role in fetched
         ]
         lines += [FLICKER] if "motion" in found.missing else []
-    elif family.name == "stable-diffusion" and found.unread:  # anything may have been meant to go with it
+    elif family.start and found.unread:  # anything may have been meant to go with it
         lines = [
             f"{source} has files that cannot be read. Name the file or folder of the UNet alone, or fetch them again."
         ]
@@ -133,6 +177,7 @@ def _networks(found: Survey, family: Family) -> dict[str, tuple[Any, Mapping[str
     made: dict[str, tuple[Any, Mapping[str, Tensor]]] = {
         role: _fitted(role, roles, family) for role in ("vae", "denoiser", "reference_net")
     }
+    _check_reference(made["reference_net"], made["denoiser"], roles["reference_net"])
     if "image_encoder" in roles and "text_encoder" not in family.needs:
         made["image_encoder"] = _fitted("image_encoder", roles, family)
     else:
@@ -154,6 +199,14 @@ def _fitted(role: str, roles: Mapping[str, Found], family: Family | None) -> tup
     }
     check(comparison, role, " and ".join(sorted(places)))
     return network, state
+
+
+def _check_reference(
+    reference_net: tuple[Any, Mapping[str, Tensor]], denoiser: tuple[Any, Mapping[str, Tensor]], found: Found
+) -> None:
+    """Tokens of the one are read by the other: both are the same UNet but for what ReferenceNet has not."""
+    beside = {key: value for key, value in denoiser[1].items() if key in reference_net[0].state_dict()}
+    check(compare(beside, reference_net[1]), "denoiser's architecture, which ReferenceNet shares", str(found.path))
 
 
 def _single(found: Survey, source: str | Path) -> dict[str, tuple[Any, Mapping[str, Tensor]]]:
@@ -206,4 +259,5 @@ def _pipeline(networks: Mapping[str, Any], family: Family, betas: Betas | None) 
         size=family.size,
         defaults=dict(family.defaults),
         skeleton=dict(family.skeleton),
+        recipe=family.recipe,
     )

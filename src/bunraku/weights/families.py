@@ -5,7 +5,7 @@ Settings are those of each family's own inference, with two corrections. Betas: 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Betas = Literal["scaled_linear", "linear"]
@@ -29,6 +29,7 @@ class Family:
         skeleton: how its poses are drawn, arguments of `draw_skeleton`.
         reference_blocks: see `ReferenceNet`.
         pooled_norms: see `UNet`.
+        recipe: name of the recipe that its model is of.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Family:
     skeleton: Mapping[str, Any] = field(default_factory=lambda: {"style": "dwpose"})
     reference_blocks: str = "full"
     pooled_norms: bool = False
+    recipe: str = "animate-anyone"
+
+    @property
+    def start(self) -> bool:
+        """Whether this is what training starts from, not a finished model."""
+        return self.name == "stable-diffusion"
 
     @property
     def own_unet(self) -> bool:
@@ -82,6 +89,7 @@ FAMILIES = {
             "tcan", "TCAN", "no licence was given",
             ("denoiser", "motion", "reference_net", "control_net", "text_encoder", "vae"), EPSILON,
             _defaults(25, 7.5, 16, temperature=3.0, **TILED), skeleton={"hands": False}, reference_blocks="midup", pooled_norms=True,
+            recipe="tcan",
         ),
         Family(
             "stable-diffusion", "Stable Diffusion 1.5 as a start for training", "CreativeML Open RAIL-M", ("denoiser", "vae"),
@@ -89,6 +97,18 @@ FAMILIES = {
         ),
     )
 }  # fmt: skip
+
+STARTS = {
+    family.recipe: family
+    for family in (
+        FAMILIES["stable-diffusion"],
+        replace(
+            FAMILIES["tcan"], name="stable-diffusion", about="Stable Diffusion 1.5 as a start for training TCAN",
+            licence=FAMILIES["stable-diffusion"].licence, needs=("denoiser", "control_net", "text_encoder", "vae"),
+        ),
+    )
+}  # fmt: skip
+"""What each recipe's training starts from at the paper's size, by the recipe's name."""
 
 
 def family_of(roles: Mapping[str, Any]) -> Family | None:
