@@ -18,6 +18,12 @@ class TrainingConfig:
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
         domain: of the theatre: "puppets", "wide" or "humans", see `data.theatre`.
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
+        motion: where the motion modules that the stage trains start from: a model folder, or motion modules in any layout that
+            `models convert` reads, such as the MotionAdapter that it writes from AnimateDiff's file. Each takes the weights of
+            the module of its name: those of the denoiser the denoiser's, those of TCAN's ControlNet the ones of the same down
+            blocks (the model's own ControlNet's where that has any). All of them must be there, in their widths (of AnimateDiff
+            only v2 has Animate Anyone's middle); what is more, such as that middle in TCAN, is left out. None: as `init` has
+            them, else as the identity.
         reference_from_denoiser: ReferenceNet starts with the weights of the start model's denoiser, as both came from Stable
             Diffusion in the papers.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped mini one.
@@ -46,6 +52,7 @@ class TrainingConfig:
     data: str = "theatre"
     domain: str = "puppets"
     init: str | None = None
+    motion: str | None = None
     reference_from_denoiser: bool = False
     vae: str | None = None
     literal_guider: bool = False

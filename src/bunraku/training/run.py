@@ -2,12 +2,13 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bunraku.data.theatre import TheatreSamples
 from bunraku.errors import BunrakuError
@@ -18,10 +19,12 @@ from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
 from bunraku.training.validation import build_pipeline
 from bunraku.weights.states import load_state
+from bunraku.weights.survey import survey
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("denoiser", "reference_net", "pose_guider", "image_encoder")
+MOTION = ".motion_modules."
 
 
 def train(config: TrainingConfig, until: int | None = None) -> Path:
@@ -35,6 +38,9 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     """
     size = get_recipe(config.recipe).size(config.size)
     stage = config.chosen_stage
+    if config.motion and not stage.motion:
+        raise BunrakuError(f"stage {config.stage} trains no motion modules: leave the setting motion to stage 2")
+    motion = read_motion(config.motion) if config.motion else {}
     torch.manual_seed(config.seed)
     animator = size.build(stage.motion, literal_guider=config.literal_guider)
     start = AnimationPipeline.from_pretrained(config.init) if config.init else None
@@ -51,6 +57,9 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     elif stage.motion or stage.adapts:
         what = "motion modules on top of" if stage.motion else "adapters of"
         raise BunrakuError(f"stage {config.stage} trains {what} a trained model: name it with --init DIR")
+    for part, modules in motion.items():
+        if {"motion", f"{part}.motion"} & set(stage.trains):
+            copy_motion(modules, getattr(animator, part), part)
     vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae)
     channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
     if vae.config.latent_channels != channels:
@@ -123,6 +132,49 @@ def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
         BunrakuError: any other parameter is on one side alone or has another shape.
     """
     state, motion = source.state_dict(), ["*.motion_modules.*"]
-    if any(".motion_modules." in key for key in state.keys() - target.state_dict().keys()):
-        logger.warning("stage 1 trains frames: the start model's motion modules are left out; train stage 2 afterwards")
+    if any(MOTION in key for key in state) and not any(MOTION in key for key in target.state_dict()):
+        logger.warning(
+            "the %s of this stage has no motion modules: those of the start model are left out; stage 2 can start from "
+            "them (--set motion=DIR)", name,
+        )  # fmt: skip
     load_state(target, state, allowed_missing=motion, allowed_unexpected=motion, name=f"{name} of this size")
+
+
+def read_motion(source: str) -> dict[str, Mapping[str, Tensor]]:
+    """The motion modules for each part of an Animator that may have some, see `TrainingConfig.motion`, by our names.
+
+    Raises:
+        BunrakuError: there are none, or they cannot be read.
+    """
+    roles = survey(source).roles
+    if "motion" not in roles:
+        raise BunrakuError(
+            f"{source} has no motion modules: give a model that has some, or AnimateDiff's (`bunraku models pull animatediff-v2`)"
+        )
+    denoiser = roles["motion"].part.state
+    control = roles["control_net"].part.state if "control_net" in roles else {}
+    return {"denoiser": denoiser, "pose_guider": {k: v for k, v in control.items() if MOTION in k} or denoiser}
+
+
+def copy_motion(state: Mapping[str, Tensor], target: nn.Module, name: str) -> None:
+    """Motion modules into `target`, which takes those that it has a place for; nothing where it has none.
+
+    Raises:
+        BunrakuError: one of its places stays empty, or a module is of another make or width.
+    """
+    own = target.state_dict()
+    places = {_place(key) for key in own if MOTION in key}
+    if not places:
+        return
+    if left := {_place(key) for key in state} - places:
+        blocks = ", ".join(sorted({place.split(MOTION)[0] for place in left}))
+        logger.info("%d motion modules have no place in the %s and are left out: %s", len(left), name, blocks)
+    still = {key: value for key, value in own.items() if MOTION not in key}
+    modules = {key: value for key, value in state.items() if _place(key) in places}
+    load_state(target, still | modules, name=f"{name}'s motion modules (setting motion)")
+
+
+def _place(key: str) -> str:
+    """The name of the motion module that a parameter is of."""
+    block, _, rest = key.partition(MOTION)
+    return f"{block}{MOTION}{rest.split('.')[0]}"
