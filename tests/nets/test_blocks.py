@@ -87,6 +87,20 @@ def test_motion_module_norm(per_frame_norm):
     assert alike == per_frame_norm
 
 
+def test_motion_module_learns_behind_frozen_layers_in_any_memory_format():
+    """The backward once ended the process: norm with gradient, channels-last input without."""
+    module = MotionModule(320, 8, 8, 32, True)
+    torch.nn.init.normal_(module.proj_out.weight, std=0.02, generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(2, 320, 32, 32, generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for memory in (torch.contiguous_format, torch.channels_last):
+        module.zero_grad()
+        module(hidden.contiguous(memory_format=memory), 2).square().mean().backward()
+        gradients.append(module.norm.weight.grad.clone())
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
 def test_temperature_reaches_the_pixels_it_is_drawn_for():
     module = randomise(MotionModule(16, 2, 8, 4, per_frame_norm=True)).double()
     hidden = draw(3, 16, 2, 2)

@@ -168,6 +168,9 @@ class MotionModule(nn.Module):
     def forward(self, hidden: Tensor, frames: int, temperature: Tensor | None = None) -> Tensor:
         """(B * frames, C, h, w) -> the same. `temperature` (B, 1, H, W) is resized (nearest) to h x w."""
         h, w = hidden.shape[-2:]
+        if torch.is_grad_enabled() and not hidden.requires_grad:
+            # torch 2.13 on a CPU dies in the backward of a norm that learns from a channels-last input that does not
+            hidden = hidden.contiguous()
         normed = self.norm(hidden) if self.per_frame_norm else norm_over_frames(self.norm, hidden, frames)
         if temperature is not None:
             temperature = rearrange(nn.functional.interpolate(temperature, (h, w)), "b 1 h w -> (b h w) 1 1")
