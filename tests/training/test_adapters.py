@@ -60,3 +60,14 @@ def test_reference_net_alone_learns_from_every_batch(tmp_path):
     moved = {name for name, value in state(alone).items() if not torch.equal(value, before[name])}
     assert moved
     assert all(name.startswith("reference_net.") for name in moved)
+
+
+def test_gradient_checkpointing_of_controlnet_changes_nothing(tmp_path):
+    learns = {"trains": ("pose_guider",), "steps": 1, "drop_condition": 0.0}
+    plain, saving = (trainer(tmp_path / str(on), gradient_checkpointing=on, **learns) for on in (False, True))
+    assert saving.animator.pose_guider.is_gradient_checkpointing
+    plain.run()
+    saving.run()
+    after = state(saving)
+    for name, value in state(plain).items():
+        torch.testing.assert_close(value, after[name], rtol=1e-5, atol=1e-6, msg=name)

@@ -22,6 +22,7 @@ from torch import Tensor
 from bunraku.data.samples import Batch, StepSampler, loader
 from bunraku.errors import BunrakuError
 from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
+from bunraku.nets.unet import UNet
 from bunraku.recipes import get_recipe
 from bunraku.training.config import TrainingConfig
 from bunraku.training.objective import (
@@ -65,8 +66,9 @@ class Trainer:
         for parameter in self.trained.values():
             parameter.requires_grad_(True)
         if config.gradient_checkpointing:
-            for net in (animator.denoiser, animator.reference_net):
-                net.enable_gradient_checkpointing()  # type: ignore[operator]
+            for net in (animator.denoiser, animator.reference_net, animator.pose_guider):
+                if isinstance(net, UNet):  # a ControlNet is one, other guiders are a few convolutions
+                    net.enable_gradient_checkpointing()  # type: ignore[operator]
         optimiser = torch.optim.AdamW(
             self.trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
