@@ -22,7 +22,7 @@ from bunraku.evaluation import systems as evaluated
 from bunraku.evaluation.benchmarks import TheatreBenchmark
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import Progress, evaluate
-from bunraku.evaluation.scoring import Scorer
+from bunraku.evaluation.scoring import POSE_METRICS, Scorer
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 
@@ -128,9 +128,7 @@ def _evaluated(
         model.description = system.description
         systems.append(model)
     systems += [evaluated.Copy(), evaluated.Codec(next(iter(pipelines.values())), "the base")]
-    metrics = [
-        name for name in experiment.metrics if detector or name not in ("pose_found", "pck", "keypoint_distance")
-    ]
+    metrics = [name for name in experiment.metrics if detector or name not in POSE_METRICS]
     scorer = Scorer(metrics, detector=detector, device=device)
     try:
         results, extremes = evaluate(systems, benchmark, scorer, settings=asked, on_progress=on_progress)
