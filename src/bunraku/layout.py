@@ -10,7 +10,7 @@ import numpy as np
 
 from bunraku.cues.cues import Cues
 from bunraku.cues.retarget import retarget_people
-from bunraku.media import Affine, fit
+from bunraku.media import Affine, fit, placement
 from bunraku.perception.pose import PoseTrack
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,7 @@ class Layout:
             skeletons[:, top:bottom, left:right], _ = fit(cues.skeleton, box, self.fit, (0, 0, 0))  # type: ignore[arg-type]
             return skeletons
         if method == "off" or reference is None:
-            _, moved = fit(np.zeros((*cues.size, 3), np.uint8), box, self.fit)
-            points = moved.points(cues.pose.keypoints) + np.array([left, top], np.float32)
+            points = placement(cues.size, box, self.fit).points(cues.pose.keypoints) + np.array([left, top], np.float32)
             return PoseTrack(points, cues.pose.scores, self.canvas)
         return self.track(retarget_people(cues.pose, reference, method))
 
@@ -115,7 +114,7 @@ def lay_out(
         size = round(reference[0] * factor), round(reference[1] * factor)
     canvas = _rounded(size, multiple, logging.INFO if own_shape else logging.WARNING) if size else model
     mode: Literal["letterbox", "crop"] = "crop" if fitting == "crop" or own_shape else "letterbox"
-    _, transform = fit(np.zeros((*reference, 3), np.uint8), canvas, mode)
+    transform = placement(reference, canvas, mode)
     corners = np.rint(transform.points(np.array([(0, 0), reference[::-1]], float)))
     (left, top), (right, bottom) = np.clip(corners, 0, canvas[::-1]).astype(int).tolist()
     if size:

@@ -12,7 +12,7 @@ from bunraku.data.layouts import LAYOUTS, PROTOCOL, Footage, find, footage_in
 from bunraku.data.pairs import OnMismatch, Pairing, SkipFirst, align, pair
 from bunraku.driving import follow, perceive_frames
 from bunraku.errors import BunrakuError
-from bunraku.media import Frames, fit
+from bunraku.media import Frames, fit, placement
 from bunraku.perception.detector import DetectorName
 from bunraku.perception.pose import PoseTrack
 from bunraku.theatre.benchmark import CLIPS, SIZES, SPLITS, VERSION, BenchmarkClip, benchmark_clip
@@ -151,8 +151,7 @@ class FootageBenchmark:
         cues = perceive_frames(frames, str(source.path), self.detector, device=self.device)
         found = follow(cues, 0).pose
         assert found is not None
-        _, transform = fit(np.zeros((*frames.size, 3), np.uint8), self.size, "crop")
-        pose = PoseTrack(transform.points(found.keypoints), found.scores, self.size)
+        pose = PoseTrack(placement(frames.size, self.size, "crop").points(found.keypoints), found.scores, self.size)
         return BenchmarkClip(
             source.name, frames.fps, shown[0], pose[:1], None, pose[1:], False, shown[1:], pose[1:], None, None
         )

@@ -2,7 +2,7 @@
 
 from bunraku.media.files import check_input, check_output, plain_write_errors, replacing
 from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, clips_in, open_frames
-from bunraku.media.images import Affine, fit, read_image, resize, unfit, write_image
+from bunraku.media.images import Affine, fit, placement, read_image, resize, write_image
 from bunraku.media.reader import Clip, VideoReader, read_video
 from bunraku.media.sheet import contact_sheet, side_by_side
 from bunraku.media.writer import VideoWriter, check_video_output
@@ -23,12 +23,12 @@ __all__ = [
     "contact_sheet",
     "fit",
     "open_frames",
+    "placement",
     "plain_write_errors",
     "read_image",
     "read_video",
     "replacing",
     "resize",
     "side_by_side",
-    "unfit",
     "write_image",
 ]

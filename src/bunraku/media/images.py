@@ -95,6 +95,34 @@ def resize(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return resized.reshape(*lead, *size, channels)
 
 
+def placement(size: tuple[int, int], target: tuple[int, int], mode: Fit = "crop") -> Affine:
+    """Where a picture of `size` lies in one of `target` that it is centred in, both (height, width) in pixels.
+
+    Args:
+        mode: "crop" fills the target, and what hangs over is outside of it; "letterbox" keeps all of the picture and
+            leaves bars free; "stretch" ignores the aspect ratio.
+
+    Returns:
+        From pixels of the picture to pixels of the target. The scaled picture has a whole number of pixels, so that the
+        two factors of "crop" and "letterbox" may differ by a rounding.
+
+    Example:
+        >>> placement((50, 100), (40, 40), "letterbox")
+        Affine(scale=(0.4, 0.4), offset=(0.0, 10.0))
+    """
+    height, width = size
+    factors = (target[0] / height, target[1] / width)
+    if mode == "stretch":
+        inner = target
+    elif mode in ("crop", "letterbox"):
+        factor = max(factors) if mode == "crop" else min(factors)
+        inner = (max(1, round(height * factor)), max(1, round(width * factor)))
+    else:
+        raise ValueError(f'fit mode is "crop", "letterbox" or "stretch"; got {mode!r}')
+    top, left = (target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2
+    return Affine((inner[1] / width, inner[0] / height), (float(left), float(top)))
+
+
 def fit(
     images: np.ndarray, size: tuple[int, int], mode: Fit = "crop", fill: tuple[int, int, int] = (255, 255, 255)
 ) -> tuple[np.ndarray, Affine]:
@@ -103,41 +131,22 @@ def fit(
     Args:
         images: uint8 (..., H, W, 3).
         size: (height, width) in pixels.
-        mode: "crop" fills the size and cuts what hangs over, "letterbox" keeps all and adds bars of colour `fill`,
-            "stretch" ignores the aspect ratio.
-        fill: RGB, 0 to 255.
+        mode: see `placement`.
+        fill: the colour of the bars of "letterbox", RGB, 0 to 255.
 
     Returns:
         uint8 (..., height, width, 3), and where a point of the input lies in it.
     """
     height, width = images.shape[-3:-1]
-    factors = (size[0] / height, size[1] / width)
-    if mode == "stretch":
-        inner = size
-    elif mode in ("crop", "letterbox"):
-        factor = max(factors) if mode == "crop" else min(factors)
-        inner = (max(1, round(height * factor)), max(1, round(width * factor)))
-    else:
-        raise ValueError(f'fit mode is "crop", "letterbox" or "stretch"; got {mode!r}')
-    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    placed = placement((height, width), size, mode)
+    inner = round(height * placed.scale[1]), round(width * placed.scale[0])
+    left, top = (int(shift) for shift in placed.offset)
     scaled = resize(images, inner)[..., max(-top, 0) :, max(-left, 0) :, :][..., : size[0], : size[1], :]
     fitted = np.empty((*images.shape[:-3], *size, 3), images.dtype)
     fitted[...] = fill
     y, x = max(top, 0), max(left, 0)
     fitted[..., y : y + scaled.shape[-3], x : x + scaled.shape[-2], :] = scaled
-    return fitted, Affine((inner[1] / width, inner[0] / height), (float(left), float(top)))
-
-
-def unfit(images: np.ndarray, transform: Affine, size: tuple[int, int]) -> np.ndarray:
-    """Undoes `fit`: bars are cut off and the rest is scaled back to the original `size` (height, width).
-
-    What a crop has cut away cannot come back: there the visible part is returned, at the original scale.
-    """
-    fitted = np.array([images.shape[-2], images.shape[-3]])
-    corners = transform.points(np.array([(0, 0), (size[1], size[0])], np.float64))
-    (left, top), (right, bottom) = np.clip(np.rint(corners), 0, fitted).astype(int)
-    width, height = np.rint((right - left) / transform.scale[0]), np.rint((bottom - top) / transform.scale[1])
-    return resize(images[..., top:bottom, left:right, :], (int(height), int(width)))
+    return fitted, placed
 
 
 def over(rgba: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
