@@ -14,13 +14,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from bunraku.evaluation.benchmarks import PairBenchmark, TheatreBenchmark
+from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.metrics import CLIP_METRICS
 from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import Scorer
 from bunraku.evaluation.systems import Copy, Recorded
+from bunraku.evaluation.theatre_benchmark import TheatreBenchmark, benchmark_clip
 from bunraku.media import VideoWriter
-from bunraku.theatre.benchmark import benchmark_clip
 
 
 def write_clips(folder: Path, clips: int, frames: int, size: int) -> None:

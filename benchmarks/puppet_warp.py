@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.metrics import score_clip
 from bunraku.media import contact_sheet, write_image
 from bunraku.puppet_warp import PuppetWarp
-from bunraku.theatre.benchmark import BenchmarkClip
 from bunraku.training.validation import held_out_clip
 
 METRICS = ("psnr", "psnr_character", "ssim_rgb")

@@ -14,8 +14,16 @@ from pathlib import Path
 
 import cv2
 
+from bunraku.evaluation.theatre_benchmark import (
+    CLIPS,
+    SIZES,
+    SPLITS,
+    VERSION,
+    benchmark_clip,
+    clip_hash,
+    recorded_hashes,
+)
 from bunraku.theatre import render, sample_scene
-from bunraku.theatre.benchmark import CLIPS, SIZES, SPLITS, VERSION, benchmark_clip, clip_hash, recorded_hashes
 
 
 def scene_speeds(size: int, scenes: int, frames: int, repeats: int) -> list[float]:

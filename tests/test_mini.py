@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bunraku.evaluation.metrics import psnr, score_clip
-from bunraku.evaluation.systems import Codec, Copy, Model
+from bunraku.evaluation.systems import Codec, Copy, PipelineSystem
 from bunraku.training.validation import held_out_clip
 from bunraku.weights import load_pipeline
 
@@ -38,7 +38,7 @@ def test_it_beats_copying_the_reference_on_characters_it_never_saw(pipeline):
     for index in range(6):
         clip = held_out_clip(index, 4, (128, 128), "test")
         scores.append({})
-        for system in (Model(pipeline, "mini"), Copy(), Codec(pipeline, "mini")):
+        for system in (PipelineSystem(pipeline, "mini"), Copy(), Codec(pipeline, "mini")):
             found = score_clip(system(clip), clip.truth, instances=clip.instances, metrics=("psnr", "psnr_character"))
             scores[-1] |= {f"{system.name} {name}": values.mean() for name, values in found.items()}
     mean = {name: np.mean([s[name] for s in scores]) for name in scores[0]}

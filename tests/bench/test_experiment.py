@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bunraku.bench import EXPERIMENTS, Claim, System, Training, get_experiment
+from bunraku.bench import EXPERIMENTS, Claim, Training, Variant, get_experiment
 from bunraku.bench.run import commands
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import METRICS
@@ -53,7 +53,7 @@ def test_what_does_not_hold_together_is_refused():
     with pytest.raises(ValueError, match="training b starts from 'a', which does not come before it"):
         replace(TCAN, trainings=late)
     with pytest.raises(ValueError, match="system new has no training 'nowhere'"):
-        replace(TCAN, systems={"new": System("nowhere")})
+        replace(TCAN, systems={"new": Variant("nowhere")})
     with pytest.raises(ValueError, match="align and tuned are not both evaluated on solo"):
         replace(TCAN, claims=[Claim("", "solo", "align", "tuned", {})])
     with pytest.raises(ValueError, match="metrics that are not measured"):

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from bunraku.bench.experiment import Claim, Experiment, System, Training
+from bunraku.bench.experiment import Claim, Experiment, Training, Variant
 from bunraku.bench.findings import find, markdown, tables
-from bunraku.evaluation.results import Metric, Results
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.results import Results
 
-METRICS = {"psnr": Metric("PSNR", "dB", "higher"), "flicker": Metric("flicker", "", "lower")}
+METRICS = {"psnr": Metric("PSNR", unit="dB"), "flicker": Metric("flicker", better="lower")}
 
 
 def experiment(**expected) -> Experiment:
     claim = Claim("b is better than a", "solo", "a", "b", expected, "Table 9")
     return Experiment(
-        "x", "X, 2030", {"t": Training("tcan", "mini", 0)}, {"a": System("t"), "b": System("t")}, {"solo": ["a", "b"]},
+        "x", "X, 2030", {"t": Training("tcan", "mini", 0)}, {"a": Variant("t"), "b": Variant("t")}, {"solo": ["a", "b"]},
         [claim], ["psnr", "flicker"],
     )  # fmt: skip
 

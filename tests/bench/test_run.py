@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bunraku.bench.experiment import Claim, Experiment, System, Training
+from bunraku.bench.experiment import Claim, Experiment, Training, Variant
 from bunraku.bench.run import run
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.results import Results
@@ -17,8 +17,8 @@ def experiment(**settings) -> Experiment:
         "quick", "Quick, 2030",
         {"base": Training("tcan", "mini", 0, settings=settings), "one": Training("tcan", "mini", 1, "base")},
         {
-            "on": System("one", {"temperature": 3.0, "num_inference_steps": 1}),
-            "off": System("one", {"num_inference_steps": 1}, retarget="off"),
+            "on": Variant("one", {"temperature": 3.0, "num_inference_steps": 1}),
+            "off": Variant("one", {"num_inference_steps": 1}, retarget="off"),
         },
         {"bizarre": ["on", "off"]},
         [Claim("retargeting helps", "bizarre", "off", "on", {"psnr": "better", "ssim": None})],

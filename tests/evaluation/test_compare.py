@@ -11,13 +11,14 @@ from rich.console import Console
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.compare import Comparison, compare
-from bunraku.evaluation.results import Metric, Results
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.results import Results
 
 METRICS = {
-    "psnr": Metric("PSNR", "dB", "higher"),
-    "lpips": Metric("LPIPS", "", "lower"),
-    "length": Metric("Length", "", "neither"),
-    "fid": Metric("FID", "", "lower"),
+    "psnr": Metric("PSNR", unit="dB"),
+    "lpips": Metric("LPIPS", better="lower"),
+    "length": Metric("Length", better="neither"),
+    "fid": Metric("FID", better="lower"),
 }
 
 
@@ -146,7 +147,7 @@ def test_baselines_that_differ_are_warned_of() -> None:
         ({"size": None}, "size: 128x128 against various"),
         ({"protocol": {"source": "last"}}, "protocol source: first against last"),
         ({"protocol": {"source": "first", "frames": 3}}, "protocol frames: not given against 3"),
-        ({"metrics": METRICS | {"psnr": Metric("PSNR", "dB", "higher", "wrapped")}}, "definition of PSNR:  against wrapped"),
+        ({"metrics": METRICS | {"psnr": Metric("PSNR", "", "wrapped", "dB")}}, "definition of PSNR:  against wrapped"),
     ],
 )  # fmt: skip
 def test_runs_that_mean_different_things_are_refused(changes: dict[str, object], message: str) -> None:

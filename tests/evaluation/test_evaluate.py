@@ -11,16 +11,17 @@ import pytest
 import torch
 
 from bunraku.errors import BunrakuError
-from bunraku.evaluation.benchmarks import LARGEST_CLIP, FootageBenchmark, TheatreBenchmark, open_benchmark
+from bunraku.evaluation.benchmarks import LARGEST_CLIP, FootageBenchmark, open_benchmark
+from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.metrics import psnr
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import Scorer
 from bunraku.evaluation.systems import Copy, Warp, driving_poses, emptied
+from bunraku.evaluation.theatre_benchmark import TheatreBenchmark, benchmark_clip
 from bunraku.media import VideoReader, VideoWriter, fit, write_image
 from bunraku.perception.detector import DetectorName
 from bunraku.perception.pose import PoseTrack
-from bunraku.theatre.benchmark import BenchmarkClip, benchmark_clip
 from bunraku.weights import load_pipeline
 from tests.conftest import Bunraku
 

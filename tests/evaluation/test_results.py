@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from bunraku.errors import BunrakuError
-from bunraku.evaluation.results import SCHEMA, Metric, Results, installed_versions
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.results import SCHEMA, Results, installed_versions
 
 
 @pytest.fixture
 def results() -> Results:
     metrics = {
-        "psnr": Metric("PSNR", "dB", "higher", "Peak signal-to-noise ratio."),
-        "lpips": Metric("LPIPS", "", "lower"),
-        "fid": Metric("FID", "", "lower", group="Distribution"),
+        "psnr": Metric("PSNR", "", "Peak signal-to-noise ratio.", "dB", needs=("instances",)),
+        "lpips": Metric("LPIPS", better="lower"),
+        "fid": Metric("FID", better="lower", group="Distribution"),
     }
     made = Results(
         "theatre-1/noisy", (128, 128), {"source": "first frame"}, metrics, settings={"steps": np.int64(8), "out": Path("x")},

@@ -307,5 +307,5 @@ def test_a_fourth_actor_does_not_fit():
 
 
 def test_the_theatre_needs_no_torch():
-    code = "import sys, bunraku.theatre.benchmark, bunraku.theatre.flow; sys.exit('torch' in sys.modules)"
+    code = "import sys, bunraku.evaluation.theatre_benchmark, bunraku.theatre.flow; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

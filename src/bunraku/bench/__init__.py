@@ -1,6 +1,6 @@
 """A paper's claims, tested on the theatre's exact truth: what is trained, what is compared, what came out."""
 
-from bunraku.bench.experiment import Claim, Experiment, System, Training
+from bunraku.bench.experiment import Claim, Experiment, Training, Variant
 from bunraku.bench.tcan import TCAN
 from bunraku.errors import BunrakuError
 
@@ -14,4 +14,4 @@ def get_experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-__all__ = ["EXPERIMENTS", "Claim", "Experiment", "System", "Training", "get_experiment"]
+__all__ = ["EXPERIMENTS", "Claim", "Experiment", "Training", "Variant", "get_experiment"]

@@ -27,7 +27,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class System:
+class Variant:
     """A trained model, asked in one way.
 
     Attributes:
@@ -80,7 +80,7 @@ class Experiment:
     name: str
     paper: str
     trainings: Mapping[str, Training]
-    systems: Mapping[str, System]
+    systems: Mapping[str, Variant]
     benchmarks: Mapping[str, Sequence[str]]
     claims: Sequence[Claim]
     metrics: Sequence[str]

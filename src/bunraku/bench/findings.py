@@ -10,8 +10,9 @@ from rich.table import Table
 
 from bunraku.bench.experiment import Claim, Expected, Experiment
 from bunraku.evaluation.compare import Comparison, Difference, compare
-from bunraku.evaluation.figures import Scale, scale
-from bunraku.evaluation.results import ARROWS, Metric, Results
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.report.figures import Scale, scale
+from bunraku.evaluation.results import ARROWS, Results
 
 Verdict = Literal["seen", "contrary", "open", ""]
 

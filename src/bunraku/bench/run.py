@@ -19,10 +19,10 @@ from bunraku.bench.findings import Finding, find, markdown
 from bunraku.errors import BunrakuError
 from bunraku.evaluation import report
 from bunraku.evaluation import systems as evaluated
-from bunraku.evaluation.benchmarks import TheatreBenchmark
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import Progress, evaluate
 from bunraku.evaluation.scoring import POSE_METRICS, Scorer
+from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 
@@ -124,7 +124,9 @@ def _evaluated(
         pipelines[training].set_progress_bar_config(disable=True)
     systems: list[evaluated.System] = []
     for name, system in chosen.items():
-        model = evaluated.Model(pipelines[system.training], name, settings=system.settings, retargeting=system.retarget)
+        model = evaluated.PipelineSystem(
+            pipelines[system.training], name, settings=system.settings, retargeting=system.retarget
+        )
         model.description = system.description
         systems.append(model)
     systems += [evaluated.Copy(), evaluated.Codec(next(iter(pipelines.values())), "the base")]

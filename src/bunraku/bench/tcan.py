@@ -4,7 +4,7 @@ The base (denoiser and ControlNet) is trained on a wide domain and then frozen; 
 keeps what the base knew can be asked of characters that only the base has seen.
 """
 
-from bunraku.bench.experiment import Claim, Expected, Experiment, System, Training
+from bunraku.bench.experiment import Claim, Expected, Experiment, Training, Variant
 
 _STILL = ("psnr", "ssim", "psnr_character", "pck")
 _ALL: tuple[str, ...] = (*_STILL, "flicker")
@@ -50,18 +50,18 @@ TCAN = Experiment(
     },
     systems={
         # the rows of Table 2; all have motion modules in the denoiser
-        "frozen": System("frozen-2", _OFF, description="denoiser and ControlNet frozen, ReferenceNet trained"),
-        "+ APPA": System("appa-2", _OFF, description="and LoRA on the denoiser's attention"),
-        "+ temporal": System("temporal-2", _OFF, description="and motion modules in ControlNet"),
-        "+ map": System("temporal-2", {"temperature": 3.0}, description="and the temperature map, tau = 3: TCAN"),
-        "tau 1": System("temporal-2", {"temperature": 1.0}, description="TCAN with a flatter map"),
-        "tau 10": System("temporal-2", {"temperature": 10.0}, description="TCAN with a steeper map"),
+        "frozen": Variant("frozen-2", _OFF, description="denoiser and ControlNet frozen, ReferenceNet trained"),
+        "+ APPA": Variant("appa-2", _OFF, description="and LoRA on the denoiser's attention"),
+        "+ temporal": Variant("temporal-2", _OFF, description="and motion modules in ControlNet"),
+        "+ map": Variant("temporal-2", {"temperature": 3.0}, description="and the temperature map, tau = 3: TCAN"),
+        "tau 1": Variant("temporal-2", {"temperature": 1.0}, description="TCAN with a flatter map"),
+        "tau 10": Variant("temporal-2", {"temperature": 10.0}, description="TCAN with a steeper map"),
         # after stage 1, where frames are made one by one
-        "stage 1": System("appa-1", _OFF, description="TCAN after stage 1"),
-        "tuned": System("tuned-1", _OFF, description="stage 1 with ControlNet fine-tuned as well"),
-        "every t": System("every-1", _OFF, description="stage 1 with ReferenceNet at every timestep"),
-        "align": System("temporal-2", retarget="align", description="TCAN, body parts scaled by constants"),
-        "off": System("temporal-2", retarget="off", description="TCAN, the driver's pose as it is"),
+        "stage 1": Variant("appa-1", _OFF, description="TCAN after stage 1"),
+        "tuned": Variant("tuned-1", _OFF, description="stage 1 with ControlNet fine-tuned as well"),
+        "every t": Variant("every-1", _OFF, description="stage 1 with ReferenceNet at every timestep"),
+        "align": Variant("temporal-2", retarget="align", description="TCAN, body parts scaled by constants"),
+        "off": Variant("temporal-2", retarget="off", description="TCAN, the driver's pose as it is"),
     },
     benchmarks={
         "solo": ("+ map", "+ temporal", "+ APPA", "frozen", "tau 1", "tau 10", "stage 1", "tuned", "every t"),

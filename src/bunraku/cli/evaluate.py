@@ -161,7 +161,7 @@ def evaluate(
     results.save(written["report"])
     report.write_html(results, written["page"], shown)
     if not json_output:
-        Console().print(report.table(results))
+        Console().print(report.score_table(results))
     result(written | results.to_json(), json_output, *map(str, written.values()))
     if results.failed:
         err.print(

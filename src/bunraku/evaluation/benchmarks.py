@@ -12,10 +12,11 @@ from bunraku.data.layouts import LAYOUTS, PROTOCOL, Footage, find, footage_in
 from bunraku.data.pairs import OnMismatch, Pairing, SkipFirst, align, pair
 from bunraku.driving import follow, perceive_frames
 from bunraku.errors import BunrakuError
+from bunraku.evaluation.clip import BenchmarkClip
+from bunraku.evaluation.theatre_benchmark import SIZES, VERSION, TheatreBenchmark, theatre_names
 from bunraku.media import Frames, fit, placement
 from bunraku.perception.detector import DetectorName
 from bunraku.perception.pose import PoseTrack
-from bunraku.theatre.benchmark import CLIPS, SIZES, SPLITS, VERSION, BenchmarkClip, benchmark_clip
 
 logger = logging.getLogger(__name__)
 
@@ -53,48 +54,6 @@ class Benchmark(Protocol):
             BunrakuError: it cannot be read.
         """
         ...
-
-
-@dataclass(frozen=True)
-class TheatreBenchmark:
-    """One split of the puppet theatre's benchmark, rendered on demand.
-
-    Args:
-        split: one of `bunraku.theatre.benchmark.SPLITS`.
-        side: of the square frames, one of SIZES.
-        clips: how many, from the first; None: all.
-    """
-
-    split: str
-    side: int = 128
-    clips: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise BunrakuError(f"there is no benchmark theatre/{self.split}; there are {', '.join(names())}")
-        if self.side not in SIZES:
-            raise BunrakuError(f"{VERSION} is defined at {' and '.join(map(str, SIZES))} pixels; got {self.side}")
-        if self.clips is not None and not 1 <= self.clips <= CLIPS:
-            raise BunrakuError(f"{VERSION}/{self.split} has {CLIPS} clips; got {self.clips}")
-
-    @property
-    def name(self) -> str:
-        return f"{VERSION}/{self.split}"
-
-    @property
-    def names(self) -> list[str]:
-        return [f"{self.split}/{index:03d}" for index in range(self.clips or CLIPS)]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.side, self.side
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        return {"source": "the clip's still; all driven frames are scored"}
-
-    def clip(self, index: int) -> BenchmarkClip:
-        return benchmark_clip(self.split, index, self.side)
 
 
 @dataclass(frozen=True)
@@ -271,7 +230,7 @@ def open_benchmark(
             raise BunrakuError(f"{VERSION} has square frames of {' and '.join(map(str, SIZES))} pixels; got {size}")
         return TheatreBenchmark(split, size[0], clips)
     if name not in LAYOUTS:
-        raise BunrakuError(f"there is no benchmark {name!r}; there are {', '.join((*names(), *LAYOUTS))}")
+        raise BunrakuError(f"there is no benchmark {name!r}; there are {', '.join((*theatre_names(), *LAYOUTS))}")
     if data is None:
         known = LAYOUTS[name]
         raise BunrakuError(
@@ -279,8 +238,3 @@ def open_benchmark(
             f"from {known.source}"
         )
     return FootageBenchmark(name, data, size, detector, device, clips, partial)
-
-
-def names() -> list[str]:
-    """The theatre's benchmarks, as `--benchmark` takes them."""
-    return [f"theatre/{split}" for split in SPLITS]

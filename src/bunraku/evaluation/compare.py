@@ -10,8 +10,9 @@ from rich.table import Table
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.bootstrap import RESAMPLES, SEED, estimate
-from bunraku.evaluation.figures import scale
-from bunraku.evaluation.results import ARROWS, Metric, Results
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.report.figures import scale
+from bunraku.evaluation.results import ARROWS, Results
 
 Verdict = Literal["first", "second", "differs", "open"]
 

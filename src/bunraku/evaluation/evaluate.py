@@ -11,13 +11,13 @@ from bunraku.evaluation.extremes import Extremes
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import Progress, evaluate
 from bunraku.evaluation.scoring import Scorer
-from bunraku.evaluation.systems import Codec, Copy, Model, Recorded, System, Warp
+from bunraku.evaluation.systems import Codec, Copy, PipelineSystem, Recorded, System, Warp
 from bunraku.media import plain_write_errors
 from bunraku.perception.detector import DetectorName
+from bunraku.puppet_warp import PUPPET_WARP
 
 DEFAULT_CODEC = "mini"
 """Whose autoencoder is the ceiling where the model has none."""
-PUPPET_WARP = "puppet-warp"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate_model(
     warp = [Warp()] if model == PUPPET_WARP or options.baselines else []
     systems: list[System] = []
     if pipeline is not None:
-        systems.append(Model(pipeline, Path(model).name, options.seed, given))
+        systems.append(PipelineSystem(pipeline, Path(model).name, options.seed, given))
     systems += warp
     if options.baselines:
         systems.append(Copy())

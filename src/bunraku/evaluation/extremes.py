@@ -1,23 +1,14 @@
-"""The worst and best clips of an evaluation, and how a page shows them: panels side by side in a small video."""
+"""The worst and the best clips of an evaluation, kept while all of them pass by."""
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from io import BytesIO
-from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from bunraku.evaluation.results import Better
-from bunraku.media import VideoWriter, resize
-
-HEIGHT, FRAMES, GAP = 224, 96, 2
-"""Of films: panels are at most this high (pixels) and this many frames long, and this far apart."""
+from bunraku.evaluation.metrics import Better
 
 Panels = Mapping[str, Iterable[np.ndarray] | np.ndarray]
 """Label -> frames of one clip, uint8 (H, W, 3) one by one, or a still (H, W, 3)."""
@@ -82,74 +73,3 @@ class Extremes:
     def best(self) -> list[ShownClip]:
         """The best first; at most half of the clips, rounded up: none is among the worst as well."""
         return [entry[2] for entry in sorted(self._high, reverse=True)][: (self.offered + 1) // 2]
-
-
-@dataclass(frozen=True)
-class Film:
-    """A clip as a page shows it.
-
-    Attributes:
-        video, poster: bytes of an H.264 MP4, and of a JPEG from its middle.
-        size: (height, width) in pixels.
-        labels, widths: of the panels, left to right; widths in pixels.
-        stride: one of so many frames was taken.
-    """
-
-    video: bytes
-    poster: bytes
-    size: tuple[int, int]
-    labels: list[str]
-    widths: list[int]
-    stride: int
-
-
-def film(panels: Panels, fps: Fraction, path: Path) -> Film:
-    """Panels side by side as a small H.264 file, frame by frame.
-
-    Args:
-        panels: label -> frames, or a still that is repeated. The film ends with the first that ends. Where all say how
-            long they are, long ones are thinned out; mere iterators are cut off.
-        fps: frames per second.
-        path: of a temporary file (.mp4), removed again.
-
-    Raises:
-        BunrakuError: frames cannot be read.
-    """
-    moving = [frames for frames in panels.values() if not _is_still(frames)]
-    lengths = [len(frames) for frames in moving if isinstance(frames, Sized)]
-    stride = max(1, math.ceil(min(lengths) / FRAMES)) if len(lengths) == len(moving) > 0 else 1
-    stop = min([FRAMES * stride, *lengths]) if moving else 1
-    streams = [_repeated(frames) if _is_still(frames) else iter(frames) for frames in panels.values()]
-    rows = (side_by_side(row) for row in islice(zip(*streams, strict=False), 0, stop, stride))
-    first, widths = next(rows)
-    size, poster, middle = (first.shape[0], first.shape[1]), first, stop // stride // 2
-    with VideoWriter(path, fps=max(Fraction(1), fps / stride), size=size, crf=20) as writer:
-        writer.write(first)
-        for number, (frame, _) in enumerate(rows, 1):
-            writer.write(frame)
-            poster = frame if number == middle else poster
-    video = path.read_bytes()
-    path.unlink()
-    jpeg = BytesIO()
-    Image.fromarray(poster).save(jpeg, "JPEG", quality=85)
-    return Film(video, jpeg.getvalue(), size, list(panels), widths, stride)
-
-
-def side_by_side(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
-    """Pictures next to each other in the height of the highest, all sides even; and how wide each has become."""
-    height = max(2, min(HEIGHT, max(frame.shape[0] for frame in frames)) // 2 * 2)
-    widths = [max(2, round(height * frame.shape[1] / frame.shape[0]) // 2 * 2) for frame in frames]
-    gap = np.full((height, GAP, 3), 128, np.uint8)
-    parts = [
-        part for frame, width in zip(frames, widths, strict=True) for part in (resize(frame, (height, width)), gap)
-    ]
-    return np.concatenate(parts[:-1], 1), widths
-
-
-def _is_still(frames: Iterable[np.ndarray] | np.ndarray) -> bool:
-    return isinstance(frames, np.ndarray) and frames.ndim == 3
-
-
-def _repeated(still: Any) -> Iterator[np.ndarray]:
-    while True:
-        yield still

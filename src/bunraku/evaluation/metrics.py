@@ -28,20 +28,20 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 STATIC = 2
 """Grey levels that a pixel of the truth may change between frames and still count as static (a codec's noise)."""
 
-
+Better = Literal["higher", "lower", "neither"]
 Need = Literal["instances", "reference", "pose"]
 """What a metric asks for besides the frames: masks of the characters, the still, the keypoints of the driving clip."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a report says of a metric.
+    """What a metric is: how its number is read, and what it takes to compute it.
 
     Attributes:
         label: head of its column.
-        summary: one line.
+        summary: what it tells, in a few words.
         definition: exactly what is computed, and where that is published.
-        unit: of the number; empty for plain numbers.
+        unit: such as "dB"; empty for plain numbers.
         better: which direction is good.
         group: metrics of one group stand together.
         level: "frame" is one number per frame, "set" one for all clips together.
@@ -50,21 +50,21 @@ class Metric:
     """
 
     label: str
-    summary: str
-    definition: str
+    summary: str = ""
+    definition: str = ""
     unit: str = ""
-    better: Literal["higher", "lower", "neither"] = "higher"
-    group: Literal["frame", "character", "motion", "perceptual", "distribution", "pose"] = "frame"
+    better: Better = "higher"
+    group: str = "frame"
     level: Literal["frame", "set"] = "frame"
-    needs: frozenset[Need] = frozenset()
+    needs: tuple[Need, ...] = ()
     weights: str | None = None
 
 
-_MASKED: dict[str, Any] = {"group": "character", "needs": frozenset({"instances"})}
+_MASKED: dict[str, Any] = {"group": "character", "needs": ("instances",)}
 _HALF_RANGE = (
     "the same fed [0, 1] instead of [-1, 1], as in DisCo's evaluation and all numbers of the field that come from it"
 )
-_POSE: dict[str, Any] = {"group": "pose", "needs": frozenset({"pose"})}
+_POSE: dict[str, Any] = {"group": "pose", "needs": ("pose",)}
 _SET: dict[str, Any] = {"better": "lower", "group": "distribution", "level": "set"}
 
 METRICS: Mapping[str, Metric] = MappingProxyType({
@@ -145,7 +145,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
     "clip_i": Metric(
         "CLIP-I", "identity: CLIP similarity of each frame with the still",
         "Cosine of the image embeddings of CLIP ViT-B/32 of the reference still and of each generated frame.",
-        group="perceptual", needs=frozenset({"reference"}), weights="clip-vit-b32",
+        group="perceptual", needs=("reference",), weights="clip-vit-b32",
     ),
     "pose_found": Metric(
         "Poses found", "share of driven poses that the detector finds again",

@@ -17,7 +17,6 @@ VGG16_TAPS, ALEXNET_TAPS = (3, 8, 15, 22, 29), (1, 4, 7, 9, 11)
 """Layers of torchvision's `features` after which LPIPS compares: relu1_2 to relu5_3, and the five ReLUs."""
 LPIPS_CHANNELS = {"vgg": (64, 128, 256, 512, 512), "alex": (64, 192, 384, 256, 256)}
 KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_VIT_B32 = {
     "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224,
     "patch_size": 32, "projection_dim": 512, "hidden_act": "quick_gelu",
@@ -388,6 +387,8 @@ def for_i3d(frames: np.ndarray) -> np.ndarray:
 
 def for_clip(frames: np.ndarray) -> Tensor:
     """CLIP's input: shorter side to 224 (Pillow's bicubic on bytes), centre crop, its mean and deviation."""
+    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
     height, width = frames.shape[1:3]
     size = (224, 224 * width // height) if height <= width else (224 * height // width, 224)
     top, left = (size[0] - 224) // 2, (size[1] - 224) // 2
@@ -395,5 +396,5 @@ def for_clip(frames: np.ndarray) -> Tensor:
         np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC))[top : top + 224, left : left + 224]
         for frame in frames
     ])  # fmt: skip
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     return (unit_range(cropped) - mean) / std

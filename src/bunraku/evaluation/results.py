@@ -13,12 +13,12 @@ import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.bootstrap import Estimate, estimate
+from bunraku.evaluation.metrics import Better, Metric
 from bunraku.media import check_input, check_output, plain_write_errors, replacing
 
 SCHEMA = 1
 """Version of the file. It grows when a reader of the old one would misread the new one."""
 
-Better = Literal["higher", "lower", "neither"]
 Role = Literal["model", "baseline", "ceiling"]
 
 ARROWS: dict[Better, str] = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -28,29 +28,8 @@ BASELINES: dict[str, Role] = {"copy": "baseline", "puppet-warp": "baseline", "co
 """What the systems of these names are, unless they say otherwise."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """How a number is to be read.
-
-    Attributes:
-        label: as in a table's head.
-        unit: such as "dB"; empty for plain numbers.
-        better: which direction is good.
-        definition: what is computed, in one or two sentences.
-        group: metrics of one group stand together in reports.
-        summary: what it tells, in a few words.
-    """
-
-    label: str
-    unit: str = ""
-    better: Better = "higher"
-    definition: str = ""
-    group: str = ""
-    summary: str = ""
-
-
 @dataclass
-class System:
+class SystemScores:
     """Scores of one system.
 
     Attributes:
@@ -93,7 +72,7 @@ class Results:
     size: tuple[int, int] | None
     protocol: dict[str, Any]
     metrics: dict[str, Metric]
-    systems: dict[str, System] = field(default_factory=dict)
+    systems: dict[str, SystemScores] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -104,7 +83,7 @@ class Results:
 
     def add(self, system: str, clip: str, scores: Mapping[str, float | None]) -> None:
         """Enters the scores of one clip; a system not seen before gets the role of its name."""
-        entry = self.systems.setdefault(system, System(role=BASELINES.get(system, "model")))
+        entry = self.systems.setdefault(system, SystemScores(role=BASELINES.get(system, "model")))
         entry.clips[clip] = {name: _finite(value) for name, value in scores.items()}
 
     @property
@@ -173,9 +152,12 @@ class Results:
         try:
             fields = {key: content[key] for key in cls.__dataclass_fields__ if key in content}
             fields["size"] = None if fields["size"] is None else tuple(map(int, fields["size"]))
-            fields["metrics"] = {key: Metric(**value) for key, value in fields["metrics"].items()}
+            fields["metrics"] = {
+                key: Metric(**{**value, "needs": tuple(value.get("needs", ()))})
+                for key, value in fields["metrics"].items()
+            }
             fields["systems"] = {
-                key: System(**{"role": BASELINES.get(key, "model"), **value})
+                key: SystemScores(**{"role": BASELINES.get(key, "model"), **value})
                 for key, value in fields["systems"].items()
             }
             results = cls(**fields)

@@ -16,12 +16,12 @@ import numpy as np
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import Benchmark
+from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.extremes import Extremes
 from bunraku.evaluation.metrics import METRICS
-from bunraku.evaluation.results import Metric, Results, installed_versions
+from bunraku.evaluation.results import Results, installed_versions
 from bunraku.evaluation.scoring import Scorer
 from bunraku.evaluation.systems import System
-from bunraku.theatre.benchmark import BenchmarkClip
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def evaluate(
     started = time.perf_counter()
     seconds: dict[str, float] = dict.fromkeys([system.name for system in systems], 0.0)
     results = Results(
-        benchmark.name, benchmark.size, dict(benchmark.protocol) | scorer.protocol, {name: _described(name) for name in scorer.names},
+        benchmark.name, benchmark.size, dict(benchmark.protocol) | scorer.protocol, {name: METRICS[name] for name in scorer.names},
         settings=dict(settings or {}), command=command, versions=installed_versions(), weights=scorer.weights,
     )  # fmt: skip
     extremes = Extremes(next((name for name in RANKED_BY if name in scorer.names), scorer.names[0]))
@@ -131,8 +131,3 @@ def _panels(clip: BenchmarkClip, frames: Mapping[str, np.ndarray]) -> dict[str, 
         | {name: np.asarray(made) for name, made in frames.items()}
         | {"truth": clip.truth}
     )
-
-
-def _described(name: str) -> Metric:
-    known = METRICS[name]
-    return Metric(known.label, known.unit, known.better, known.definition, known.group, known.summary)

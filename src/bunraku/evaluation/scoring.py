@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.learned import LEARNED_METRICS, LearnedMetrics, LearnedScorer, SetScores
 from bunraku.evaluation.metrics import CLIP_METRICS, METRICS, score_clip
 from bunraku.evaluation.pose_error import pose_error
 from bunraku.perception.detector import DetectorName, create_pose_detector
-from bunraku.theatre.benchmark import BenchmarkClip
 
 POSE_METRICS = tuple(name for name, metric in METRICS.items() if metric.group == "pose")
 

@@ -9,10 +9,10 @@ import numpy as np
 from bunraku.cues.retarget import retarget_people
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
+from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
 from bunraku.evaluation.results import Role
 from bunraku.layout import Retarget
 from bunraku.perception.pose import PoseTrack
-from bunraku.theatre.benchmark import BenchmarkClip, DrivingScene
 
 CHUNK = 16  # frames through the autoencoder at a time
 
@@ -90,7 +90,7 @@ class Codec:
         return np.concatenate(frames)
 
 
-class Model:
+class PipelineSystem:
     """An AnimationPipeline, asked for one clip after the other with the same seed.
 
     Args:

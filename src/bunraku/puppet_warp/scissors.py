@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from bunraku.cues.skeleton import HAND_BONES
-from bunraku.perception.cutout import fill, polygon, segment_distance
 from bunraku.puppet_warp.body import (
     ARMS,
     EARS,
@@ -22,6 +21,7 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
+from bunraku.puppet_warp.cutout import fill, polygon, segment_distance
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
 TRUNK_LABEL, HEAD_LABEL = 4, 5

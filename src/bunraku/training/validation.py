@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.metrics import score_clip
-from bunraku.evaluation.systems import Codec, Copy, Model
+from bunraku.evaluation.systems import Codec, Copy, PipelineSystem
 from bunraku.media import contact_sheet, write_image
 from bunraku.pipeline import AnimationPipeline
 from bunraku.theatre import render, sample_scene
-from bunraku.theatre.benchmark import BenchmarkClip
 from bunraku.training.config import TrainingConfig
 
 METRICS = ("psnr", "psnr_character")
@@ -32,7 +32,7 @@ def validate(
     """Re-enact held-out clips with 8 steps, write OUTPUT/validation/step-N.png, return the mean scores: {"SYSTEM METRIC": dB}."""
     pipeline = build_pipeline(animator, vae, size, config)
     pipeline.set_progress_bar_config(disable=True)
-    systems = (Model(pipeline, "model", settings={"num_inference_steps": 8}), Copy(), Codec(pipeline, "model"))
+    systems = (PipelineSystem(pipeline, "model", settings={"num_inference_steps": 8}), Copy(), Codec(pipeline, "model"))
     animator.eval()
     scores: list[dict[str, float]] = []
     rows: dict[str, np.ndarray] = {}

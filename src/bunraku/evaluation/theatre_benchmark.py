@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from importlib import resources
 from typing import Any
 
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
 from bunraku.perception.pose import PoseTrack
 from bunraku.theatre.camera import Camera, Placement
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
@@ -37,60 +37,6 @@ SIZES = (128, 256)
 """Heights and widths that hashes are recorded for."""
 CLIPS = 64
 """Clips of every split."""
-
-
-@dataclass(frozen=True, eq=False)
-class DrivingScene:
-    """The driving clip, for methods that look at more than its poses.
-
-    Attributes:
-        frames: uint8 (F, H, W, 3).
-        instances: uint8 (F, H, W), 0 where no actor is seen, i + 1 for actor i.
-        objects: bool (F, H, W), props in hand and set pieces.
-        occluders: bool (F, H, W), those set pieces that stand nearer than every actor.
-        depth: float32 (F, H, W), distance; the background is farthest.
-        background_flow: float32 (F, H, W, 2), where the camera alone takes a pixel's background until the next frame, in pixels.
-    """
-
-    frames: np.ndarray
-    instances: np.ndarray
-    objects: np.ndarray
-    occluders: np.ndarray
-    depth: np.ndarray
-    background_flow: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class BenchmarkClip:
-    """One clip: what a system is given, and the truth. Footage has no masks, and nobody in poses that were not detected.
-
-    Attributes:
-        name: split and number, such as "solo/007".
-        fps: frames per second of driving and truth.
-        reference: uint8 (H, W, 3), the still; reference_pose: (1, P, 18) in its pixels; reference_instances: uint8 (H, W), 0 where no
-            actor is seen, i + 1 for actor i, who is person i of every pose.
-        driving: (F, P, 18), what a pose detector delivers of the driving clip, in its pixels.
-        retarget: whether the driving poses have other proportions than the reference, or are already its own.
-        truth: uint8 (F, H, W, 3); truth_pose: (F, P, 18); instances: uint8 (F, H, W) of the truth.
-        static: bool (F, H, W), pixels of the truth that show the same unmoving background or set piece in this frame and in the one
-            before; row 0 is False.
-        driver: the driving clip of stage and camera, else None. In camera its frames are the truth: for its masks and flow.
-        tags: what else is known: "oddity" of bizarre; "level" of noisy; "people" and "order" (far to near, such as "1 0") of crowd.
-    """
-
-    name: str
-    fps: Fraction
-    reference: np.ndarray
-    reference_pose: PoseTrack
-    reference_instances: np.ndarray | None
-    driving: PoseTrack
-    retarget: bool
-    truth: np.ndarray
-    truth_pose: PoseTrack
-    instances: np.ndarray | None
-    static: np.ndarray | None
-    driver: DrivingScene | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +183,53 @@ def _static(scene: Scene, shown: Rendering) -> np.ndarray:
     return static
 
 
+@dataclass(frozen=True)
+class TheatreBenchmark:
+    """One split of the puppet theatre's benchmark, rendered on demand.
+
+    Args:
+        split: one of SPLITS.
+        side: of the square frames, one of SIZES.
+        clips: how many, from the first; None: all.
+    """
+
+    split: str
+    side: int = 128
+    clips: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise BunrakuError(f"there is no benchmark theatre/{self.split}; there are {', '.join(theatre_names())}")
+        if self.side not in SIZES:
+            raise BunrakuError(f"{VERSION} is defined at {' and '.join(map(str, SIZES))} pixels; got {self.side}")
+        if self.clips is not None and not 1 <= self.clips <= CLIPS:
+            raise BunrakuError(f"{VERSION}/{self.split} has {CLIPS} clips; got {self.clips}")
+
+    @property
+    def name(self) -> str:
+        return f"{VERSION}/{self.split}"
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{self.split}/{index:03d}" for index in range(self.clips or CLIPS)]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.side, self.side
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"source": "the clip's still; all driven frames are scored"}
+
+    def clip(self, index: int) -> BenchmarkClip:
+        return benchmark_clip(self.split, index, self.side)
+
+
+def theatre_names() -> list[str]:
+    """The splits as `bunraku evaluate --benchmark` takes them: theatre/SPLIT."""
+    return [f"theatre/{split}" for split in SPLITS]
+
+
 # --- corrupted detections --------------------------------------------------------------------------------------------------------
 
 
@@ -332,5 +325,5 @@ def _sixty_fourths(values: np.ndarray) -> np.ndarray:
 
 def recorded_hashes(split: str, size: int) -> list[str]:
     """The hashes (`clip_hash`) that the clips of a split have on every machine, for a size of SIZES."""
-    text = resources.files("bunraku.theatre").joinpath(f"{VERSION}.json").read_text()
+    text = resources.files("bunraku.evaluation").joinpath(f"{VERSION}.json").read_text()
     return json.loads(text)[split][str(size)]

@@ -6,9 +6,7 @@ import pytest
 
 from bunraku.cues.retarget import retarget
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import PoseTrack
-from bunraku.theatre import render
-from bunraku.theatre.benchmark import (
+from bunraku.evaluation.theatre_benchmark import (
     CLIPS,
     LEVELS,
     SIZES,
@@ -19,6 +17,8 @@ from bunraku.theatre.benchmark import (
     corrupt,
     recorded_hashes,
 )
+from bunraku.perception.pose import PoseTrack
+from bunraku.theatre import render
 from bunraku.theatre.character import ODDITIES, sample_character
 
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunraku.evaluation import html
-from bunraku.evaluation.html import Html, element, joined
+from bunraku.evaluation.report import html
+from bunraku.evaluation.report.html import Html, element, joined
 
 
 class Reader(HTMLParser):

@@ -15,18 +15,19 @@ from rich.console import Console
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.extremes import Extremes
-from bunraku.evaluation.html import VOID
-from bunraku.evaluation.report import column, table, write_html
-from bunraku.evaluation.results import BASELINES, Metric, Results, System
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.report import column, score_table, write_html
+from bunraku.evaluation.report.html import VOID
+from bunraku.evaluation.results import BASELINES, Results, SystemScores
 
 CHROMIUM = Path("/usr/bin/chromium")
 
 METRICS = {
-    "psnr": Metric("PSNR", "dB", "higher", "10 log10(255^2 / MSE).", "frame", "peak signal-to-noise ratio"),
-    "l1_disco": Metric("L1 (DisCo)", "", "lower", "", "frame"),
-    "length": Metric("Length", "", "neither", "", "motion"),
-    "lpips_vgg": Metric("LPIPS", "", "lower", "", "perceptual"),
-    "fid": Metric("FID", "", "lower", "", "distribution"),
+    "psnr": Metric("PSNR", "peak signal-to-noise ratio", "10 log10(255^2 / MSE).", "dB"),
+    "l1_disco": Metric("L1 (DisCo)", better="lower"),
+    "length": Metric("Length", better="neither", group="motion"),
+    "lpips_vgg": Metric("LPIPS", better="lower", group="perceptual"),
+    "fid": Metric("FID", better="lower", group="distribution"),
 }
 
 
@@ -71,7 +72,7 @@ def make(clips: int = 6, **systems: float) -> Results:
             value = level + rng.normal()
             scores = {"psnr": value, "l1_disco": 1e-4 * value, "length": 2.0}
             results.add(name, f"solo/{clip:03d}", scores)
-        entry = results.systems.setdefault(name, System(role=BASELINES.get(name, "model")))
+        entry = results.systems.setdefault(name, SystemScores(role=BASELINES.get(name, "model")))
         entry.unavailable |= {
             "lpips_vgg": "unavailable: weights lpips, run `bunraku models pull lpips`",
             "fid": "one clip only: a distribution needs more",
@@ -81,7 +82,7 @@ def make(clips: int = 6, **systems: float) -> Results:
 
 def shown(results: Results) -> str:
     console = Console(width=120, file=StringIO(), force_terminal=True, color_system=None)
-    console.print(table(results))
+    console.print(score_table(results))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bunraku.evaluation.bootstrap import Estimate
-from bunraku.evaluation.figures import Scale
-from bunraku.evaluation.html import Html, element
+from bunraku.evaluation.report.figures import Scale
+from bunraku.evaluation.report.html import Html, element
 
 WIDTH, LEFT, RIGHT, ROW, AXIS = 330, 92, 12, 30, 24  # units of the picture
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bunraku.evaluation.bootstrap import Estimate
-from bunraku.evaluation.strip_plot import LEFT, RIGHT, ROW, WIDTH, Strip, axis, strip_plot, swarm
+from bunraku.evaluation.report.strip_plot import LEFT, RIGHT, ROW, WIDTH, Strip, axis, strip_plot, swarm
 
 ends = st.tuples(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 

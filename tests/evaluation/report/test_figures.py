@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunraku.evaluation import figures
-from bunraku.evaluation.figures import Scale, scale
+from bunraku.evaluation.report import figures
+from bunraku.evaluation.report.figures import Scale, scale
 
 
 def test_examples() -> None:

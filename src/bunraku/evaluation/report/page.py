@@ -1,32 +1,30 @@
-"""Results for people: a table for the terminal, and one HTML page with plots and clips that needs nothing but itself."""
+"""Results as one HTML page with tables, plots and clips, which needs nothing but itself."""
 
 import base64
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from rich.markup import escape as plain
-from rich.table import Table
-
 from bunraku import __version__
-from bunraku.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate
-from bunraku.evaluation.extremes import Extremes, ShownClip, film
-from bunraku.evaluation.figures import Scale, scale, superscript
-from bunraku.evaluation.html import Html, element, joined
-from bunraku.evaluation.results import ARROWS, Metric, Results
-from bunraku.evaluation.strip_plot import Strip, strip_plot
+from bunraku.evaluation.bootstrap import LEVEL, RESAMPLES
+from bunraku.evaluation.extremes import Extremes, ShownClip
+from bunraku.evaluation.metrics import Metric
+from bunraku.evaluation.report.film import film
+from bunraku.evaluation.report.html import Html, element, joined
+from bunraku.evaluation.report.strip_plot import Strip, strip_plot
+from bunraku.evaluation.report.table import Column, column, counted, grouped
+from bunraku.evaluation.results import ARROWS, Results
 from bunraku.media import check_output, plain_write_errors, replacing
 
 HEADLINE = ("psnr", "psnr_character", "ssim", "ms_ssim", "lpips_vgg", "fid", "fvd", "flicker", "pck")
 """Metrics of the first table, where they were asked for."""
 
 GROUPS = {
-    "": "Other", "frame": "Whole frames", "character": "Character and background", "motion": "Motion",
+    "frame": "Whole frames", "character": "Character and background", "motion": "Motion",
     "perceptual": "Perceptual", "pose": "Pose", "distribution": "Distribution",
 }  # fmt: skip
 """What the groups of metrics are called."""
@@ -35,82 +33,6 @@ MOST_TAG_VALUES = 12
 """A tag with more values gets no table."""
 
 _NONE = Html('<span aria-label="no value">–</span>')
-
-
-@dataclass(frozen=True)
-class Column:
-    """One metric of all systems.
-
-    Attributes:
-        name, metric: which.
-        found: system -> mean and interval; None where there is none.
-        scale: how the numbers are written.
-        best: systems with the best mean; ceilings do not compete, and nobody competes alone.
-    """
-
-    name: str
-    metric: Metric
-    found: Mapping[str, Estimate | None]
-    scale: Scale
-    best: frozenset[str]
-
-    @property
-    def unit(self) -> str:
-        return self.scale.unit(self.metric.unit)
-
-    def interval(self, system: str) -> str:
-        """The ends, or nothing where there are none or they say no more than the mean."""
-        value = self.found[system]
-        if value is None or value.low is None or value.high is None or value.low == value.high:
-            return ""
-        low, high = self.scale.text(value.low), self.scale.text(value.high)
-        return f"{low} to {high}" if "−" in low + high else f"{low}–{high}"
-
-    def why_nobody(self, results: Results) -> str:
-        """Why no system at all has the metric; empty if one has."""
-        if any(value is not None for value in self.found.values()):
-            return ""
-        return "; ".join(dict.fromkeys(results.reason(system, self.name) for system in self.found))
-
-
-def column(results: Results, name: str, clips: Sequence[str] | None = None, like: Scale | None = None) -> Column:
-    """A metric over all clips, or over some; written as `like` says, or as its numbers need."""
-    metric = results.metrics[name]
-    found = {system: results.summary(system, name, clips) for system in results.systems}
-    means = {system: value.mean for system, value in found.items() if value is not None}
-    competing = {system: mean for system, mean in means.items() if results.systems[system].role != "ceiling"}
-    best: frozenset[str] = frozenset()
-    if metric.better != "neither" and len(competing) > 1:
-        leader = (max if metric.better == "higher" else min)(competing.values())
-        best = frozenset(system for system, mean in competing.items() if mean == leader)
-    return Column(name, metric, found, like or scale(means.values(), metric.unit), best)
-
-
-def table(results: Results) -> Table:
-    """All metrics for the terminal: a row per metric, a column per system, the best in bold, 95 % intervals below."""
-    footnotes: dict[str, int] = {}
-    size = f", {results.size[1]}x{results.size[0]}" if results.size else ""
-    made = Table(title=plain(f"{results.benchmark}{size}, {_count(len(results.clips), 'clip')}"))
-    made.add_column("")
-    for system in results.systems:
-        made.add_column(plain(system), justify="right")
-    for names in _grouped(results).values():
-        for found in (column(results, name) for name in names):
-            cells = []
-            for system, value in found.found.items():
-                if value is None:
-                    number = footnotes.setdefault(results.reason(system, found.name), len(footnotes) + 1)
-                    cells.append(f"[dim]–{superscript(number)}[/]")
-                    continue
-                mean, interval = found.scale.text(value.mean), found.interval(system)
-                mean = f"[bold]{mean}[/]" if system in found.best else mean
-                cells.append(f"{mean}\n[dim]{interval}[/]" if interval else mean)
-            head = plain(f"{found.metric.label} {ARROWS[found.metric.better]}".strip())
-            made.add_row(f"{head} [dim]{found.unit}[/]" if found.unit else head, *cells)
-        made.add_section()
-    made.caption = plain("\n".join(f"{superscript(number)} {reason}" for reason, number in footnotes.items()))
-    made.caption_justify = "left"
-    return made
 
 
 def write_html(results: Results, path: str | Path, extremes: Extremes | None = None) -> Path:
@@ -130,7 +52,7 @@ def write_html(results: Results, path: str | Path, extremes: Extremes | None = N
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".report-") as folder:
             sections += list(_clips(results, extremes, Path(folder) / "clip.mp4"))
     sections += [_all_scores(results), _definitions(results), _provenance(results)]
-    page = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8")).substitute(
+    page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{results.benchmark}: {', '.join(results.systems)}"),
         version=escape(__version__),
         body="\n".join(filter(None, sections)),
@@ -144,12 +66,12 @@ def write_html(results: Results, path: str | Path, extremes: Extremes | None = N
 def _head(results: Results) -> Html:
     """Title, what was evaluated, the finding in a sentence, and what went wrong."""
     size = f"{results.size[1]} × {results.size[0]} pixels" if results.size else "clips of various sizes"
-    facts = [size, _count(len(results.clips), "clip"), _count(len(results.systems), "system")]
+    facts = [size, counted(len(results.clips), "clip"), counted(len(results.systems), "system")]
     head = joined(element("h1", results.benchmark), element("p", " · ".join(facts), class_="facts"), _finding(results))
     if not results.failed:
         return head
     rows = [element("li", element("b", clip), f": {reason}") for clip, reason in results.failed.items()]
-    title = element("p", element("b", f"{_count(len(rows), 'clip')} could not be scored"))
+    title = element("p", element("b", f"{counted(len(rows), 'clip')} could not be scored"))
     return head + element("div", title, element("ul", *rows), class_="alert")
 
 
@@ -186,7 +108,7 @@ def _all_scores(results: Results) -> Html:
         return Html()
     parts: list[str] = [element("h2", "All scores")]
     missing: dict[str, list[str]] = {}
-    for group, names in _grouped(results).items():
+    for group, names in grouped(results).items():
         measured = []
         for name in names:
             if why := column(results, name).why_nobody(results):
@@ -240,7 +162,7 @@ def _tags(results: Results) -> Html:
         bodies = []
         for value, clips in groups.items():
             within = [column(results, found.name, clips, found.scale) for found in whole]
-            title = f"{tag} {value}, {_count(len(clips), 'clip')}"
+            title = f"{tag} {value}, {counted(len(clips), 'clip')}"
             head = element("th", title, class_="group", scope="rowgroup", colspan=len(names) + 1)
             rows = [
                 element("tr", _row_head(results, system), *(_cell(found, system) for found in within))
@@ -338,7 +260,7 @@ def _plots(results: Results) -> Html:
     ]
     if others:
         grid = element("div", *(_plot(results, name) for name in others), class_="plots")
-        parts.append(element("details", element("summary", _count(len(others), "more metric")), grid))
+        parts.append(element("details", element("summary", counted(len(others), "more metric")), grid))
     return joined(*parts)
 
 
@@ -443,13 +365,6 @@ def _headline_metrics(results: Results) -> list[str]:
     return [name for name in HEADLINE if name in results.metrics] or list(results.metrics)[:6]
 
 
-def _grouped(results: Results) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for name, metric in results.metrics.items():
-        grouped.setdefault(metric.group, []).append(name)
-    return grouped
-
-
 def _colour(results: Results, system: str) -> str:
     """CSS colour: models are bright, baselines are not."""
     role = results.systems[system].role
@@ -470,10 +385,6 @@ def _term(term: str, description: str) -> list[str]:
 def _with_code(text: str) -> Html:
     """Text in which `commands` stand between back quotes."""
     return joined(*(element("code", part) if number % 2 else part for number, part in enumerate(text.split("`"))))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _uri(kind: str, data: bytes) -> str:

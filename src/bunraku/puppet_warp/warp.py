@@ -1,0 +1,176 @@
+"""PuppetWarp: the reference cut out and moved limb by limb, a classical baseline that needs no weights.
+
+The figure is cut along its skeleton into paper pieces: head, trunk, upper and lower arms and legs; hands and feet go with
+their bone. Each piece has a map from the reference's pose to the driving pose, drawn as textured triangles:
+
+    limbs    between its joints a piece is stretched along the bone to the new distance; beyond them (round caps, hands, feet)
+             and across the bone it keeps its size, because foreshortening makes a limb shorter but not thinner
+    trunk    a ladder whose rungs go from the shoulder line to the hip line, each as wide as the line and two limb radii;
+             a skirt is more rungs: their middle follows both legs, and they are wide enough for both
+    head     turned and moved as one by the ears (with little weight the other face points and the neck); what the face
+             points move beyond that, in a turn or a nod, moves the face inside the head
+
+Pieces overlap: a joint belongs to both of its pieces as a disc, and what lies under another piece is continued from what is
+seen, so that nothing tears. They are painted from back to front: legs, trunk, head, arms. A joint that the driver does not
+show keeps its angle of the reference; a bone that the reference does not show has no piece of its own.
+
+Two other ways were measured on held-out theatre clips before this one was taken: one mesh of the whole figure, deformed as
+rigidly as possible (Sorkine and Alexa 2007), had 4 dB less on the figure; limbs bent smoothly (linear blend skinning) 0.1 to
+0.2 dB less than stiff ones with discs at the joints.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from bunraku.errors import BunrakuError
+from bunraku.media import fit
+from bunraku.perception.pose import PoseTrack
+from bunraku.puppet_warp.body import Body, Movement
+from bunraku.puppet_warp.cutout import cut_out, fill
+from bunraku.puppet_warp.scissors import Scissors
+
+HALO, ROUGH_HALO = 0.006, 0.012  # what is painted out round a given and a found mask, in longest sides
+ORDER_SMOOTHING = 4.0  # frames, sigma
+MARGIN = 4  # pixels kept round a figure
+
+
+class PuppetWarp:
+    """The classical puppet warp, called as `AnimationPipeline`; it has no weights and nothing random."""
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | np.ndarray | None,
+        *,
+        size: tuple[int, int] | None = None,
+        mask: np.ndarray | None = None,
+        background: np.ndarray | None = None,
+        chunk: int = 8,
+    ) -> Iterator[np.ndarray]:
+        """Yield the frames in chunks, uint8 (<= `chunk`, H, W, 3).
+
+        Where people overlap, the one whose lowest joint is lower in the picture is in front.
+
+        Args:
+            reference: uint8 (H, W, 3) RGB; cropped to the aspect ratio of `size` about its centre.
+            poses: keypoints of P people, already retargeted to the reference.
+            reference_pose: (1, P, K), the same people in the reference, in its pixels.
+            size: (height, width) of the output; None: the reference's.
+            mask: where the people are in the reference: uint8 (H, W), p + 1 for person p, or bool for one person. None: they
+                are cut out by pose and colour (`puppet_warp.cutout.cut_out`).
+            background: what is behind them, uint8 (H, W, 3), or (F, H, W, 3) with a picture per frame; brought to `size` as
+                the reference is. None: the reference, the people painted out.
+            chunk: frames yielded together.
+
+        Raises:
+            BunrakuError: drawn skeletons instead of keypoints, nobody or no neck in the reference's pose, nobody in the
+                driving poses or the mask, or arrays that do not fit each other.
+        """
+        tracks, rest = _checked(reference, poses, reference_pose)
+        size = size or (reference.shape[0], reference.shape[1])
+        picture, transform = fit(reference, size, "crop")
+        tracks, rest = tracks.scaled(size), PoseTrack(transform.points(rest.keypoints), rest.scores, size)
+        if mask is None:
+            instances, halo = cut_out(picture, rest), ROUGH_HALO
+        else:
+            instances, halo = _instances(mask, reference.shape[:2], rest.people, size), HALO
+        if background is None:
+            reach = 2 * max(1, round(halo * max(size))) + 1
+            hole = cv2.dilate((instances > 0).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+            stages = fill(picture, hole)[None]
+        else:
+            stages = _stages(background, len(tracks), size)
+        people = [_Person(picture, instances, rest, tracks, i) for i in range(rest.people)]
+        order = _back_to_front(people)
+        for start in range(0, len(tracks), chunk):
+            frames = []
+            for time in range(start, min(start + chunk, len(tracks))):
+                canvas = stages[time % len(stages)].astype(np.float32)
+                for i in order[time]:
+                    people[i].paint(canvas, time)
+                frames.append(np.rint(canvas).clip(0, 255).astype(np.uint8))
+            yield np.stack(frames)
+
+
+class _Person:
+    """Person `index` of the reference as pieces, and how it moves."""
+
+    def __init__(
+        self, picture: np.ndarray, instances: np.ndarray, rest: PoseTrack, tracks: PoseTrack, index: int
+    ) -> None:
+        mask = instances == index + 1
+        if not mask.any():
+            raise BunrakuError(
+                f"person {index} covers no pixel of the reference: its mask has the values "
+                f"{', '.join(map(str, np.unique(instances)))}, and person p is where it is p + 1"
+            )
+        y, x = np.nonzero(mask)
+        top, left = max(0, y.min() - MARGIN), max(0, x.min() - MARGIN)
+        box = np.s_[top : y.max() + 1 + MARGIN, left : x.max() + 1 + MARGIN]
+        body = Body.of(rest.person(index), mask[box], (left, top), index)
+        self._movement = Movement.of(tracks.person(index), body, index)
+        self._pieces = list(Scissors(picture[box], mask[box], body).pieces())
+
+    @property
+    def floor(self) -> np.ndarray:
+        """float (F,): how far down the figure reaches."""
+        return np.asarray(self._movement.joints[:, self._movement.known, 1].max(1))
+
+    def paint(self, canvas: np.ndarray, time: int) -> None:
+        """Paint the frame `time` onto float32 (H, W, 3), in place."""
+        for piece in self._pieces:
+            piece.paint(canvas, piece.place(*self._movement.at(time)))
+
+
+def _checked(
+    reference: np.ndarray, poses: PoseTrack | np.ndarray, reference_pose: PoseTrack | np.ndarray | None
+) -> tuple[PoseTrack, PoseTrack]:
+    if reference.dtype != np.uint8 or reference.ndim != 3 or reference.shape[2] != 3:
+        raise BunrakuError(f"reference must be uint8 (H, W, 3), got {reference.dtype} {reference.shape}")
+    if not isinstance(poses, PoseTrack) or not isinstance(reference_pose, PoseTrack):
+        raise BunrakuError(
+            "the puppet warp moves keypoints, of the driver and of the reference, and drawn skeletons have none; drive it "
+            "with footage, OpenPose JSON, BVH or cues, or choose a model that takes drawn skeletons"
+        )
+    if not len(poses) or not poses.people:
+        raise BunrakuError(f"there is nothing to animate: {len(poses)} frames of {poses.people} people")
+    if len(reference_pose) != 1 or reference_pose.people != poses.people:
+        raise BunrakuError(
+            f"the driving poses show {poses.people} people; the reference's pose must be one frame of as many, got "
+            f"{len(reference_pose)} of {reference_pose.people}"
+        )
+    return poses, reference_pose
+
+
+def _instances(mask: np.ndarray, shape: tuple[int, ...], people: int, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W) of `size` from a mask of the reference's `shape`."""
+    if mask.shape != shape or mask.dtype not in (np.uint8, np.bool_):
+        raise BunrakuError(f"mask must be bool or uint8 {shape} as the reference, got {mask.dtype} {mask.shape}")
+    if mask.dtype == np.bool_ and people > 1:
+        raise BunrakuError(f"a mask of {people} people must tell them apart: uint8, p + 1 where person p is")
+    instances = np.zeros(size, np.uint8)
+    for value in np.unique(mask[mask > 0]):
+        layer = np.repeat((mask == value)[..., None] * np.uint8(255), 3, axis=-1)
+        instances[fit(layer, size, "crop", (0, 0, 0))[0][..., 0] > 127] = value
+    return instances
+
+
+def _stages(background: np.ndarray, frames: int, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (1 or `frames`, H, W, 3) of `size`."""
+    if background.dtype != np.uint8 or background.ndim not in (3, 4) or background.shape[-1] != 3:
+        raise BunrakuError(
+            f"background must be uint8 (H, W, 3) or (F, H, W, 3), got {background.dtype} {background.shape}"
+        )
+    if background.ndim == 4 and len(background) != frames:
+        raise BunrakuError(f"the background has {len(background)} frames, the driving poses have {frames}")
+    return fit(background if background.ndim == 4 else background[None], size, "crop")[0]
+
+
+def _back_to_front(people: Sequence[_Person]) -> np.ndarray:
+    """int (F, P): whom to paint first, smoothed over time so that nobody flickers through another."""
+    floors = np.stack([person.floor for person in people], -1)
+    return np.argsort(gaussian_filter1d(floors, ORDER_SMOOTHING, axis=0, mode="nearest"), axis=1, kind="stable")
