@@ -157,7 +157,7 @@ def test_the_temperature_is_the_users_or_else_the_models(
 
 
 def test_debug_pictures_lie_there_before_the_frames_are_made(
-    puppets: Path, tmp_path: Path, options: AnimateOptions
+    puppets: Path, tmp_path: Path, options: AnimateOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[list[str]] = []
 
@@ -171,11 +171,17 @@ def test_debug_pictures_lie_there_before_the_frames_are_made(
     # five moments of three panels; two windows of 8 of the 12 frames
     assert read_image(tmp_path / "debug" / "skeletons.png").shape[0] > 5 * 320
     assert 2 * 256 < read_image(tmp_path / "debug" / "temperature.png").shape[1] < 3 * 256
-    # another run in the same folder replaces what it has and removes what it has not; what else lies there stays
+    # another run in the same folder needs leave, replaces what it has, and lets the rest stay
     (tmp_path / "debug" / "notes.txt").write_text("mine")
     (tmp_path / "debug" / "skeletons.png").write_text("old")
-    run(puppets, tmp_path / "out.mp4", options, stop=1)
-    assert sorted(path.name for path in (tmp_path / "debug").iterdir()) == ["notes.txt", "skeletons.png"]
+    with pytest.raises(BunrakuError, match=r"skeletons\.png and 1 more would be replaced.*--overwrite"):
+        run(puppets, tmp_path / "out.mp4", options, stop=1)
+    assert (tmp_path / "debug" / "skeletons.png").read_text() == "old"
+    run(puppets, tmp_path / "out.mp4", options, stop=1, overwrite=True)
+    assert "temperature.png was there before and stays" in caplog.text
+    assert sorted(path.name for path in (tmp_path / "debug").iterdir()) == [
+        "notes.txt", "skeletons.png", "temperature.png",
+    ]  # fmt: skip
     assert read_image(tmp_path / "debug" / "skeletons.png").shape[0] < 2 * 320
 
 
@@ -201,6 +207,37 @@ def test_debug_shows_the_maps_that_the_model_gets(
     for ours, theirs in zip(shown, used):
         assert ours.max() > 2
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_frames_into_a_folder_never_cost_what_lies_there(
+    puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    for name in ("ref", "pose"):
+        (tmp_path / name).mkdir()
+    for suffix in (".png", ".pose.json"):
+        (tmp_path / "ref" / f"0000{suffix}").write_bytes((puppets / f"a{suffix}").read_bytes())
+    write_openpose_json(Cues.load(puppets / "b.cues").pose, tmp_path / "pose")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    reference = tmp_path / "ref" / "0000.png"
+    for output, overwrite, words in (
+        ("ref", False, "where the input"),
+        ("ref", True, "where the input"),
+        ("pose", False, "where the input"),
+        ("pose/%02d.png", True, "where the input"),
+    ):
+        with pytest.raises(BunrakuError, match=words):
+            animate(reference, tmp_path / "pose", tmp_path / output, replace(options, stop=2, overwrite=overwrite))
+    animate(reference, tmp_path / "pose", tmp_path / "ref" / "%02d.png", replace(options, stop=2))
+    assert sorted(file.name for file in (tmp_path / "ref").iterdir()) == [
+        "00.png",
+        "0000.png",
+        "0000.pose.json",
+        "01.png",
+    ]
+    with pytest.raises(BunrakuError, match=r"00\.png and 1 more would be replaced"):
+        animate(reference, tmp_path / "pose", tmp_path / "ref" / "%02d.png", replace(options, stop=1))
+    animate(reference, tmp_path / "pose", tmp_path / "ref" / "%02d.png", replace(options, stop=1, overwrite=True))
+    assert {file: file.read_bytes() for file in before} == before
 
 
 def test_few_windows_of_a_long_clip_are_shown(
@@ -338,10 +375,10 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
     for settings, message in (
         ({"sheet": tmp_path / "sheet.mp4"}, "a sheet is a picture"),
         ({"side_by_side": tmp_path / "x.txt"}, "unknown video extension"),
-        ({"side_by_side": output}, "is also an input"),
+        ({"side_by_side": output}, "is given for two outputs"),
         ({"debug": tmp_path / "text.png"}, r"text\.png is a file; --debug takes a folder"),
         ({"debug": tmp_path / "no" / "debug"}, r"the folder .*no does not exist"),
-        ({"debug": tmp_path, "sheet": tmp_path / "skeletons.png"}, r"skeletons\.png is also an input"),
+        ({"debug": tmp_path, "sheet": tmp_path / "skeletons.png"}, r"skeletons\.png is also a picture of --debug"),
         ({"start": 12}, "has 12 frames; the range 12:None has none"),
         ({"reference_pose": tmp_path / "text.png"}, "is not JSON"),
         ({"driving_kind": "bvh"}, "not a BVH file"),

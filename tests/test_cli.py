@@ -207,6 +207,14 @@ def test_theatre_renders_scenes_that_animate_takes(bunraku: Bunraku, tmp_path: P
     again = bunraku("theatre", "-o", tmp_path / "one.mp4", "--frames", 6, "--size", "96x64", "--seed", 3)
     assert again.code == 0
     assert (tmp_path / "one.mp4").read_bytes() == Path(first["video"]).read_bytes()
+    (tmp_path / "one.png").write_text("mine")
+    for output, seed in ((tmp_path / "one.mp4", 3), (tmp_path / "scenes", 4)):
+        refused = bunraku("theatre", "-o", output, "--frames", 6, "--size", "96x64", "--seed", seed)
+        assert refused.code == 2
+        assert "would be replaced" in refused.err
+        assert "--overwrite" in refused.err
+    assert (tmp_path / "one.png").read_text() == "mine"
+    assert bunraku("theatre", "-o", tmp_path / "one.mp4", "--frames", 6, "--size", "96x64", "--overwrite").code == 0
     arguments = (
         "animate",
         first["reference"],

@@ -20,6 +20,7 @@ from bunraku.errors import BunrakuError
 from bunraku.layout import Fitting, Layout, Retarget, lay_out
 from bunraku.media import (
     VideoWriter,
+    check_free,
     check_output,
     check_video_output,
     contact_sheet,
@@ -83,6 +84,7 @@ class AnimateOptions(MotionOptions):
         side_by_side: video to write: the same next to each other.
         debug: folder for pictures of what goes on inside, written before the frames are made: skeletons.png (driver, reference,
             retargeted) and, where the temperature's slope is above 0, temperature.png (the maps of up to 8 windows).
+        overwrite: whether pictures that a folder for frames or `debug` holds may be replaced. Single files may be in any case.
 
     Raises:
         BunrakuError: a value out of its range.
@@ -104,6 +106,7 @@ class AnimateOptions(MotionOptions):
     sheet: Path | None = None
     side_by_side: Path | None = None
     debug: Path | None = None
+    overwrite: bool = False
 
     def checks(self) -> dict[str, bool]:
         return super().checks() | {
@@ -191,9 +194,11 @@ def animate(
             _write_debug(options.debug, shown)
         chunks = model.stream(picture, poses, placed_pose, layout.canvas, report)
         show = _Show(image, clip, poses, model.skeleton, layout, len(cues))
-        sound = {"audio_from": clip.sound, "audio_start": clip.start / cues.fps} if options.audio and clip.sound else {}
+        video_options: dict[str, Any] = {"fps": cues.fps, "overwrite": options.overwrite}
+        if options.audio and clip.sound:
+            video_options |= {"audio_from": clip.sound, "audio_start": clip.start / cues.fps}
         with ExitStack() as stack:
-            video = stack.enter_context(VideoWriter(output, fps=cues.fps, size=layout.size, **sound))  # type: ignore[arg-type]
+            video = stack.enter_context(VideoWriter(output, size=layout.size, **video_options))
             panels = None
             for chunk in map(layout.cut, chunks):
                 for frame in chunk:
@@ -203,7 +208,7 @@ def animate(
                     joined = show.add(chunk)
                 if options.side_by_side:
                     panels = panels or stack.enter_context(
-                        VideoWriter(options.side_by_side, fps=cues.fps, size=joined.shape[1:3], **sound)  # type: ignore[arg-type]
+                        VideoWriter(options.side_by_side, size=joined.shape[1:3], **video_options)
                     )
                     for frame in joined:
                         panels.write(frame)
@@ -406,31 +411,35 @@ class _Show:
 
 
 def _write_debug(folder: Path, pictures: Mapping[str, np.ndarray]) -> None:
-    """Replace the pictures in the folder; what this run does not have is removed, or it would tell of another run."""
     folder.mkdir(exist_ok=True)
     for name in DEBUG_PICTURES:
         if name in pictures:
             write_image(folder / f"{name}.png", pictures[name])
-        else:
-            (folder / f"{name}.png").unlink(missing_ok=True)
+        elif (folder / f"{name}.png").exists():
+            logger.warning("%s was there before and stays, though it shows nothing of this run", folder / f"{name}.png")
 
 
 def _check_outputs(reference: Path, driving: Path, output: Path, options: AnimateOptions) -> None:
     inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
-    check_video_output(output, inputs)
+    outputs = [path.absolute() for path in (output, options.side_by_side, options.sheet, options.debug) if path]
+    if twice := [path for path in outputs if outputs.count(path) > 1]:
+        raise BunrakuError(f"{twice[0]} is given for two outputs; give each a name of its own")
+    check_video_output(output, inputs, overwrite=options.overwrite)
     if options.side_by_side:
-        check_video_output(options.side_by_side, (*inputs, output))
+        check_video_output(options.side_by_side, inputs, overwrite=options.overwrite)
     if options.sheet:
         if options.sheet.suffix.lower() not in IMAGE_SUFFIXES:
             raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
-        check_output(options.sheet, (*inputs, output))
+        check_output(options.sheet, inputs)
     if options.debug:
         if options.debug.exists() and not options.debug.is_dir():
             raise BunrakuError(f"{options.debug} is a file; --debug takes a folder, which may be new")
-        others = (*inputs, *(path for path in (output, options.sheet, options.side_by_side) if path))
-        for name in DEBUG_PICTURES if options.debug.is_dir() else ():
-            check_output(options.debug / f"{name}.png", others)
-        check_output(options.debug, others)
+        pictures = [options.debug / f"{name}.png" for name in DEBUG_PICTURES]
+        if twice := [path for path in pictures if path.absolute() in outputs]:
+            raise BunrakuError(f"{twice[0]} is also a picture of --debug; choose another output name")
+        for picture in pictures if options.debug.is_dir() else [options.debug]:
+            check_output(picture, inputs)
+        check_free(pictures, options.overwrite)
 
 
 def _detected_pose(

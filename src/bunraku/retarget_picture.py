@@ -50,6 +50,8 @@ def draw_retargeting(
     methods: Sequence[Retarget] = METHODS,
     options: MotionOptions | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Retargeting:
     """Draw the driver's pose, the reference's, and the driver's as each method brings it onto the reference.
 
@@ -60,6 +62,7 @@ def draw_retargeting(
             `VideoWriter` takes, which shows all frames.
         methods: as `AnimateOptions.retarget`.
         on_progress: called with "perceive" or "draw", how many frames are done, and how many there are.
+        overwrite: whether pictures that a folder for frames holds may be replaced.
 
     Raises:
         BunrakuError: input that cannot be used, a clip without keypoints, nobody in the reference or in any driving frame.
@@ -70,7 +73,10 @@ def draw_retargeting(
         raise BunrakuError(f"unknown retargeting {unknown[0]!r}; there are {', '.join(get_args(Retarget))}")
     still = _is_still(output)
     inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
-    (check_output if still else check_video_output)(output, inputs)
+    if still:
+        check_output(output, inputs)
+    else:
+        check_video_output(output, inputs, overwrite=overwrite)
     image = read_image(reference)
     known = known_pose(reference, image.shape[:2], options)
     clip = open_motion(driving, options)
@@ -90,7 +96,7 @@ def draw_retargeting(
             report("draw", done, len(chosen))
             yield frame
 
-    size = _write_sheet(output, drawn()) if still else _write_video(output, drawn(), cues.fps)
+    size = _write_sheet(output, drawn()) if still else _write_video(output, drawn(), cues.fps, overwrite)
     return Retargeting(output, len(chosen), cues.fps, size, tuple(motions), clip.kind)
 
 
@@ -169,9 +175,9 @@ def _write_sheet(output: Path, frames: Iterator[np.ndarray]) -> tuple[int, int]:
     return sheet.shape[:2]
 
 
-def _write_video(output: Path, frames: Iterator[np.ndarray], fps: Fraction) -> tuple[int, int]:
+def _write_video(output: Path, frames: Iterator[np.ndarray], fps: Fraction, overwrite: bool) -> tuple[int, int]:
     first = next(frames)
-    with VideoWriter(output, fps=fps, size=first.shape[:2]) as video:
+    with VideoWriter(output, fps=fps, size=first.shape[:2], overwrite=overwrite) as video:
         for frame in chain([first], frames):
             video.write(frame)
     return video.size

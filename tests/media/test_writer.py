@@ -1,5 +1,8 @@
 import os
 import resource
+import signal
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +13,13 @@ import pytest
 from PIL import Image
 
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoWriter, read_image, read_video
+from bunraku.media import VideoWriter, check_video_output, open_frames, read_image, read_video
 
 from .conftest import psnr
 
 
-def interrupt(path: Path, frames: np.ndarray, error: type[BaseException]) -> None:
-    with VideoWriter(path, fps=24, size=frames.shape[1:3]) as writer:
+def interrupt(path: Path, frames: np.ndarray, error: type[BaseException], **options) -> None:
+    with VideoWriter(path, fps=24, size=frames.shape[1:3], **options) as writer:
         for frame in frames:
             writer.write(frame)
         raise error
@@ -123,18 +126,71 @@ class TestPngFrames:
         for index in range(3):
             np.testing.assert_array_equal(read_image(tmp_path / "out" / files.format(index)), truth[index])
 
-    def test_replaces_earlier_frames_and_nothing_else(self, tmp_path, moving):
+    def test_pictures_in_the_way_are_refused_before_any_work(self, tmp_path, moving):
+        """They are somebody's own, as far as a run can know."""
         save(tmp_path / "out", moving(5))
-        (tmp_path / "out" / "notes.txt").write_text("mine")
-        save(tmp_path / "out", moving(2))
-        assert sorted(os.listdir(tmp_path / "out")) == ["0000.png", "0001.png", "notes.txt"]
-        with pytest.raises(BunrakuError, match="holds frames already"):
-            VideoWriter(tmp_path / "out", fps=24, size=(64, 96), overwrite=False)
+        before = (tmp_path / "out" / "0000.png").read_bytes()
+        for name in ("out", "out/%04d.png"):
+            with pytest.raises(BunrakuError, match=r"0000\.png and 4 more would be replaced.*--overwrite"):
+                VideoWriter(tmp_path / name, fps=24, size=(64, 96))
+        save(tmp_path / "out" / "%d.png", moving(2))  # other names: nothing is in the way
+        assert sorted(os.listdir(tmp_path / "out")) == [
+            "0.png", "0000.png", "0001.png", "0002.png", "0003.png", "0004.png", "1.png",
+        ]  # fmt: skip
+        assert (tmp_path / "out" / "0000.png").read_bytes() == before
+
+    def test_overwriting_replaces_what_it_writes_and_nothing_else(self, tmp_path, moving, caplog):
+        folder = tmp_path / "out"
+        save(folder, moving(5))
+        kept = {"notes.txt": b"mine", "1.png": b"mine too", "00001.png": b"and mine"}
+        for name, content in kept.items():
+            (folder / name).write_bytes(content)
+        kept |= {name: (folder / name).read_bytes() for name in ("0002.png", "0003.png", "0004.png")}
+        save(folder, moving(2) // 2, overwrite=True)
+        assert sorted(os.listdir(folder)) == sorted(["0000.png", "0001.png", *kept])
+        assert {name: (folder / name).read_bytes() for name in kept} == kept
+        np.testing.assert_array_equal(read_image(folder / "0001.png"), moving(2)[1] // 2)
+        assert "0002.png was there before and stays" in caplog.text
+        assert "(2 more like it)" in caplog.text
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_inputs_are_never_in_the_output(self, tmp_path, moving, overwrite):
+        for name in ("clip/%02d.png", "still/%04d.png"):
+            save(tmp_path / name, moving(2))
+        (tmp_path / "link").symlink_to(tmp_path / "clip")
+        before = {p: p.read_bytes() for p in tmp_path.rglob("*.png")}
+        for output, given in [
+            ("clip", "clip"), ("clip/%02d.png", "clip"), ("clip/new%02d.png", "clip"), ("link", "clip"),
+            ("still", "still/0001.png"), ("still/%04d.png", "still/0000.png"),
+        ]:  # fmt: skip
+            with pytest.raises(BunrakuError, match="where the input"):
+                check_video_output(tmp_path / output, [tmp_path / given], overwrite=overwrite)
+        check_video_output(tmp_path / "still/a%d.png", [tmp_path / "still/0000.png"])  # takes other names
+        assert {p: p.read_bytes() for p in tmp_path.rglob("*.png")} == before
+
+    @pytest.mark.parametrize("name", ["%04d.png", ".", "./f %d.png", "../here"])
+    def test_into_the_current_folder(self, tmp_path, moving, monkeypatch, name):
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        (tmp_path / "here" / "ref.png").touch()
+        save(Path(name), moving(2))
+        first = {"./f %d.png": "f {}.png"}.get(name, "000{}.png")
+        assert sorted(os.listdir(tmp_path / "here")) == [first.format(0), first.format(1), "ref.png"]
+        assert os.listdir(tmp_path) == ["here"]
+
+    @pytest.mark.parametrize("name", ["50% {}.png", "100%{}%.png", "%s{}%%.png"])
+    def test_other_percents_are_taken_as_they_are(self, tmp_path, moving, name):
+        save(tmp_path / "out" / name.format("%04d"), moving(2))
+        assert sorted(os.listdir(tmp_path / "out")) == sorted(name.format(f"000{i}") for i in range(2))
+
+    def test_a_pattern_has_one_number(self, tmp_path):
+        with pytest.raises(BunrakuError, match="a pattern has one number"):
+            VideoWriter(tmp_path / "%02d_%02d.png", fps=24, size=(64, 96))
 
     def test_interrupted(self, tmp_path, moving):
         save(tmp_path / "out", moving(2))
         with pytest.raises(KeyboardInterrupt):
-            interrupt(tmp_path / "out", moving(1), KeyboardInterrupt)
+            interrupt(tmp_path / "out", moving(1), KeyboardInterrupt, overwrite=True)
         assert os.listdir(tmp_path) == ["out"]
         assert len(os.listdir(tmp_path / "out")) == 2
 
@@ -150,6 +206,40 @@ def test_interrupted(tmp_path, moving, name, error):
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.gif", "a.webp", "frames"])
+def test_permissions_are_ordinary(tmp_path, moving, name):
+    before = os.umask(0o027)
+    try:
+        path = save(tmp_path / name, moving(2))
+    finally:
+        os.umask(before)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o640}
+
+
+def killed(path: Path) -> None:
+    """A process of its own that is killed while it writes, having been told to replace what is there."""
+    frame = "writer.write(numpy.zeros((64, 96, 3), numpy.uint8))"
+    code = f"""
+import os, signal, numpy
+from bunraku.media import VideoWriter
+with VideoWriter({str(path)!r}, fps=24, size=(64, 96), overwrite=True) as writer:
+    for _ in range(4): {frame}
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "out"])
+def test_killed(tmp_path, moving, name):
+    path = save(tmp_path / name, moving(3))
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    before = [file.read_bytes() for file in files]
+    killed(path)
+    assert [file.read_bytes() for file in files] == before
+    assert len(open_frames(path)) == 3  # what the killed run left is no frame
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.gif", "a.webp", "frames"])
 def test_disk_full(tmp_path, name):
     """A limit on file size gives the same error path as a full disk, without a disk of its own."""
@@ -162,6 +252,20 @@ def test_disk_full(tmp_path, name):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == []
+
+
+def test_disk_full_leaves_earlier_frames(tmp_path, moving):
+    noise = np.random.default_rng(0).integers(0, 255, (3, 64, 96, 3), dtype=np.uint8)
+    save(tmp_path / "out", moving(3))
+    before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(BunrakuError, match="disk is full"):
+            save(tmp_path / "out", noise, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.gif"])
@@ -199,8 +303,6 @@ class TestBadOutput:
 
     def test_existing(self, tmp_path):
         (tmp_path / "a.mp4").write_bytes(b"x")
-        with pytest.raises(BunrakuError, match="exists already"):
-            VideoWriter(tmp_path / "a.mp4", fps=24, size=(64, 64), overwrite=False)
         (tmp_path / "d.mp4").mkdir()
         with pytest.raises(BunrakuError, match="folder of that name"):
             VideoWriter(tmp_path / "d.mp4", fps=24, size=(64, 64))

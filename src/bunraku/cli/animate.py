@@ -18,6 +18,7 @@ from bunraku.cli.options import (
     JsonFlag,
     Kind,
     MaxPeople,
+    Overwrite,
     Person,
     Rate,
     ReferencePose,
@@ -144,6 +145,7 @@ def animate(
             show_default=False,
         ),
     ] = None,
+    overwrite: Overwrite = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Animate the character of a picture with the motion of a clip.
@@ -158,7 +160,7 @@ def animate(
         model=model, reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
         canvas=canvas_size, retarget=retarget, smoothing=smooth, fit=fit, size=output_size, steps=steps, guidance=guidance,
         scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, device=device, detector=pose,
-        max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side, debug=debug,
+        max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     with progress() as advance:
         made = run(reference, driving, output, options, advance)

@@ -8,6 +8,10 @@ import typer
 MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace pictures that an output folder holds."),
+]
 Start = Annotated[
     int | None, typer.Option(rich_help_panel=MOTION, help="First driving frame, counted from 0.", show_default=False)
 ]

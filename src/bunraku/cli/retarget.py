@@ -14,6 +14,7 @@ from bunraku.cli.options import (
     JsonFlag,
     Kind,
     MaxPeople,
+    Overwrite,
     Person,
     Rate,
     ReferencePose,
@@ -66,6 +67,7 @@ def retarget(
     driving_kind: Kind = "auto",
     canvas: Canvas = None,
     device: Device = None,
+    overwrite: Overwrite = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Draw what `animate` would follow: the driver, the reference, and the driver's pose brought onto the reference.
@@ -81,7 +83,7 @@ def retarget(
         canvas=canvas_size, smoothing=smooth, device=device, detector=pose, max_people=max_people,
     )  # fmt: skip
     with progress() as advance:
-        made = draw_retargeting(reference, driving, output, method or METHODS, options, advance)  # type: ignore[arg-type]
+        made = draw_retargeting(reference, driving, output, method or METHODS, options, advance, overwrite=overwrite)  # type: ignore[arg-type]
     height, width = made.size
     result(
         asdict(made),

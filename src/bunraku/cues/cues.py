@@ -1,7 +1,6 @@
 """Cues: what is known of a driving clip, in one file, so that perception is paid once."""
 
 import json
-import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bunraku.errors import BunrakuError
+from bunraku.media.files import replacing
 from bunraku.perception.pose import PoseTrack
 
 VERSION = 1
@@ -76,15 +76,12 @@ class Cues:
         if self.skeleton is not None:
             tensors["skeleton"] = self.skeleton
         header = {"version": VERSION, "fps": str(self.fps), "size": list(self.size), "source": self.source}
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
         try:
-            contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-            save_file(contiguous, unfinished, metadata={KEY: json.dumps(header)})
-            os.replace(unfinished, path)
+            with replacing(path) as temporary:
+                save_file(contiguous, temporary, metadata={KEY: json.dumps(header)})
         except (OSError, SafetensorError) as error:
             raise BunrakuError(f"Cannot write {path}: {error}. Check that the folder exists and has room.") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "Cues":

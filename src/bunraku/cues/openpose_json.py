@@ -2,8 +2,7 @@
 
 import json
 import math
-import os
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from bunraku.cues.tracking import link
 from bunraku.errors import BunrakuError
-from bunraku.media import plain_write_errors
+from bunraku.media import filling, plain_write_errors, replacing
 from bunraku.media.frames import natural_order
 from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
@@ -73,7 +72,7 @@ def read_openpose_json(path: str | Path, size: tuple[int, int] | None = None) ->
 
 
 def write_openpose_json(track: PoseTrack, folder: str | Path) -> None:
-    """Write one JSON file per frame, 000000000000_keypoints.json and so on, with canvas size and person_id.
+    """Write one JSON file per frame, 000000000000_keypoints.json and so on, with canvas size and person_id; all or none.
 
     The body is written as BODY_25 where the track shows feet, else as the 18 joints. Nobody with score 0 throughout is
     written. Every number is written in full, so reading gives the track back to the bit.
@@ -84,20 +83,10 @@ def write_openpose_json(track: PoseTrack, folder: str | Path) -> None:
     folder = Path(folder)
     if any(folder.glob("*.json")):
         raise BunrakuError(f"{folder} has .json files already; choose an empty or new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    values = np.concatenate([track.keypoints, track.scores[..., None]], axis=-1).astype(np.float64)
-    values = np.where(np.isfinite(values).all(-1, keepdims=True), values, 0)
-    whole = values.shape[2] == WHOLE_BODY
-    feet = whole and track.scores[:, :, FEET].any()
-    for number, frame in enumerate(values):
-        people = []
-        for index, person in enumerate(frame):
-            if person[:, 2].any():
-                body = _body_25(person[: FEET.stop]) if feet else person[BODY]
-                parts = {name: person[part].ravel().tolist() if whole else [] for name, part, _ in PARTS}
-                people.append({"person_id": [index], "pose_keypoints_2d": body.ravel().tolist(), **parts})
-        content = {"version": 1.3, "canvas_height": track.size[0], "canvas_width": track.size[1], "people": people}
-        (folder / f"{number:012d}_keypoints.json").write_text(json.dumps(content))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with plain_write_errors(folder), filling(folder) as temporary:
+        for number, content in enumerate(_contents(track)):
+            (temporary / f"{number:012d}_keypoints.json").write_text(content)
 
 
 def sidecar(image: Path) -> Path:
@@ -107,9 +96,26 @@ def sidecar(image: Path) -> Path:
 
 def write_pose(track: PoseTrack, path: Path) -> None:
     """Write the pose of a picture, (1, P, K), as one OpenPose JSON file, whole or not at all."""
-    with plain_write_errors(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}") as folder:
-        write_openpose_json(track, folder)
-        os.replace(next(Path(folder).iterdir()), path)
+    (content,) = _contents(track)
+    with plain_write_errors(path), replacing(path) as temporary:
+        temporary.write_text(content)
+
+
+def _contents(track: PoseTrack) -> Iterator[str]:
+    """The JSON text of each frame."""
+    values = np.concatenate([track.keypoints, track.scores[..., None]], axis=-1).astype(np.float64)
+    values = np.where(np.isfinite(values).all(-1, keepdims=True), values, 0)
+    whole = values.shape[2] == WHOLE_BODY
+    feet = whole and track.scores[:, :, FEET].any()
+    for frame in values:
+        people = []
+        for index, person in enumerate(frame):
+            if person[:, 2].any():
+                body = _body_25(person[: FEET.stop]) if feet else person[BODY]
+                parts = {name: person[part].ravel().tolist() if whole else [] for name, part, _ in PARTS}
+                people.append({"person_id": [index], "pose_keypoints_2d": body.ravel().tolist(), **parts})
+        content = {"version": 1.3, "canvas_height": track.size[0], "canvas_width": track.size[1], "people": people}
+        yield json.dumps(content)
 
 
 def _frames(file: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,14 @@
 """Pixels in and out of files: video, sound, stills, picture sheets."""
 
-from bunraku.media.files import check_input, check_output, plain_write_errors, replacing
+from bunraku.media.files import (
+    check_free,
+    check_input,
+    check_output,
+    filling,
+    ordinary_permissions,
+    plain_write_errors,
+    replacing,
+)
 from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, clips_in, open_frames
 from bunraku.media.images import Affine, fit, placement, read_image, resize, write_image
 from bunraku.media.reader import Clip, VideoReader, read_video
@@ -16,13 +24,16 @@ __all__ = [
     "Frames",
     "VideoReader",
     "VideoWriter",
+    "check_free",
     "check_input",
     "check_output",
     "check_video_output",
     "clips_in",
     "contact_sheet",
+    "filling",
     "fit",
     "open_frames",
+    "ordinary_permissions",
     "placement",
     "plain_write_errors",
     "read_image",

@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bunraku.errors import BunrakuError
-from bunraku.media.files import check_input, check_output, plain_write_errors, replacing
+from bunraku.media.files import IMAGE_SUFFIXES, check_input, check_output, plain_write_errors, replacing
 
 Fit = Literal["crop", "letterbox", "stretch"]
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def read_image(
     return array
 
 
-def write_image(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: bool = True) -> Path:
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
     """Writes uint8 (H, W, 3) RGB in the format of the extension; an existing file is replaced only when all is written.
 
     Raises:
@@ -77,7 +76,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray, *, overwrite: b
     """
     if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
         raise BunrakuError(f"cannot write {path}: unknown image extension; known are {', '.join(IMAGE_SUFFIXES)}")
-    path = check_output(path, overwrite=overwrite)
+    path = check_output(path)
     with plain_write_errors(path), replacing(path) as temporary:
         Image.fromarray(image).save(temporary, quality=95)  # of JPEG and WebP; others ignore it
     return path

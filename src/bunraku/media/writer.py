@@ -1,10 +1,12 @@
 """RGB frames to video files: streaming, with sound, put in place only when complete, the same bytes every time."""
 
+import logging
 import os
 import re
-import shutil
 from abc import abstractmethod
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,30 +23,34 @@ from PIL import Image
 
 from bunraku.errors import BunrakuError
 from bunraku.media.audio import AudioTrack
-from bunraku.media.files import check_output, plain_write_errors, replacing
+from bunraku.media.files import check_free, check_output, filling, plain_write_errors, replacing
+
+logger = logging.getLogger(__name__)
 
 H264_SUFFIXES = (".mp4", ".mov", ".mkv")
 VIDEO_SUFFIXES = (*H264_SUFFIXES, ".webm", ".gif", ".webp")
 _ACCURATE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_NUMBER = re.compile(r"%(0?\d*)d")
 # The number of threads changes how x264 and libvpx cut up their work, hence the bytes; the machine must not decide it.
 _THREADS = 4
 
 
 def check_video_output(
-    path: str | os.PathLike[str], inputs: tuple[str | os.PathLike[str], ...] = (), *, overwrite: bool = True
+    path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = (), *, overwrite: bool = False
 ) -> Path:
-    """As `check_output`, for a video file, a folder of PNG frames (no extension), or a pattern such as out/%04d.png."""
+    """As `check_output`, for a video file, a folder of PNG frames (no extension), or a pattern such as out/%04d.png.
+
+    Args:
+        path: of the video, folder or pattern.
+        inputs: as of `check_output`; a folder that is read is not written into.
+        overwrite: whether pictures that the folder holds may be replaced. A video file may be: the user named it.
+
+    Raises:
+        BunrakuError: as of `check_output`; an unknown extension; pictures in the way.
+    """
     path = Path(path)
     if _is_frames(path):
-        folder, pattern = _frame_pattern(path)
-        if folder.exists() and not folder.is_dir():
-            raise BunrakuError(f"cannot write frames into {folder}: it is a file; give another name or an extension")
-        if not overwrite and _numbered(folder, pattern):
-            raise BunrakuError(f"{folder} holds frames already; choose another folder or allow overwriting")
-        if folder.is_dir():
-            check_output(folder / "frame", inputs)
-        else:
-            check_output(folder, inputs)
+        _check_frames(path, [Path(other) for other in inputs], overwrite)
         return path
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise BunrakuError(
@@ -53,7 +59,19 @@ def check_video_output(
         )
     if path.is_dir():
         raise BunrakuError(f"cannot write {path}: a folder of that name exists; choose another name")
-    return check_output(path, inputs, overwrite=overwrite)
+    return check_output(path, inputs)
+
+
+def _check_frames(path: Path, inputs: list[Path], overwrite: bool) -> None:
+    frames = _Numbered.of(path)
+    if frames.folder.exists() and not frames.folder.is_dir():
+        raise BunrakuError(f"cannot write frames into {frames.folder}: it is a file; give another name or an extension")
+    check_output(frames.folder / "frame" if frames.folder.is_dir() else frames.folder)
+    existing = list(frames.existing().values())
+    for other in filter(Path.exists, inputs):
+        if frames.folder.is_dir() and any(other.samefile(taken) for taken in (frames.folder, *existing)):
+            raise BunrakuError(f"the frames would go into {frames.folder}, where the input {other} is; write elsewhere")
+    check_free(existing, overwrite)
 
 
 class VideoWriter:
@@ -73,7 +91,7 @@ class VideoWriter:
         audio_from: a file whose sound is kept, copied without encoding where the container permits.
         audio_start: seconds of that file that fall on the first frame written; the sound ends with the last one.
         crf: quality of H.264 (0 to 51) and VP9 (0 to 63), lower is better.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether pictures that the folder holds may be replaced; those behind the last frame stay, with a warning.
 
     Raises:
         BunrakuError: see `check_video_output`; also when the disk is full, or at the end when no frame was written.
@@ -88,12 +106,12 @@ class VideoWriter:
         audio_from: str | os.PathLike[str] | None = None,
         audio_start: Fraction | float = 0,
         crf: int = 18,
-        overwrite: bool = True,
+        overwrite: bool = False,
     ) -> None:
         inputs = () if audio_from is None else (audio_from,)
         self.path = check_video_output(path, inputs, overwrite=overwrite)
         self.fps, self.size, self.frames = Fraction(fps), (int(size[0]), int(size[1])), 0
-        self._crf = crf
+        self._crf, self._overwrite = crf, overwrite
         self._audio = None if audio_from is None else (Path(audio_from), Fraction(audio_start))
         self._stack = ExitStack()
 
@@ -117,14 +135,14 @@ class VideoWriter:
         if kind is not None:
             self._stack.__exit__(kind, error, traceback)
             return
-        with self._stack, plain_write_errors(self.path):
+        with plain_write_errors(self.path), self._stack:
             if self.frames == 0:
                 raise BunrakuError(f"{self.path} is not written: it would have no frames")
             self._sink.finish(self.frames)
 
     def _open(self, stack: ExitStack) -> "_Sink":
         if _is_frames(self.path):
-            return _PngFrames(self.path, stack)
+            return _PngFrames(self.path, self._overwrite, stack)
         temporary = stack.enter_context(replacing(self.path))
         suffix = self.path.suffix.lower()
         if suffix == ".gif":
@@ -301,40 +319,54 @@ class _WebP:
         self._output.close()
 
 
+@dataclass(frozen=True)
+class _Numbered:
+    """Pictures of a folder whose names differ by a number: `head`, the number in the format `width`, `tail`."""
+
+    folder: Path
+    head: str = ""
+    width: str = "04"
+    tail: str = ".png"
+
+    @classmethod
+    def of(cls, path: Path) -> "_Numbered":
+        """Of a folder or a pattern; raises BunrakuError where a pattern has more than one number."""
+        if not path.suffix:
+            return cls(path)
+        head, width, tail, *more = _NUMBER.split(path.name)
+        if more:
+            raise BunrakuError(f"cannot write {path}: a pattern has one number, such as %04d")
+        return cls(path.parent, head, width, tail)
+
+    def name(self, number: int) -> str:
+        return f"{self.head}{number:{self.width}d}{self.tail}"
+
+    def existing(self) -> dict[int, Path]:
+        """What the folder holds of them, by number."""
+        matcher = re.compile(re.escape(self.head) + r" *(\d+)" + re.escape(self.tail))
+        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        numbered = [(int(found[1]), file) for file in files if (found := matcher.fullmatch(file.name))]
+        return {number: file for number, file in sorted(numbered) if file.name == self.name(number)}
+
+
 class _PngFrames:
     """Numbered PNG files, gathered in a temporary folder and moved together at the end."""
 
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        self._folder, self._pattern = _frame_pattern(path)
-        self._temporary = self._folder.with_name(f".{self._folder.name}-{os.getpid()}.partial")
-        self._temporary.mkdir()
-        stack.callback(shutil.rmtree, self._temporary, ignore_errors=True)
+    def __init__(self, path: Path, overwrite: bool, stack: ExitStack) -> None:
+        self._frames = _Numbered.of(path)
+        self._temporary = stack.enter_context(filling(self._frames.folder, overwrite=overwrite))
 
     def write(self, frame: np.ndarray, index: int) -> None:
-        Image.fromarray(frame).save(self._temporary / (self._pattern % index), compress_level=4)
+        Image.fromarray(frame).save(self._temporary / self._frames.name(index), compress_level=4)
 
     def finish(self, frames: int) -> None:
-        self._folder.mkdir(exist_ok=True)
-        written = sorted(self._temporary.iterdir())
-        for file in written:
-            os.replace(file, self._folder / file.name)
-        # A longer run before this one must not lend its tail to this one.
-        for number, stale in _numbered(self._folder, self._pattern).items():
-            if number >= frames:
-                stale.unlink()
+        left = [file for number, file in self._frames.existing().items() if number >= frames]
+        if left:
+            logger.warning(
+                "%s was there before and stays, though it belongs to no frame of this run%s",
+                left[0], f" ({len(left) - 1} more like it)" if left[1:] else "",
+            )  # fmt: skip
 
 
 def _is_frames(path: Path) -> bool:
-    return not path.suffix or (path.suffix.lower() == ".png" and re.search(r"%0?\d*d", path.name) is not None)
-
-
-def _frame_pattern(path: Path) -> tuple[Path, str]:
-    return (path.parent, path.name) if path.suffix else (path, "%04d.png")
-
-
-def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
-    """The files of the folder that the pattern names, by number."""
-    head, tail = re.split(r"%0?\d*d", pattern, maxsplit=1)
-    matcher = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
-    files = folder.iterdir() if folder.is_dir() else ()
-    return {int(found[1]): file for file in files if (found := matcher.fullmatch(file.name))}
+    return not path.suffix or (path.suffix.lower() == ".png" and _NUMBER.search(path.name) is not None)

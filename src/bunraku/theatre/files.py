@@ -11,12 +11,17 @@ from bunraku.theatre.scene import Scene, render
 
 @dataclass(frozen=True)
 class SceneFiles:
-    """What `write_scene` wrote."""
+    """What `write_scene` writes."""
 
     video: Path
     reference: Path
     reference_pose: Path
     cues: Path
+
+    @classmethod
+    def beside(cls, video: Path) -> "SceneFiles":
+        still = video.with_suffix(".png")
+        return cls(video, still, sidecar(still), video.with_suffix(".cues"))
 
 
 def write_scene(scene: Scene, video: Path, frames: int, size: int | tuple[int, int]) -> SceneFiles:
@@ -26,7 +31,7 @@ def write_scene(scene: Scene, video: Path, frames: int, size: int | tuple[int, i
     """
     shown = render(scene, frames, size)
     still = int(shown.pose.scores.sum((1, 2)).argmax())
-    files = SceneFiles(video, video.with_suffix(".png"), sidecar(video), video.with_suffix(".cues"))
+    files = SceneFiles.beside(video)
     with VideoWriter(video, fps=scene.fps, size=shown.frames.shape[1:3]) as writer:  # type: ignore[arg-type]
         for frame in shown.frames:
             writer.write(frame)

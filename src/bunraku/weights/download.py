@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bunraku.errors import BunrakuError
+from bunraku.media.files import replacing
 from bunraku.weights.registry import File, Model, get
 
 logger = logging.getLogger(__name__)
@@ -208,9 +209,8 @@ def _keep(model: Model, records: Mapping[str, Record]) -> None:
     path = model.folder / RECORDS
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kept |= {name: asdict(record) for name, record in records.items()}
-    new = path.with_name(f"{RECORDS}.new")
-    new.write_text(json.dumps(kept, indent=2), encoding="utf-8")
-    os.replace(new, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
 
 def _download_problems(model: Model) -> list[str]:

@@ -1,7 +1,5 @@
 """Writing models as folders in diffusers' layout, safetensors only, whole or not at all."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bunraku.errors import BunrakuError
+from bunraku.media.files import replacing
 from bunraku.pipeline import AnimationPipeline
 
 
@@ -30,17 +29,12 @@ def whole_folder(folder: Path, mark: str = "model_index.json") -> Iterator[Path]
     """
     if folder.exists() and not (folder / mark).is_file() and (folder.is_file() or any(folder.iterdir())):
         raise BunrakuError(f"{folder} exists and is no model; give the name of a new folder.")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        with replacing(folder) as temporary:
+            temporary.mkdir(parents=True)
+            yield temporary
     except OSError as error:
         raise BunrakuError(f"The model could not be written to {folder} ({error}).") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_pipeline(pipeline: AnimationPipeline, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> Path:
