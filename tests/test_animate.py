@@ -263,8 +263,9 @@ def test_debug_of_drawn_skeletons_and_of_the_puppet_warp(
         (drawn, replace(options, temperature=3.0), ["skeletons", "temperature"]),
         (puppets / "b.cues", AnimateOptions(model="puppet-warp"), ["skeletons"]),
     ):
-        animate(puppets / "a.png", driving, tmp_path / "out.mp4", replace(settings, stop=3, debug=tmp_path / "debug"))
-        assert sorted(path.stem for path in (tmp_path / "debug").iterdir()) == expected
+        debug = tmp_path / driving.stem
+        animate(puppets / "a.png", driving, tmp_path / "out.mp4", replace(settings, stop=3, debug=debug))
+        assert sorted(path.stem for path in debug.iterdir()) == expected
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

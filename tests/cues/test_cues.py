@@ -64,6 +64,12 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     assert Cues.load(path).source == "old"
 
 
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    Cues(FPS, SIZE, "", pose=pose()).save(tmp_path / "a.cues")
+    assert (tmp_path / "a.cues").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_folder_that_does_not_exist(tmp_path):
     with pytest.raises(BunrakuError, match="Check that the folder exists"):
         Cues(FPS, SIZE, "", pose=pose()).save(tmp_path / "none" / "a.cues")

@@ -50,6 +50,8 @@ def test_layout_is_safetensors_and_names_no_local_path(pipeline, tmp_path):
     folder = save_pipeline(pipeline, tmp_path / "model")
     again = save_pipeline(load_pipeline(folder, device="cpu"), tmp_path / "again")
     files = sorted(str(path.relative_to(again)) for path in again.rglob("*") if path.is_file())
+    (tmp_path / "plain").touch()
+    assert {(again / file).stat().st_mode for file in files} == {(tmp_path / "plain").stat().st_mode}
     nets = ("denoiser", "pose_guider", "reference_net", "vae")
     assert files == sorted(
         [
