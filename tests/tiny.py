@@ -71,3 +71,10 @@ def walking_track(frames: int, size: tuple[int, int] = (64, 64)) -> PoseTrack:
     step = 0.1 * np.sin(np.arange(frames) / 3)[:, None, None, None]
     keypoints = ((start + step) * (size[1], size[0])).astype(np.float32)
     return PoseTrack(keypoints, np.ones((frames, 1, 18), np.float32), size)
+
+
+def crowd(frames: int, people: int, size: tuple[int, int], rng: np.random.Generator, joints: int = 18) -> PoseTrack:
+    """People with joints anywhere in and around the frame, a third of them not seen."""
+    keypoints = rng.uniform(-0.2, 1.2, (frames, people, joints, 2)) * (size[1], size[0])
+    scores = rng.choice([0, 0.9, 1], (frames, people, joints))
+    return PoseTrack(keypoints.astype(np.float32), scores.astype(np.float32), size)
