@@ -1,18 +1,23 @@
-"""An experiment end to end: real trainings in processes of their own, real scores; nothing is done twice."""
+"""An experiment end to end: real trainings in processes of their own, real scores; nothing is done twice, and nothing is taken for
+what it is not."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bunraku.bench.experiment import Claim, Experiment, Training, Variant
-from bunraku.bench.run import run
+from bunraku.bench.run import RECORD, commands, records, run
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.results import Results
 
-QUICK = {"resolution": 64, "batch": 1, "frames": 2, "workers": 0, "validate_every": 1000, "precision": "no", "steps": 1}
+QUICK = {"resolution": 32, "batch": 1, "frames": 1, "workers": 0, "validate_every": 1000, "precision": "no", "steps": 1}
 
 
-def experiment(**settings) -> Experiment:
+def experiment(**settings: Any) -> Experiment:
     return Experiment(
         "quick", "Quick, 2030",
         {"base": Training("tcan", "mini", 0, settings=settings), "one": Training("tcan", "mini", 1, "base")},
@@ -26,28 +31,107 @@ def experiment(**settings) -> Experiment:
     )  # fmt: skip
 
 
+def only_base(**settings: Any) -> Experiment:
+    """One training, whose model is evaluated."""
+    made = experiment(**settings)
+    return replace(
+        made, trainings={"base": made.trainings["base"]},
+        systems={name: replace(variant, training="base") for name, variant in made.systems.items()},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `only_base` was run on one clip, in two processes, for two steps."""
+    folder = tmp_path_factory.mktemp("bench")
+    run(only_base(), folder, clips=1, processes=2, detector=None, settings=QUICK | {"steps": 2})
+    return folder
+
+
 @pytest.mark.slow
-def test_train_score_compare_and_go_on(tmp_path: Path) -> None:
-    found = run(experiment(), tmp_path, clips=2, processes=1, detector=None, settings=QUICK)
-    assert [f.metric.label for f in found] == ["PSNR", "SSIM"]
-    results = Results.load(tmp_path / "bizarre" / "report.json")
+def test_two_ranks_train_one_model_that_is_scored(done: Path) -> None:
+    results = Results.load(done / "bizarre" / "report.json")
     assert list(results.systems) == ["on", "off", "copy", "codec"]
-    assert results.settings["systems"]["off"] == {"training": "one", "retarget": "off", "num_inference_steps": 1}
-    assert "data:video/mp4;base64," in (tmp_path / "bizarre" / "report.html").read_text()
-    assert "retargeting helps" in (tmp_path / "findings.md").read_text()
-    trained = (tmp_path / "training" / "one" / "model" / "model_index.json").stat().st_mtime_ns
-    scored = (tmp_path / "bizarre" / "report.json").stat().st_mtime_ns
-
-    assert run(experiment(), tmp_path, clips=2, processes=1, detector=None, settings=QUICK) == found
-    assert (tmp_path / "training" / "one" / "model" / "model_index.json").stat().st_mtime_ns == trained
-    assert (tmp_path / "bizarre" / "report.json").stat().st_mtime_ns == scored
-
-    fewer = run(experiment(), tmp_path, clips=1, processes=1, detector=None, settings=QUICK)
-    assert fewer[0].difference.clips == 1
-    assert fewer[0].verdict == "open"
+    assert results.settings["systems"]["off"] == {"training": "base", "retarget": "off", "num_inference_steps": 1}
+    assert "data:video/mp4;base64," in (done / "bizarre" / "report.html").read_text()
+    assert "retargeting helps" in (done / "findings.md").read_text()
+    record = json.loads((done / "training" / "base" / RECORD).read_text())
+    assert (record["steps"], record["processes"], record["recipe"]) == (2, 2, "tcan")
 
 
-def test_a_failed_training_is_named_with_its_command(tmp_path: Path) -> None:
-    with pytest.raises(BunrakuError, match=r"training base failed .*--set domain=nowhere"):
-        run(experiment(domain="nowhere"), tmp_path, processes=1, settings=QUICK)
-    assert not (tmp_path / "bizarre").exists()
+@pytest.mark.slow
+def test_what_is_there_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.run", lambda *a, **k: pytest.fail("it was trained again"))
+    monkeypatch.setattr("bunraku.bench.run.evaluate", lambda *a, **k: pytest.fail("it was scored again"))
+    asked: dict[str, Any] = {"clips": 1, "detector": None, "settings": QUICK | {"steps": 2, "workers": 3}}
+    (psnr, ssim) = run(only_base(), done, **asked)
+    assert [psnr.metric.label, ssim.metric.label] == ["PSNR", "SSIM"]
+    assert psnr.verdict == "open"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "processes", "message"),
+    [
+        ({"steps": 1}, 2, "steps was 2, now 1"),
+        ({"seed": 5}, 2, "seed was 0, now 5"),
+        ({"ema_decay": 0.5}, 2, r"ema_decay was [0-9.]+, now 0\.5"),
+        ({}, 1, "processes was 2, now 1"),
+    ],
+)
+def test_a_model_of_other_settings_is_refused(
+    settings: dict[str, Any], processes: int, message: str, done: Path
+) -> None:
+    with pytest.raises(BunrakuError, match=rf"training base was made with other settings .*\({message}\); .*--output"):
+        run(only_base(), done, clips=1, processes=processes, detector=None, settings=QUICK | {"steps": 2} | settings)
+
+
+@pytest.mark.slow
+def test_a_report_of_other_metrics_or_variants_is_written_anew(done: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(done, tmp_path / "copy")
+    asked: dict[str, Any] = {"clips": 1, "detector": None, "settings": QUICK | {"steps": 2}}
+    fewer = replace(only_base(), metrics=["psnr", "ssim", "flicker"])
+    run(fewer, folder, **asked)
+    assert "flicker" in Results.load(folder / "bizarre" / "report.json").metrics
+
+
+def test_the_settings_of_the_start_model_count(tmp_path: Path) -> None:
+    """The base was deleted and is to be trained anew; what was made from the old one does not fit any more."""
+    here = tmp_path / "training" / "one"
+    here.mkdir(parents=True)
+    (here / RECORD).write_text(json.dumps(records(experiment(seed=1), settings=QUICK)["one"]))
+    with pytest.raises(BunrakuError, match=r"training one was .* \(base\.seed was 1, now 2\)"):
+        run(experiment(seed=2), tmp_path, settings=QUICK)
+
+
+def test_a_training_of_unknown_settings_is_refused(tmp_path: Path) -> None:
+    here = tmp_path / "training" / "base"
+    (here / "model").mkdir(parents=True)
+    with pytest.raises(BunrakuError, match=r"base holds a training, but no bench\.json that says of which settings"):
+        run(experiment(), tmp_path, settings=QUICK)
+    (here / RECORD).write_text("{")
+    with pytest.raises(BunrakuError, match=r"bench\.json is damaged"):
+        run(experiment(), tmp_path, settings=QUICK)
+
+
+def test_settings_are_checked_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(BunrakuError, match="not 'nowhere'"):
+        run(experiment(domain="nowhere"), tmp_path / "new", settings=QUICK)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_failed_training_is_named_with_its_command_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    for _ in range(2):
+        with pytest.raises(
+            BunrakuError, match=r"training base failed \(exit code 1\): /bin/false -m bunraku train tcan"
+        ):
+            run(experiment(), tmp_path / "out", processes=1, settings=QUICK)
+    assert not (tmp_path / "out" / "bizarre").exists()
+
+
+def test_one_process_needs_no_launcher(tmp_path: Path) -> None:
+    (command, _) = commands(experiment(), tmp_path, processes=1).values()
+    assert "torch.distributed.run" not in command

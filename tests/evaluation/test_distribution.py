@@ -113,6 +113,7 @@ def test_windows_are_whole_and_as_many_as_fit(frames, length, stride):
     clip = np.arange(frames * 6).reshape(frames, 1, 2, 3)
     cut = windows(clip, length, stride)
     assert cut.shape == (len(starts), length, 1, 2, 3)
+    assert np.shares_memory(cut, clip) == bool(starts)
     for window, start in zip(cut, starts):
         assert np.array_equal(window, clip[start : start + length])
 

@@ -141,8 +141,8 @@ def test_without_weights_every_metric_says_how_to_get_them(nowhere):
             assert registry.get(weights).kind == "metric"
             assert reason == f"unavailable: weights {weights}, run `bunraku models pull {weights}`"
     scorer = opened.scorer()
-    assert scorer.update(clip(0), clip(1)) == {}
-    assert scorer.result() == learned.SetScores()
+    assert scorer.update({"a": clip(0)}, clip(1)) == {"a": {}}
+    assert scorer.result("a") == learned.SetScores()
 
 
 def test_looking_for_weights_imports_no_torch(nowhere):
@@ -201,20 +201,20 @@ def test_everything_is_scored_and_names_its_weights(weights):
         assert hashlib.sha256((weights / key).read_bytes()).hexdigest() == digest
     assert len(opened.weights) == 8
     scorer = opened.scorer()
-    scores = scorer.update(clip(0), clip(1), clip(2)[0])
+    scores = scorer.update({"a": clip(0)}, clip(1), clip(2)[0])["a"]
     frame_level = [name for name in LEARNED_METRICS if METRICS[name].level == "frame"]
     assert list(scores) == frame_level
     assert all(
         values.shape == (18,) and values.dtype == np.float64 and np.isfinite(values).all() for values in scores.values()
     )
-    scorer.update(clip(3, frames=20), clip(4, frames=20))
-    found = scorer.result()
+    scorer.update({"a": clip(3, frames=20)}, clip(4, frames=20))
+    found = scorer.result("a")
     assert list(found.scores) == ["fid", "clean_fid", "fid_vid", "fvd"]
     assert all(np.isfinite(value) and value > 0 for value in found.scores.values())
     assert found.notes["fid"] == "38 frames of 2 clips"
     assert found.notes["fvd"] == "8 windows, stride 1, of 2 clips"
     assert found.unavailable == {}
-    assert "clip_i" not in scorer.update(clip(0), clip(1))
+    assert "clip_i" not in scorer.update({"a": clip(0)}, clip(1))["a"]
 
 
 def test_lpips_of_frames_is_the_networks(weights):
@@ -242,9 +242,9 @@ def test_distances_are_those_of_all_features_together(weights):
     opened = LearnedMetrics(["fid", "clean_fid", "fid_vid", "fvd"], device="cpu", window_stride=2)
     clips = [(clip(seed, frames), clip(seed + 50, frames)) for seed, frames in ((1, 22), (2, 17), (3, 9))]
     scorer = opened.scorer()
-    for pair in clips:
-        scorer.update(*pair)
-    found = scorer.result()
+    for generated, truth in clips:
+        scorer.update({"a": generated}, truth)
+    found = scorer.result("a")
     for name, expected in (("fid", 48), ("clean_fid", 48), ("fid_vid", 4 + 1 + 1), ("fvd", 4 + 1)):
         both = []
         for side in (0, 1):
@@ -277,40 +277,62 @@ def test_the_video_networks_see_their_windows(weights):
 def test_few_clips(weights):
     opened = LearnedMetrics(["fid", "fvd"], device="cpu")
     scorer = opened.scorer()
-    assert scorer.result().unavailable["fid"] == (
+    assert scorer.result("a").unavailable["fid"] == (
         "FID compares distributions of clips and needs at least 2; there is none"
     )
-    scorer.update(clip(0), clip(1))
-    assert scorer.result().scores == {}
-    assert scorer.result().unavailable["fvd"].endswith("needs at least 2; there is 1")
-    scorer.update(clip(2, 15), clip(3, 15))
-    assert scorer.result().unavailable["fvd"].endswith("needs at least 2; there is 1 (1 shorter than 16 frames)")
-    assert scorer.result().scores.keys() == {"fid"}
+    scorer.update({"a": clip(0)}, clip(1))
+    assert scorer.result("a").scores == {}
+    assert scorer.result("a").unavailable["fvd"].endswith("needs at least 2; there is 1")
+    scorer.update({"a": clip(2, 15)}, clip(3, 15))
+    assert scorer.result("a").unavailable["fvd"].endswith("needs at least 2; there is 1 (1 shorter than 16 frames)")
+    assert scorer.result("a").scores.keys() == {"fid"}
     scorer = opened.scorer()
     for seed in (0, 2):
-        scorer.update(clip(seed, 2), clip(seed + 1, 2))
-    assert scorer.result().notes["fid"] == (
+        scorer.update({"a": clip(seed, 2)}, clip(seed + 1, 2))
+    assert scorer.result("a").notes["fid"] == (
         "4 frames of 2 clips; not more than the 5 dimensions: too high, comparable only at equal numbers"
     )
 
 
-def test_scorers_of_two_systems_and_threads_do_not_mix(weights):
+def test_systems_and_threads_do_not_mix(weights):
     opened = LearnedMetrics(["fid", "lpips_alex"], device="cpu")
-    clips = [(clip(seed, 3), clip(seed + 50, 3)) for seed in range(8)]
-    one, two, threaded = opened.scorer(), opened.scorer(), opened.scorer()
-    alone = [one.update(*pair) for pair in clips]
-    two.update(*clips[0])
+    clips = [({"a": clip(seed, 3), "b": clip(seed + 20, 3)}, clip(seed + 50, 3)) for seed in range(8)]
+    scorer, threaded, alone = opened.scorer(), opened.scorer(), opened.scorer()
+    in_turn = [scorer.update(*both) for both in clips]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda pair: threaded.update(*pair), clips))
-    for a, b in zip(alone, together):
-        assert np.array_equal(a["lpips_alex"], b["lpips_alex"])
-    assert threaded.result().scores["fid"] == pytest.approx(one.result().scores["fid"], rel=1e-9)
-    assert "fid" in two.result().unavailable
+        together = list(pool.map(lambda both: threaded.update(*both), clips))
+    for a, b in zip(in_turn, together):
+        for system in ("a", "b"):
+            assert np.array_equal(a[system]["lpips_alex"], b[system]["lpips_alex"])
+    for made, truth in clips:
+        alone.update({"b": made["b"]}, truth)
+    for system in ("a", "b"):
+        assert threaded.result(system).scores["fid"] == pytest.approx(scorer.result(system).scores["fid"], rel=1e-9)
+    assert scorer.result("b").scores == alone.result("b").scores
+    assert scorer.result("a").scores != scorer.result("b").scores
+
+
+def test_the_truth_is_looked_at_once_however_many_systems_there_are(weights, monkeypatch):
+    opened = LearnedMetrics(["fid", "fvd"], device="cpu")
+    looked = []
+    features = opened.features
+    monkeypatch.setattr(opened, "features", lambda name, frames: looked.append(id(frames)) or features(name, frames))
+    truth, made = clip(0), {name: clip(seed) for name, seed in (("a", 1), ("b", 2), ("c", 3))}
+    opened.scorer().update(made, truth)
+    assert looked.count(id(truth)) == 2  # once per metric
+    assert len(looked) == 2 * 4
+
+
+def test_a_clip_that_one_system_spoils_is_not_taken_in_at_all(weights):
+    scorer = LearnedMetrics(["fid"], device="cpu").scorer()
+    with pytest.raises(BunrakuError, match="The generated clip has"):
+        scorer.update({"a": clip(0), "b": clip(1, 5)}, clip(2))
+    assert scorer.result("a").unavailable["fid"].endswith("there is none")
 
 
 def test_frames_that_cannot_be_compared_are_refused(weights):
     with pytest.raises(BunrakuError, match="float64 with 1 NaN"):
-        LearnedMetrics(["fid"], device="cpu").scorer().update(np.full((1, 1, 1, 1), np.nan), clip(0))
+        LearnedMetrics(["fid"], device="cpu").scorer().update({"a": np.full((1, 1, 1, 1), np.nan)}, clip(0))
 
 
 def test_an_abbreviated_checksum_still_gives_the_whole_digest(weights, monkeypatch):

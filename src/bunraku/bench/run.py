@@ -1,8 +1,9 @@
-"""Running an experiment in a folder: what is there already is not done again.
+"""Running an experiment in a folder: what is there already, and was made with the same settings, is not done again.
 
-FOLDER/training/NAME/model   what each training made
-FOLDER/SPLIT/report.json     scores of all systems on a split; report.html beside it, with films of all systems
-FOLDER/findings.json         the claims with their differences and intervals; findings.md beside it
+FOLDER/training/NAME/model        what each training made
+FOLDER/training/NAME/bench.json   from what it is made: its own settings, and those of the training that it starts from
+FOLDER/SPLIT/report.json          scores of all systems on a split; report.html beside it, with films of all systems
+FOLDER/findings.json              the claims with their differences and intervals; findings.md beside it
 """
 
 import json
@@ -11,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ from bunraku.evaluation.scoring import POSE_METRICS, Scorer
 from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
+from bunraku.training.config import training_config
+
+RECORD = "bench.json"
+WITHOUT_EFFECT = {
+    "output", "init", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "log_every",
+}  # fmt: skip
+"""Settings of the trainer that do not change the model; of `init`, the settings of that training are compared instead."""
 
 
 def run(
@@ -40,6 +49,9 @@ def run(
 ) -> list[Finding]:
     """Train, evaluate and compare; a run that was interrupted goes on where it stopped.
 
+    Trainings that are there are used if they were made with the same settings, else the run is refused before any work: they may
+    have taken hours. Reports of other settings are written anew.
+
     Args:
         experiment: what is done.
         folder: of everything that comes out.
@@ -51,16 +63,23 @@ def run(
         on_progress: called after every clip.
 
     Raises:
-        BunrakuError: a training failed, or see `evaluate`.
+        BunrakuError: the folder holds trainings of other settings, a training failed, or see `evaluate`.
     """
+    made_of = records(experiment, processes, settings)
+    for name, record in made_of.items():
+        _check_record(folder / "training" / name, name, record)
     with plain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, command in commands(experiment, folder, processes, settings).items():
-        if not (folder / "training" / name / "model").is_dir():
+        here = folder / "training" / name
+        if not (here / "model").is_dir():
+            with plain_write_errors(here):
+                here.mkdir(parents=True, exist_ok=True)
+            _write(here / RECORD, json.dumps(made_of[name], indent=1) + "\n")
             _train(name, command)
     results = {}
     for split in experiment.benchmarks:
-        results[split] = _evaluated(experiment, split, folder, clips, detector, device, on_progress)
+        results[split] = _evaluated(experiment, split, folder, made_of, clips, detector, device, on_progress)
     findings = find(experiment, results)
     _write(folder / "findings.json", json.dumps([finding.to_json() for finding in findings], indent=1) + "\n")
     _write(folder / "findings.md", markdown(experiment, results, findings))
@@ -72,15 +91,56 @@ def commands(
 ) -> dict[str, list[str]]:
     """The command line of every training, in order."""
     made = {}
+    several = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes))
     for name, training in experiment.trainings.items():
         start = [] if training.init is None else ["--init", str(folder / "training" / training.init / "model")]
         made[name] = [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)),
+            *(sys.executable, *(several if processes > 1 else ())),
             *("-m", "bunraku", "train", training.recipe, "--size", training.size, "--stage", str(training.stage)),
             *("-o", str(folder / "training" / name), *start),
             *(part for pair in ({**training.settings, **(settings or {})}).items() for part in ("--set", _setting(*pair))),
         ]  # fmt: skip
     return made
+
+
+def records(
+    experiment: Experiment, processes: int = 2, settings: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Everything that the model of each training depends on: setting -> JSON value, those of the training it starts from included.
+
+    Raises:
+        BunrakuError: a setting that the trainer refuses.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for name, training in experiment.trainings.items():
+        chosen = {**training.settings, **(settings or {})}
+        config = asdict(training_config(training.recipe, training.size, training.stage, Path(), chosen))
+        own = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT} | {"processes": processes}
+        start = {} if training.init is None else {f"{training.init}.{key}": v for key, v in made[training.init].items()}
+        made[name] = _plain(own | start)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from a JSON file."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _check_record(folder: Path, name: str, record: Mapping[str, Any]) -> None:
+    """Raises BunrakuError where a training of other settings, or of unknown ones, lies in its folder."""
+    if not folder.exists():
+        return
+    away = f"choose another folder with --output, or delete {folder}"
+    if not (folder / RECORD).is_file():
+        raise BunrakuError(f"{folder} holds a training, but no {RECORD} that says of which settings; {away}")
+    try:
+        there = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise BunrakuError(f"{folder / RECORD} is damaged ({error}); {away}") from error
+    keys = [key for key in dict.fromkeys([*there, *record]) if there.get(key, key) != record.get(key, key)]
+    if keys:
+        told = "; ".join(f"{key} was {json.dumps(there.get(key))}, now {json.dumps(record.get(key))}" for key in keys)
+        raise BunrakuError(f"training {name} was made with other settings than are asked for now ({told}); {away}")
 
 
 def _setting(name: str, value: Any) -> str:
@@ -99,20 +159,25 @@ def _evaluated(
     experiment: Experiment,
     split: str,
     folder: Path,
+    made_of: Mapping[str, Any],
     clips: int | None,
     detector: DetectorName | None,
     device: str | None,
     on_progress: Progress | None,
 ) -> Results:
-    """Scores of a split: those that are there, if they are of the same systems and clips."""
+    """Scores of a split: those that are there, if they are of the same trainings, systems, metrics and clips."""
     benchmark = TheatreBenchmark(split, clips=clips)
     chosen = {name: experiment.systems[name] for name in experiment.benchmarks[split]}
+    metrics = [name for name in experiment.metrics if detector or name not in POSE_METRICS]
     asked = {
         "clips": len(benchmark.names),
         "detector": detector,
+        "metrics": metrics,
         "systems": {n: {"training": s.training, "retarget": s.retarget, **s.settings} for n, s in chosen.items()},
+        "trainings": {name: made_of[name] for name in dict.fromkeys(system.training for system in chosen.values())},
     }
     path = folder / split / "report.json"
+    asked = _plain(asked)
     if path.is_file() and (there := Results.load(path)).settings == asked:
         return there
 
@@ -130,7 +195,6 @@ def _evaluated(
         model.description = system.description
         systems.append(model)
     systems += [evaluated.Copy(), evaluated.Codec(next(iter(pipelines.values())), "the base")]
-    metrics = [name for name in experiment.metrics if detector or name not in POSE_METRICS]
     scorer = Scorer(metrics, detector=detector, device=device)
     try:
         results, extremes = evaluate(systems, benchmark, scorer, settings=asked, on_progress=on_progress)

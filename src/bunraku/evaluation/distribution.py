@@ -93,10 +93,9 @@ def windows(frames: np.ndarray, length: int = 16, stride: int = 1, *, pad: bool 
     """
     if pad and len(frames) < length:
         frames = np.concatenate([frames, np.repeat(frames[-1:], length - len(frames), axis=0)])
-    starts = window_starts(len(frames), length, stride)
-    if not starts:
+    if not window_starts(len(frames), length, stride):
         return np.empty((0, length, *frames.shape[1:]), frames.dtype)
-    return np.moveaxis(np.lib.stride_tricks.sliding_window_view(frames, length, axis=0)[starts], -1, 1)
+    return np.moveaxis(np.lib.stride_tricks.sliding_window_view(frames, length, axis=0)[::stride], -1, 1)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

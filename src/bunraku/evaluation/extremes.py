@@ -35,16 +35,21 @@ class Extremes:
     """The worst and the best clips so far. Of all clips offered, it holds on to those alone.
 
     Args:
-        metric: by which clips are ranked.
-        better: "higher" or "lower".
+        metric: by which clips are ranked; None: not known yet, see `rank_by`.
+        better: which direction of the metric is good.
         count: how many of either kind.
     """
 
-    def __init__(self, metric: str, better: Better = "higher", count: int = 3) -> None:
-        self.metric, self.count, self.offered = metric, count, 0
-        self._sign = -1.0 if better == "lower" else 1.0
+    def __init__(self, metric: str | None = None, better: Better = "higher", count: int = 3) -> None:
+        self.count, self.offered = count, 0
+        self.rank_by(metric, better)
         self._low: list[tuple[float, int, ShownClip]] = []
         self._high: list[tuple[float, int, ShownClip]] = []
+
+    def rank_by(self, metric: str | None, better: Better) -> None:
+        """Says what the scores are, before the first clip that has one is offered."""
+        self.metric = metric
+        self._sign = -1.0 if better == "lower" else 1.0
 
     def offer(
         self, clip: str, score: float | None, panels: Callable[[], Panels], fps: Fraction = Fraction(25)
@@ -60,7 +65,7 @@ class Extremes:
         if score is None or math.isnan(score):
             return
         shown, rank, self.offered = ShownClip(clip, score, panels, fps), self._sign * score, self.offered + 1
-        # equals in one order from both ends: the earlier is the worse, so that no clip is among both
+        # of clips with equal scores the earlier counts as the worse one, so that no clip is both among the worst and the best
         for heap, entry in ((self._low, (-rank, -self.offered, shown)), (self._high, (rank, self.offered, shown))):
             heapq.heappush(heap, entry)
             if len(heap) > self.count:

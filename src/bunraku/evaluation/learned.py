@@ -1,16 +1,16 @@
 """Metrics that need a network's weights: which of them are on disk, and scoring clips with those.
 
     networks = LearnedMetrics()               # opens what is there; networks.unavailable says what is not, and what to do
-    scorer = networks.scorer()                # one per system
-    for generated, truth, still in clips:
+    scorer = networks.scorer()                # one per evaluation
+    for generated, truth, still in clips:     # generated: {system: frames}
         per_frame = scorer.update(generated, truth, still)
-    whole_set = scorer.result()               # FID, FVD and their like
+    whole_set = scorer.result(system)         # FID, FVD and their like
 
 Nothing here imports torch before weights are found.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -99,7 +99,7 @@ class LearnedMetrics:
         return None
 
     def scorer(self) -> "LearnedScorer":
-        """A scorer for the clips of one system."""
+        """A scorer for the clips of one evaluation."""
         return LearnedScorer(self)
 
     def lpips(self, name: str, generated: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -150,43 +150,52 @@ class LearnedMetrics:
 
 
 class LearnedScorer:
-    """Scores the clips of one system with the networks of `LearnedMetrics`; memory does not grow with the number of clips.
+    """Scores clips of several systems with the networks of `LearnedMetrics`; memory does not grow with the number of clips.
 
-    `update` may be called from several threads.
+    The truth's features are computed once per clip, however many systems there are. `update` may be called from several threads.
     """
 
     def __init__(self, networks: LearnedMetrics) -> None:
         self._networks = networks
         self._lock = Lock()
         self._short = 0
-        self._statistics = {
-            name: (FeatureStatistics(), FeatureStatistics())
-            for name in networks.available
-            if METRICS[name].level == "set"
-        }
+        self._sets = [name for name in networks.available if METRICS[name].level == "set"]
+        self._truth = {name: FeatureStatistics() for name in self._sets}
+        self._systems: dict[str, dict[str, FeatureStatistics]] = {}
 
     def update(
-        self, generated: np.ndarray, truth: np.ndarray, reference: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
-        """Per-frame scores of one clip, float64 (F,), and its part of the set's.
+        self, generated: Mapping[str, np.ndarray], truth: np.ndarray, reference: np.ndarray | None = None
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Per-frame scores of one clip, {system: {metric: float64 (F,)}}, and its part of the set's.
 
         Args:
-            generated, truth: uint8 (F, H, W, 3).
+            generated: of each system, uint8 (F, H, W, 3); the same systems in every call.
+            truth: uint8 (F, H, W, 3).
             reference: the still, uint8 (H, W, 3); without it there is no CLIP-I.
 
         Raises:
-            BunrakuError: frames that cannot be compared, see `metrics.check_frames`.
+            BunrakuError: frames that cannot be compared, see `metrics.check_frames`; nothing is taken in.
         """
-        check_frames(generated, truth)
+        for frames in generated.values():
+            check_frames(frames, truth)
         features = {
-            name: (self._networks.features(name, generated), self._networks.features(name, truth))
-            for name in self._statistics
+            name: [self._networks.features(name, frames) for frames in (truth, *generated.values())]
+            for name in self._sets
         }
         with self._lock:
             self._short += len(truth) < WINDOW
-            for name, both in features.items():
-                for statistics, values in zip(self._statistics[name], both):
-                    statistics.update(values)
+            for name, (of_truth, *of_systems) in features.items():
+                self._truth[name].update(of_truth)
+                for system, found in zip(generated, of_systems, strict=True):
+                    self._statistics(system)[name].update(found)
+        return {system: self._frame_scores(frames, truth, reference) for system, frames in generated.items()}
+
+    def _statistics(self, system: str) -> dict[str, FeatureStatistics]:
+        return self._systems.setdefault(system, {name: FeatureStatistics() for name in self._sets})
+
+    def _frame_scores(
+        self, generated: np.ndarray, truth: np.ndarray, reference: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
         scores = {}
         for name in self._networks.available:
             if name.startswith("lpips"):
@@ -195,10 +204,10 @@ class LearnedScorer:
                 scores[name] = self._networks.clip_i(generated, reference)
         return scores
 
-    def result(self) -> SetScores:
-        """The distances of all clips so far."""
+    def result(self, system: str) -> SetScores:
+        """The distances of all clips of a system so far."""
         found = SetScores()
-        for name, (generated, truth) in self._statistics.items():
+        for name, truth in self._truth.items():
             label, video = METRICS[name].label, name in ("fid_vid", "fvd")
             if truth.clips < 2:
                 short = f" ({self._short} shorter than {WINDOW} frames)" if name == "fvd" and self._short else ""
@@ -206,7 +215,7 @@ class LearnedScorer:
                     f"{label} compares distributions of clips and needs at least 2; there is {truth.clips or 'none'}{short}"
                 )
                 continue
-            found.scores[name] = frechet_distance(generated, truth)
+            found.scores[name] = frechet_distance(self._systems[system][name], truth)
             kind = f"windows, stride {self._networks.window_stride}," if video else "frames"
             samples = f"{truth.count:,} {kind} of {truth.clips} clips"
             if self._short and video:

@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 WORKERS = 2
 RANKED_BY = ("psnr_character", "psnr")
-"""The page shows the clips that are worst and best by the first of these that was measured."""
+"""The page shows the clips that are worst and best by the first of these that clips have, else by the first metric that they have."""
 
 
 def evaluate(
@@ -65,16 +65,25 @@ def evaluate(
         benchmark.name, benchmark.size, dict(benchmark.protocol) | scorer.protocol, {name: METRICS[name] for name in scorer.names},
         settings=dict(settings or {}), command=command, versions=installed_versions(), weights=scorer.weights,
     )  # fmt: skip
-    extremes = Extremes(next((name for name in RANKED_BY if name in scorer.names), scorer.names[0]))
-
+    extremes = Extremes()
     pending: deque[tuple[BenchmarkClip, dict[str, np.ndarray], Future]] = deque()
 
+    def fail(clip: str, error: BunrakuError) -> None:
+        logger.warning("%s could not be evaluated: %s", clip, error)
+        results.failed[clip] = str(error)
+
     def enter(clip: BenchmarkClip, frames: dict[str, np.ndarray], scores: Future) -> None:
-        for name, found in scores.result().items():
-            results.add(name, clip.name, found)
+        try:
+            found = scores.result()
+        except BunrakuError as error:
+            return fail(clip.name, error)
+        for name, of_system in found.items():
+            results.add(name, clip.name, of_system)
         results.tags[clip.name] = dict(clip.tags)
-        ranked = scores.result()[systems[0].name].get(extremes.metric)
-        extremes.offer(clip.name, ranked, lambda: _panels(clip, frames), clip.fps)
+        own = found[systems[0].name]
+        if extremes.metric is None and (metric := _ranking(own)):
+            extremes.rank_by(metric, METRICS[metric].better)
+        extremes.offer(clip.name, own.get(extremes.metric or ""), lambda: _panels(clip, frames), clip.fps)
 
     with ThreadPoolExecutor(workers) as pool:
         opened = _ahead(pool, benchmark.clip, range(len(benchmark.names)), workers)
@@ -88,8 +97,7 @@ def evaluate(
                     seconds[system.name] += time.perf_counter() - began
                 pending.append((clip, frames, pool.submit(scorer.score, clip, frames)))
             except BunrakuError as error:
-                logger.warning("%s could not be evaluated: %s", name, error)
-                results.failed[name] = str(error)
+                fail(name, error)
             while len(pending) > workers:
                 enter(*pending.popleft())
             if on_progress:
@@ -120,6 +128,12 @@ def _ahead(
         if len(running) > count:
             yield running.popleft()
     yield from running
+
+
+def _ranking(scores: Mapping[str, float]) -> str | None:
+    """The metric by which clips are ranked, given what the first of them has."""
+    names = (name for name in (*RANKED_BY, *scores) if name in scores)
+    return next((name for name in names if METRICS[name].better != "neither"), None)
 
 
 def _panels(clip: BenchmarkClip, frames: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

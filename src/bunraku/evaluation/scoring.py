@@ -8,7 +8,7 @@ import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.clip import BenchmarkClip
-from bunraku.evaluation.learned import LEARNED_METRICS, LearnedMetrics, LearnedScorer, SetScores
+from bunraku.evaluation.learned import LEARNED_METRICS, LearnedMetrics, SetScores
 from bunraku.evaluation.metrics import CLIP_METRICS, METRICS, score_clip
 from bunraku.evaluation.pose_error import pose_error
 from bunraku.perception.detector import DetectorName, create_pose_detector
@@ -49,7 +49,7 @@ class Scorer:
         self._learned = LearnedMetrics(
             [name for name in self.names if name in LEARNED_METRICS], device=device, window_stride=window_stride
         )
-        self._systems: dict[str, LearnedScorer] = {}
+        self._learned_scorer = self._learned.scorer()
         self._lock = Lock()
         # stills: the frames of several systems come in turns, and nothing is to be carried from one to the next
         seeks = detector is not None and any(name in POSE_METRICS for name in self.names)
@@ -79,13 +79,11 @@ class Scorer:
             BunrakuError: frames of another kind or shape.
         """
         plain = [n for n in self.names if n in CLIP_METRICS and (clip.instances is not None or not METRICS[n].needs)]
+        learned = self._learned_scorer.update(made, clip.truth, clip.reference)
         scores = {}
         for system, frames in made.items():
             found = score_clip(frames, clip.truth, instances=clip.instances, static=clip.static, metrics=plain)
-            if self._learned.available:
-                with self._lock:
-                    learned = self._systems.setdefault(system, self._learned.scorer())
-                found |= learned.update(frames, clip.truth, clip.reference)
+            found |= learned[system]
             if self._detector is not None and clip.truth_pose.people:
                 with self._lock:
                     found |= pose_error(frames, clip.truth_pose, self._detector)
@@ -94,7 +92,7 @@ class Scorer:
 
     def finish(self, system: str) -> SetScores:
         """What a system has as a whole set; and why it lacks what it lacks."""
-        found = self._systems[system].result() if system in self._systems else SetScores()
+        found = self._learned_scorer.result(system)
         found.unavailable |= self._learned.unavailable
         return found
 

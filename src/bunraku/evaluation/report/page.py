@@ -281,6 +281,8 @@ def _plot(results: Results, name: str) -> Html:
 
 def _clips(results: Results, extremes: Extremes, temporary: Path) -> Iterator[Html]:
     """The worst and best clips as videos, panels side by side."""
+    if extremes.metric is None:
+        return
     label = results.metrics.get(extremes.metric, Metric(extremes.metric)).label
     for title, chosen in (("Worst clips", extremes.worst()), ("Best clips", extremes.best())):
         if chosen:
