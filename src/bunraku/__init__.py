@@ -13,8 +13,8 @@ _LAZY = {
     "PoseTrack": "bunraku.perception.pose",
     "Cues": "bunraku.cues.cues",
     "AnimateOptions": "bunraku.animate",
-    "load_driving": "bunraku.driving",
-    "perceive": "bunraku.driving",
+    "load_driving": "bunraku.animate.driving",
+    "perceive": "bunraku.animate.driving",
     "BunrakuError": "bunraku.errors",
 }
 

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bunraku.animate.driving import open_driving
+from bunraku.animate.options import MotionOptions
+from bunraku.animate.reference import reference_pose
 from bunraku.cues.retarget import HEAD, METHODS, MIRROR, OUTWARDS, TREE, align, fit, retarget, retarget_people
-from bunraku.driving import perceive
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image
 from bunraku.perception.pose import FACE, FEET, LEFT_HAND, PARENTS, RIGHT_HAND, WHOLE_BODY, PoseTrack
-from bunraku.reference import reference_pose
 
 BONES = [(k, p) for k, p in enumerate(PARENTS) if p >= 0]
 STANDING = np.array(
@@ -526,7 +527,8 @@ def test_real_faces_and_hands_get_the_size_of_the_references(assets, driver, sta
 @cache
 def detected(driver, start, character):
     pytest.importorskip("mediapipe")
-    pose = perceive(driver, "mediapipe", person=0, start=start, stop=start + 12).pose
+    options = MotionOptions(detector="mediapipe", start=start, stop=start + 12)
+    pose = open_driving(driver, options).followed(options).pose
     return pose, reference_pose(read_image(character), character, "mediapipe")
 
 

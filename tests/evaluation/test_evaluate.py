@@ -222,7 +222,7 @@ def test_footage_is_its_own_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def create(name: DetectorName, **_: object) -> Detector:
         return Detector()
 
-    monkeypatch.setattr("bunraku.driving.create_pose_detector", create)
+    monkeypatch.setattr("bunraku.cues.perceive.create_pose_detector", create)
     benchmark = FootageBenchmark("folder", tmp_path, (120, 120))
     clip = benchmark.clip(0)
     assert clip.truth.shape == (3, 120, 120, 3)

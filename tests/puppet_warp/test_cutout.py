@@ -65,7 +65,7 @@ def test_a_person_that_looks_like_the_background_is_at_least_its_bones() -> None
 
 def test_photographs_and_drawings(assets: Path) -> None:
     pytest.importorskip("mediapipe")
-    from bunraku.reference import reference_pose
+    from bunraku.animate.reference import reference_pose
 
     for name, figure, background in (
         ("cartoon", ((231, 353), (240, 106), (231, 460)), ((60, 300), (400, 100), (208, 645))),

@@ -255,15 +255,19 @@ def test_input_that_cannot_be_used() -> None:
 
 def test_a_real_dancer_moves_a_drawing(assets: Path) -> None:
     pytest.importorskip("mediapipe")
+    from bunraku.animate.driving import perceive
+    from bunraku.animate.options import MotionOptions
+    from bunraku.animate.reference import reference_pose
+    from bunraku.cues.perceive import follow
     from bunraku.cues.retarget import retarget
-    from bunraku.driving import follow, perceive
     from bunraku.media import read_image
-    from bunraku.reference import reference_pose
 
     path = assets / "references" / "cartoon.png"
     image = read_image(path)
     pose = reference_pose(image, path, "mediapipe")
-    driver = follow(perceive(assets / "drivers" / "dance_plain.mp4", "mediapipe", stop=3), 0).pose
+    driver = follow(
+        perceive(assets / "drivers" / "dance_plain.mp4", MotionOptions(detector="mediapipe", stop=3)), 0
+    ).pose
     assert driver is not None
     track = retarget(driver, pose, travel="body")
     made = np.concatenate(list(PuppetWarp().stream(image, track, pose)))

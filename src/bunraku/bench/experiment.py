@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bunraku.layout import Retarget
+from bunraku.cues.retarget import Retarget
 
 Expected = Literal["better", "worse"] | None
 

@@ -44,10 +44,15 @@ def perceive(
     Everybody is kept, the largest first. A folder of clips is prepared for training: NAME.cues beside every NAME.mp4.
     """
     rate, canvas_size = parsed_rate(fps), parsed_size(canvas)
+    from bunraku.animate.driving import check_cues_outputs, open_driving
+    from bunraku.animate.options import MotionOptions
     from bunraku.cues.openpose_json import write_openpose_json
-    from bunraku.driving import check_cues_outputs, load_driving
     from bunraku.media import clips_in
 
+    options = MotionOptions(
+        driving_kind=driving_kind, start=start, stop=stop, fps=rate, canvas=canvas_size, detector=pose,
+        max_people=max_people, device=device,
+    )  # fmt: skip
     clips = clips_in(driving)
     if clips and (output or json_folder):
         raise BunrakuError(
@@ -64,10 +69,9 @@ def perceive(
                     continue
             try:
                 check_cues_outputs(target, json_folder, (clip,))
-                cues = load_driving(
-                    clip, kind=driving_kind, start=start, stop=stop, fps=rate, canvas=canvas_size, detector=pose,
-                    max_people=max_people, device=device, on_frame=lambda done, total: advance("perceive", done, total),
-                )  # fmt: skip
+                cues = open_driving(clip, options).cues(
+                    options, on_frame=lambda done, total: advance("perceive", done, total)
+                )
                 if json_folder and cues.pose is None:
                     raise BunrakuError(f"{clip} is drawn already: it has no keypoints for {json_folder}")
                 cues.save(target)

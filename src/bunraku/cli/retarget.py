@@ -75,8 +75,8 @@ def retarget(
     Each skeleton lies over its picture, so that one sees before a long run whether poses were found and limbs fit.
     """
     rate, canvas_size = parsed_rate(fps), parsed_size(canvas)
-    from bunraku.motion import MotionOptions
-    from bunraku.retarget_picture import METHODS, draw_retargeting
+    from bunraku.animate.options import MotionOptions
+    from bunraku.animate.preview import METHODS, draw_retargeting
 
     options = MotionOptions(
         reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,

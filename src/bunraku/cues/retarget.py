@@ -203,6 +203,9 @@ METHODS: dict[Method, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {
 }
 """By the names that `animate --retarget` knows them by."""
 
+Retarget = Literal["full", "align", "fit", "off"]
+"""A method, or "off": the driver's pose as it is."""
+
 
 def retarget_people(driving: PoseTrack, reference: PoseTrack, method: Method = "full") -> PoseTrack:
     """Give each driver's motion to the character of the same number.

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bunraku.cues.perceive import follow, perceive_frames
 from bunraku.data.layouts import LAYOUTS, PROTOCOL, Footage, find, footage_in
 from bunraku.data.pairs import OnMismatch, Pairing, SkipFirst, align, pair
-from bunraku.driving import follow, perceive_frames
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.theatre_benchmark import SIZES, VERSION, TheatreBenchmark, theatre_names

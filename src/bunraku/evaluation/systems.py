@@ -6,12 +6,11 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from bunraku.cues.retarget import retarget_people
+from bunraku.cues.retarget import Retarget, retarget_people
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
 from bunraku.evaluation.results import Role
-from bunraku.layout import Retarget
 from bunraku.perception.pose import PoseTrack
 
 CHUNK = 16  # frames through the autoencoder at a time

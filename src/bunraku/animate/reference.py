@@ -1,16 +1,18 @@
-"""The reference's pose: given in a file, found beside the picture, or detected in it."""
+"""The reference: the picture of the character, and its pose: given in a file, found beside the picture, or detected in it."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from bunraku.animate.options import MotionOptions
 from bunraku.cues.openpose_json import read_openpose_json, sidecar
 from bunraku.errors import BunrakuError
-from bunraku.media import resize
+from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
 from bunraku.perception.pose import BODY, PoseTrack
 
@@ -22,6 +24,51 @@ COPIES = ((128, 0.0), (256, 0.25), (512, 0.25), (512, 0.5))
 CLEAR = 0.9  # mean score of the body joints that needs no second look
 SEEN = 0.3
 MIN_JOINTS = 8  # of the body; fewer place no character
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference that was opened and found usable; nothing slow has happened yet.
+
+    Attributes:
+        path: what the user gave.
+        image: uint8 (H, W, 3) RGB.
+        known_pose: its pose, (1, 1, K) in pixels of the image, if a file gives it.
+    """
+
+    path: Path
+    image: np.ndarray
+    known_pose: PoseTrack | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def pose(self, options: MotionOptions) -> PoseTrack:
+        """The known pose, or else the one that is detected now.
+
+        Raises:
+            BunrakuError: nobody is found.
+        """
+        if self.known_pose is not None:
+            return self.known_pose
+        return reference_pose(self.image, self.path, options.detector, options.device)
+
+
+def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:
+    """Read a picture, and its pose from the file of the options or from NAME.pose.json beside it, where there is one.
+
+    Raises:
+        BunrakuError: not a picture, too small, or a pose that is not of this picture.
+    """
+    path, beside = Path(path), sidecar(Path(path))
+    image = read_image(path)
+    file = options.reference_pose
+    if file is None and beside.is_file():
+        file = beside
+        logger.info("the pose of the reference is read from %s", file)
+    return Reference(path, image, None if file is None else read_pose(file, image.shape[:2]))
 
 
 def read_pose(path: Path, size: tuple[int, int]) -> PoseTrack:

@@ -1,16 +1,19 @@
 """The reference's pose: read, scaled, found in one of several copies."""
 
 import json
+import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bunraku.animate.options import MotionOptions
+from bunraku.animate.reference import detect_pose, open_reference, read_pose, reference_pose
 from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.errors import BunrakuError
-from bunraku.media import read_image
+from bunraku.media import read_image, resize, write_image
 from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
-from bunraku.reference import detect_pose, read_pose, reference_pose
 from tests.tiny import walking_track
 
 
@@ -67,7 +70,7 @@ def test_the_clearest_of_all_copies_is_taken(picture: np.ndarray) -> None:
 
 def test_nobody_is_none_and_a_plain_error(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert detect_pose(picture, Finder((1, 1))) is None
-    monkeypatch.setattr("bunraku.reference.create_pose_detector", lambda *_, **__: Finder((1, 1)))
+    monkeypatch.setattr("bunraku.animate.reference.create_pose_detector", lambda *_, **__: Finder((1, 1)))
     with pytest.raises(
         BunrakuError, match=r"no person was found in the reference .*hero\.png .*finder.*hero\.pose\.json"
     ):
@@ -103,6 +106,22 @@ def test_pose_files_that_do_not_fit(tmp_path: Path) -> None:
         read_pose(path, (64, 64))
     with pytest.raises(BunrakuError, match="is a folder"):
         read_pose(tmp_path, (64, 64))
+
+
+def test_a_pose_is_read_from_the_file_that_is_named_or_lies_beside(
+    puppets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(puppets / "a.png", tmp_path / "alone.png")
+    assert open_reference(tmp_path / "alone.png").known_pose is None
+    with caplog.at_level(logging.INFO):
+        beside = open_reference(puppets / "a.png").known_pose
+    assert "a.pose.json" in caplog.text
+    write_image(tmp_path / "alone.png", resize(read_image(puppets / "a.png"), (192, 128)))
+    named = open_reference(tmp_path / "alone.png", MotionOptions(reference_pose=puppets / "a.pose.json")).known_pose
+    assert beside is not None
+    assert named is not None
+    assert named.size == (192, 128)
+    np.testing.assert_allclose(named.keypoints, 2 * beside.keypoints, rtol=1e-5)
 
 
 @pytest.mark.slow

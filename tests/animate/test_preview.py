@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bunraku.animate.driving import Driving, open_driving
+from bunraku.animate.options import MotionOptions
+from bunraku.animate.preview import HEIGHT, draw_retargeting, moments, skeleton_frames
+from bunraku.animate.reference import open_reference
 from bunraku.cues.cues import Cues
 from bunraku.cues.retarget import fit
 from bunraku.cues.skeleton import COLOURS
-from bunraku.driving import open_driving
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter, read_image, write_image
-from bunraku.motion import MotionOptions, followed, known_pose
 from bunraku.perception.pose import FACE, LEFT_HAND, WHOLE_BODY, PoseTrack
-from bunraku.retarget_picture import HEIGHT, draw_retargeting, moments, skeleton_frames
 from tests.tiny import walking_track
 
 
@@ -43,7 +44,7 @@ def test_every_pose_lies_on_its_own_picture(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "grey.mp4", fps=12, size=(80, 160)) as video:
         for level in (60, 160):
             video.write(np.full((80, 160, 3), level, np.uint8))
-    clip = open_driving(tmp_path / "grey.mp4", kind="rgb")
+    clip = open_driving(tmp_path / "grey.mp4", MotionOptions(driving_kind="rgb"))
     pose = one_joint(4, 40, 20, (80, 160))
     cues = Cues(
         Fraction(12), (80, 160), "", PoseTrack(*(x.repeat(2, 0) for x in (pose.keypoints, pose.scores)), pose.size)
@@ -76,9 +77,9 @@ def test_every_pose_lies_on_its_own_picture(tmp_path: Path) -> None:
 def test_the_pose_of_every_method_is_that_of_the_library(puppets: Path, tmp_path: Path) -> None:
     made = draw_retargeting(puppets / "a.png", puppets / "b.cues", tmp_path / "fit.png", ["fit"], MotionOptions(stop=1))
     assert made.methods == ("fit",)
-    image, clip = read_image(puppets / "a.png"), open_driving(puppets / "b.cues", stop=1)
-    own = known_pose(puppets / "a.png", image.shape[:2], MotionOptions())
-    cues = followed(clip, MotionOptions())
+    image, clip = read_image(puppets / "a.png"), open_driving(puppets / "b.cues", MotionOptions(stop=1))
+    own = open_reference(puppets / "a.png").known_pose
+    cues = clip.followed(MotionOptions())
     assert own is not None
     assert cues.pose is not None
     expected = next(skeleton_frames(clip, cues, image, own, {"fit": fit(cues.pose, own)}, [0]))
@@ -127,8 +128,8 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path, mo
     def slow(*_: object, **__: object) -> None:
         pytest.fail("a detector was loaded before the input was checked")
 
-    monkeypatch.setattr("bunraku.retarget_picture.reference_pose", slow)
-    monkeypatch.setattr("bunraku.retarget_picture.followed", slow)
+    monkeypatch.setattr("bunraku.animate.reference.reference_pose", slow)
+    monkeypatch.setattr(Driving, "followed", slow)
     drawn = Cues(Fraction(12), (64, 64), "drawn", skeleton=np.zeros((3, 64, 64, 3), np.uint8))
     drawn.save(tmp_path / "drawn.cues")
     write_image(tmp_path / "alone.png", np.zeros((64, 64, 3), np.uint8))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from bunraku.animate import SCHEDULERS, AnimateOptions, Animation, PuppetModel, animate, load_model
+from bunraku.animate import AnimateOptions, Animation, animate
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
@@ -48,8 +48,8 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*_: object, **__: object) -> None:
         pytest.fail("a model or detector was loaded before the input was checked")
 
-    monkeypatch.setattr("bunraku.animate.load_model", slow)
-    monkeypatch.setattr("bunraku.animate.reference_pose", slow)
+    monkeypatch.setattr("bunraku.animate.models.open_pipeline", slow)
+    monkeypatch.setattr("bunraku.animate.reference.reference_pose", slow)
 
 
 def has_sound(path: Path) -> bool:
@@ -200,7 +200,7 @@ def test_debug_shows_the_maps_that_the_model_gets(
         used.extend(temperature(w)[0, 0].numpy() for w in time_windows(12, window, overlap))
         return denoise(*arguments, temperature=temperature, window=window, overlap=overlap, **others)
 
-    monkeypatch.setattr("bunraku.animate.draw_temperature", draw)
+    monkeypatch.setattr("bunraku.animate.preview.draw_temperature", draw)
     monkeypatch.setattr("bunraku.pipeline.denoise", sample)
     run(puppets, tmp_path / "out.mp4", options, debug=tmp_path, temperature=20.0, window=5, overlap=2)
     assert len(shown) == len(used) == 4
@@ -249,7 +249,7 @@ def test_few_windows_of_a_long_clip_are_shown(
         labels.extend(panels)
         return side_by_side(panels)
 
-    monkeypatch.setattr("bunraku.animate.side_by_side", join)
+    monkeypatch.setattr("bunraku.animate.preview.side_by_side", join)
     run(puppets, tmp_path / "out.mp4", options, debug=tmp_path, temperature=3.0, window=2, overlap=1)
     assert [label.split(",")[0] for label in labels] == [f"frames {i}-{i + 1}" for i in (0, 1, 3, 4, 6, 7, 9, 10)]
     assert all(1 < float(label.rsplit(" ", 1)[1]) < 7 for label in labels)
@@ -266,18 +266,6 @@ def test_debug_of_drawn_skeletons_and_of_the_puppet_warp(
         debug = tmp_path / driving.stem
         animate(puppets / "a.png", driving, tmp_path / "out.mp4", replace(settings, stop=3, debug=debug))
         assert sorted(path.stem for path in debug.iterdir()) == expected
-
-
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_every_scheduler_samples(name: str, puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
-    run(puppets, tmp_path / "out.mp4", options, scheduler=name, steps=3, stop=2)
-    assert read_video(tmp_path / "out.mp4").frames.std() > 1
-
-
-def test_schedulers_take_over_the_models_configuration(options: AnimateOptions) -> None:
-    pipeline = load_model(replace(options, scheduler="euler"))
-    assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
-    assert pipeline.scheduler.config.prediction_type == "sample"
 
 
 def test_progress_is_told(puppets: Path, drawn: Path, tmp_path: Path, options: AnimateOptions) -> None:
@@ -389,30 +377,6 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"steps": 0}, "steps 0 must be from 1"),
-        ({"guidance": float("nan")}, "guidance nan"),
-        ({"window": 4, "overlap": 4}, "overlap 4 must be at least 0 and smaller than the window"),
-        ({"overlap": -1}, "overlap -1"),
-        ({"temperature": -0.1}, "temperature -0.1 must be a number from 0 to 1000"),
-        ({"temperature": 1001}, "temperature 1001 must"),
-        ({"temperature": float("nan")}, "temperature nan must"),
-        ({"fps": Fraction(-1)}, "frame rate -1"),
-        ({"size": (16, 64)}, r"size \(16, 64\)"),
-        ({"person": -1}, "person -1"),
-        ({"seed": -1}, "seed -1"),
-        ({"scheduler": "magic"}, "unknown scheduler 'magic'; there are ddim"),
-        ({"retarget": "some"}, "unknown retargeting 'some'"),
-        ({"steps": 0, "person": -1}, "person -1 must be at least 0; steps 0"),
-    ],
-)
-def test_options_out_of_range(settings: dict, message: str) -> None:
-    with pytest.raises(BunrakuError, match=message):
-        AnimateOptions(**settings)
-
-
 def test_settings_that_the_model_cannot_do(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
     for settings, message in (
         ({"model": "minni"}, "no weights called 'minni'. Did you mean 'mini'"),
@@ -460,40 +424,6 @@ def test_the_puppet_warp_keeps_the_references_own_size(puppets: Path, tmp_path: 
     # the character moves, the empty corner does not
     assert np.abs(frames[0] - frames[6]).max() > 100
     assert np.abs(frames[:, :8, :8] - frames[0, :8, :8]).max() < 12
-
-
-@pytest.mark.parametrize(
-    ("shape", "options", "size"),
-    [
-        ((97, 63), {}, (96, 64)),
-        ((2200, 1100), {}, (1024, 512)),
-        ((97, 63), {"size": (50, 41)}, (50, 40)),
-        ((97, 63), {"fit": "letterbox"}, (96, 62)),
-        ((97, 63), {"fit": "crop", "size": (64, 64)}, (64, 64)),
-    ],
-)
-def test_sizes_of_the_puppet_warp(shape: tuple[int, int], options: dict, size: tuple[int, int]) -> None:
-    assert PuppetModel(AnimateOptions(model="puppet-warp", **options)).layout(shape).size == size
-
-
-def test_the_puppet_warp_names_the_options_that_it_has_no_use_for(caplog: pytest.LogCaptureFixture) -> None:
-    PuppetModel(AnimateOptions(model="puppet-warp", seed=3, device="cpu"))
-    assert not caplog.records
-    PuppetModel(
-        AnimateOptions(
-            model="puppet-warp",
-            steps=4,
-            guidance=2.0,
-            scheduler="ddim",
-            window=8,
-            overlap=0,
-            temperature=0.0,
-            dtype="float16",
-        )
-    )
-    assert [record.getMessage() for record in caplog.records] == [
-        "puppet-warp has no steps, guidance, scheduler, window, overlap, temperature, dtype: they have no effect"
-    ]
 
 
 @pytest.mark.usefixtures("no_model")

@@ -59,7 +59,7 @@ class Dancer(Blind):
 
 
 def detector(monkeypatch: pytest.MonkeyPatch, kind: type[Blind]) -> None:
-    for module in ("driving", "reference"):
+    for module in ("cues.perceive", "animate.reference"):
         monkeypatch.setattr(f"bunraku.{module}.create_pose_detector", lambda *_, **__: kind())
 
 

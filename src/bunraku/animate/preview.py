@@ -1,33 +1,51 @@
-"""Pictures of retargeting: the driver, the reference, and the driver's motion on the reference, to see whether limbs fit."""
+"""What people look at beside the result: skeletons before a long run, what goes on inside, and everything side by side."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 
+from bunraku.animate.canvas import Canvas, choose_canvas
+from bunraku.animate.driving import Driving, open_driving
+from bunraku.animate.models import WindowTemperature
+from bunraku.animate.options import MotionOptions
+from bunraku.animate.reference import open_reference
 from bunraku.cues.cues import Cues
+from bunraku.cues.retarget import Retarget
 from bunraku.cues.skeleton import draw_skeleton
-from bunraku.driving import Driving
+from bunraku.cues.temperature import draw_temperature
 from bunraku.errors import BunrakuError
-from bunraku.layout import Retarget, lay_out
-from bunraku.media import VideoWriter, check_output, check_video_output, read_image, resize, side_by_side, write_image
+from bunraku.media import (
+    VideoWriter,
+    check_output,
+    check_video_output,
+    contact_sheet,
+    resize,
+    side_by_side,
+    write_image,
+)
 from bunraku.media.images import IMAGE_SUFFIXES
 from bunraku.media.writer import VIDEO_SUFFIXES
-from bunraku.motion import MotionOptions, followed, footage, has_keypoints, known_pose, open_motion
 from bunraku.perception.pose import PoseTrack
-from bunraku.reference import reference_pose
+from bunraku.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
 
 METHODS: tuple[Retarget, ...] = ("full", "align", "off")
 """Drawn unless others are asked for: TCAN's, Animate Anyone's, and what would be without."""
 
 STILLS = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
-MOMENTS = 5  # of a clip on a sheet
-HEIGHT = 320  # of a panel
+DEBUG_PICTURES = ("skeletons", "temperature")
+MOMENTS = 5  # of a clip on a sheet of skeletons
+SHEET_COLUMNS = 8
+HEIGHT = 320  # of a panel with skeletons
+PANEL_HEIGHT = 256  # least height of the side-by-side video
 DIMMED = 0.35  # of the reference's brightness under a pose that is not its own
 
 
@@ -48,8 +66,8 @@ def draw_retargeting(
     driving: str | Path,
     output: str | Path,
     methods: Sequence[Retarget] = METHODS,
-    options: MotionOptions | None = None,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    options: MotionOptions = MotionOptions(),
+    on_progress: Progress | None = None,
     *,
     overwrite: bool = False,
 ) -> Retargeting:
@@ -68,7 +86,7 @@ def draw_retargeting(
         BunrakuError: input that cannot be used, a clip without keypoints, nobody in the reference or in any driving frame.
     """
     reference, driving, output = Path(reference), Path(driving), Path(output)
-    options, report = options or MotionOptions(), on_progress or (lambda stage, done, total: None)
+    report = on_progress or silent
     if unknown := [method for method in methods if method not in get_args(Retarget)]:
         raise BunrakuError(f"unknown retargeting {unknown[0]!r}; there are {', '.join(get_args(Retarget))}")
     still = _is_still(output)
@@ -77,22 +95,21 @@ def draw_retargeting(
         check_output(output, inputs)
     else:
         check_video_output(output, inputs, overwrite=overwrite)
-    image = read_image(reference)
-    known = known_pose(reference, image.shape[:2], options)
-    clip = open_motion(driving, options)
-    if not has_keypoints(clip):
+    character = open_reference(reference, options)
+    clip = open_driving(driving, options)
+    if not clip.has_keypoints:
         raise BunrakuError(
             f"the drawn skeletons of {driving} have no keypoints to retarget; give footage, OpenPose JSON, BVH or cues"
         )
-    own = known or reference_pose(image, reference, options.detector, options.device)
-    cues = followed(clip, options, on_frame=lambda done, total: report("perceive", done, total))
+    own = character.pose(options)
+    cues = clip.followed(options, on_frame=lambda done, total: report("perceive", done, total))
 
-    place = lay_out(image.shape[:2], image.shape[:2], any_size=False)  # the picture itself
-    motions = {method: place.poses(cues, own, method) for method in methods}
+    canvas = choose_canvas(character.size, character.size, any_size=False)  # the picture itself
+    motions = {method: canvas.poses(cues, own, method) for method in methods}
     chosen = moments(len(cues)) if still else range(len(cues))
 
     def drawn() -> Iterator[np.ndarray]:
-        for done, frame in enumerate(skeleton_frames(clip, cues, image, own, motions, chosen), 1):
+        for done, frame in enumerate(skeleton_frames(clip, cues, character.image, own, motions, chosen), 1):
             report("draw", done, len(chosen))
             yield frame
 
@@ -126,12 +143,73 @@ def skeleton_frames(
     reference = picture if own is None else _over(picture, own)
     dimmed = (picture * DIMMED).astype(np.uint8)
     driver: PoseTrack | np.ndarray = cues.skeleton if cues.pose is None else cues.pose  # type: ignore[assignment]
-    pictures = chain(footage(clip, HEIGHT), repeat(np.zeros((*_panel(cues.size), 3), np.uint8)))
+    pictures = chain(clip.footage(HEIGHT), repeat(np.zeros((*_panel(cues.size), 3), np.uint8)))
     for number, shown in zip(range(frames[-1] + 1), pictures):
         if number in frames:
             panels = {"driver": _stamped(_over(shown, driver[[number]]), str(number)), "reference": reference}
             panels |= {f"retarget: {method}": _over(dimmed, poses[[number]]) for method, poses in motions.items()}
             yield side_by_side(panels)[0]
+
+
+def write_debug_pictures(
+    folder: Path, skeletons: Iterator[np.ndarray], temperatures: Sequence[WindowTemperature]
+) -> None:
+    """Write skeletons.png, and temperature.png where there are maps; an older picture that this run has not is warned of."""
+    pictures = {"skeletons": np.concatenate(list(skeletons))}
+    if temperatures:
+        pictures["temperature"] = _temperature_sheet(temperatures)
+    folder.mkdir(exist_ok=True)
+    for name in DEBUG_PICTURES:
+        if name in pictures:
+            write_image(folder / f"{name}.png", pictures[name])
+        elif (folder / f"{name}.png").exists():
+            logger.warning("%s was there before and stays, though it shows nothing of this run", folder / f"{name}.png")
+
+
+class Comparison:
+    """Reference, driving frames, poses and results beside each other, chunk by chunk, and a few kept for a sheet.
+
+    Args:
+        image: the reference, uint8 (H, W, 3).
+        clip: the driver.
+        poses: that the model is given: keypoints (F, 1, K) or drawn skeletons uint8 (F, H, W, 3) on the canvas.
+        skeleton: how keypoints are drawn: arguments of `draw_skeleton`.
+        canvas: of poses and results.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        clip: Driving,
+        poses: PoseTrack | np.ndarray,
+        skeleton: Mapping[str, Any],
+        canvas: Canvas,
+    ) -> None:
+        self._image, self._poses, self._skeleton, self._canvas = image, poses, skeleton, canvas
+        self._height = max(PANEL_HEIGHT, canvas.output_size[0])
+        self._driving = clip.footage(self._height)
+        self._columns = np.unique(np.linspace(0, len(poses) - 1, SHEET_COLUMNS).round().astype(int))
+        self._kept: dict[str, list[np.ndarray]] = {}
+        self._done = 0
+
+    def add(self, results: np.ndarray) -> np.ndarray:
+        """The next results, (f, H, W, 3), with what belongs to them at their side."""
+        part = slice(self._done, self._done + len(results))
+        driving = list(islice(self._driving, len(results)))
+        poses = self._poses[part]
+        drawn = draw_skeleton(poses, **self._skeleton) if isinstance(poses, PoseTrack) else poses
+        rows = {"driving": np.stack(driving)} if driving else {}
+        rows |= {"pose": self._canvas.cut(drawn), "result": results}
+        for column in self._columns[(self._columns >= part.start) & (self._columns < part.stop)]:
+            for label, frames in rows.items():
+                self._kept.setdefault(label, []).append(frames[column - part.start])
+        self._done = part.stop
+        return side_by_side({"reference": self._image, **rows}, height=self._height)
+
+    def sheet(self) -> np.ndarray:
+        """The reference and a few moments of the clip, row by row."""
+        rows = {"reference": self._image} | {label: np.stack(frames) for label, frames in self._kept.items()}
+        return contact_sheet(rows, SHEET_COLUMNS)
 
 
 def _is_still(output: Path) -> bool:
@@ -167,6 +245,19 @@ def _stamped(picture: np.ndarray, text: str) -> np.ndarray:
         at = (8, picture.shape[0] - 10)
         cv2.putText(stamped, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (colour,) * 3, thickness, cv2.LINE_AA)
     return stamped
+
+
+def _temperature_sheet(maps: Sequence[WindowTemperature]) -> np.ndarray:
+    """Window beside window in one scale of brightness."""
+    from bunraku.pipeline import frame_ranges
+
+    hottest = max(temperature.max() for _, _, temperature in maps)
+    panels = {}
+    for frames, drawn, temperature in maps:
+        enlarged = -(-PANEL_HEIGHT // drawn.shape[1])  # whole pixels, so that the map's cells keep their edges
+        panel = draw_temperature(temperature, drawn, hottest).repeat(enlarged, 0).repeat(enlarged, 1)
+        panels[f"frames {frame_ranges(frames)}, T up to {temperature.max():.2f}"] = panel
+    return side_by_side(panels)[0]
 
 
 def _write_sheet(output: Path, frames: Iterator[np.ndarray]) -> tuple[int, int]:

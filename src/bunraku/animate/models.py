@@ -1,0 +1,202 @@
+"""What makes the frames: an AnimationPipeline or the puppet warp, opened for one animation with its settings checked."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from bunraku.animate.canvas import Canvas, choose_canvas
+from bunraku.animate.driving import Driving
+from bunraku.animate.options import SCHEDULERS, AnimateOptions
+from bunraku.errors import BunrakuError
+from bunraku.perception.pose import PoseTrack
+from bunraku.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
+
+PUPPET_WARP = "puppet-warp"
+"""The model without weights."""
+
+PUPPET_SIDE = 1024  # longest side of the puppet warp's default output
+MOST_WINDOWS = 8  # of which temperature maps are shown
+
+UseOfReferencePose = Literal["needed", "used", "unused"]
+WindowTemperature = tuple[Sequence[int], np.ndarray, np.ndarray]
+"""Of one window its frames, its drawn poses uint8 (f, H, W, 3), and its temperature map float32 (H/8, W/8)."""
+
+
+class ModelAdapter(Protocol):
+    """What `animate` needs of any model, diffusion or not; made for one clip and one set of options.
+
+    Attributes:
+        device, dtype: what it computes on and in, for the user to see.
+        skeleton: how the poses it is given are drawn where they are shown: arguments of `draw_skeleton`.
+        reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
+    """
+
+    device: str
+    dtype: str
+    skeleton: Mapping[str, Any]
+    reference_pose: UseOfReferencePose
+
+    def canvas(self, reference: tuple[int, int]) -> Canvas:
+        """The canvas for a reference of (height, width)."""
+        ...
+
+    def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
+        """What `stream` will hold the background still with, of a few windows; empty where there is nothing of the kind."""
+        ...
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        report: Progress,
+    ) -> Iterator[np.ndarray]:
+        """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`; arguments as of `AnimationPipeline.stream`."""
+        ...
+
+
+def open_model(options: AnimateOptions, clip: Driving, report: Progress = silent) -> ModelAdapter:
+    """The model of the options, ready to animate the clip. What is fetched or converted for it is reported.
+
+    Raises:
+        BunrakuError: there is no such model, or it cannot animate this clip as asked.
+    """
+    if options.model == PUPPET_WARP:
+        return PuppetWarpAdapter(options, clip)
+    return PipelineAdapter(options, len(clip), report)
+
+
+class PipelineAdapter:
+    """An AnimationPipeline.
+
+    Args:
+        options: its settings; what is None is the model's own choice.
+        frames: how many are animated.
+        report: told what is fetched or converted.
+    """
+
+    def __init__(self, options: AnimateOptions, frames: int, report: Progress = silent) -> None:
+        self._options, self._pipeline = options, open_pipeline(options, report)
+        self._sampling = _sampling(self._pipeline, options, frames)
+        self.device = str(self._pipeline.device)
+        self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
+        self.skeleton: Mapping[str, Any] = self._pipeline.config.skeleton
+        self.reference_pose: UseOfReferencePose = "used" if self._pipeline.config.reference_pose else "unused"
+
+    def canvas(self, reference: tuple[int, int]) -> Canvas:
+        return choose_canvas(
+            reference, tuple(self._pipeline.config.size), fitting=self._options.fit, size=self._options.size,
+            # a model with positions on a grid was trained at one size
+            any_size=not self._pipeline.denoiser.config.spatial_positions,
+        )  # fmt: skip
+
+    def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
+        return list(self._pipeline.temperatures(poses, size, most=MOST_WINDOWS, **self._sampling))
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        report: Progress,
+    ) -> Iterator[np.ndarray]:
+        return self._pipeline.stream(
+            reference, poses, reference_pose, size=size,
+            callback_on_step_end=_on_step(report, self._sampling["num_inference_steps"]), **self._sampling,
+        )  # fmt: skip
+
+
+class PuppetWarpAdapter:
+    """The classical puppet warp; options of the sampling are named in a warning and have no effect."""
+
+    device, dtype = "cpu", "uint8"
+    reference_pose: UseOfReferencePose = "needed"
+    skeleton: Mapping[str, Any] = {}
+
+    def __init__(self, options: AnimateOptions, clip: Driving) -> None:
+        if not clip.has_keypoints:
+            raise BunrakuError(
+                f"{PUPPET_WARP} moves keypoints, and the drawn skeletons of {clip.path} have none; drive it with footage, OpenPose "
+                "JSON, BVH or cues, or choose another model"
+            )
+        self._options = options
+        unused = ("steps", "guidance", "scheduler", "window", "overlap", "temperature")
+        given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
+        if given:
+            logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
+
+    def canvas(self, reference: tuple[int, int]) -> Canvas:
+        factor = min(1, PUPPET_SIDE / max(reference))
+        own = 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
+        return choose_canvas(
+            reference, own, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=2
+        )
+
+    def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
+        return []
+
+    def stream(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        report: Progress,
+    ) -> Iterator[np.ndarray]:
+        from bunraku.puppet_warp import PuppetWarp
+
+        return PuppetWarp().stream(reference, poses, reference_pose, size=size)
+
+
+def open_pipeline(options: AnimateOptions, report: Progress = silent) -> Any:
+    """The AnimationPipeline with the scheduler that was asked for."""
+    import diffusers
+
+    from bunraku.weights import load_pipeline
+
+    pipeline = load_pipeline(options.model, dtype=options.dtype, device=options.device, on_progress=report)
+    pipeline.set_progress_bar_config(disable=True)
+    if options.scheduler:
+        pipeline.scheduler = getattr(diffusers, SCHEDULERS[options.scheduler]).from_config(pipeline.scheduler.config)
+    return pipeline
+
+
+def _sampling(pipeline: Any, options: AnimateOptions, frames: int) -> dict[str, Any]:
+    """Arguments of `AnimationPipeline.stream`, complete and checked before anything slow."""
+    import torch
+
+    from bunraku.pipeline import DEFAULTS
+    from bunraku.sampling.windows import time_windows
+
+    defaults = DEFAULTS | pipeline.config.defaults
+    window = options.window or defaults["window"]
+    longest = pipeline.denoiser.config.motion_max_seq_length
+    if pipeline.denoiser.config.motion and min(window, frames) > longest:
+        raise BunrakuError(
+            f"a window of {window} frames is longer than the {longest} that {options.model} was made for"
+        )
+    # a window that was made small on purpose is no reason to fail on an overlap that was not chosen
+    overlap = min(defaults["overlap"], window // 2) if options.overlap is None else options.overlap
+    time_windows(frames, window, overlap)
+    return {
+        "num_inference_steps": options.steps or defaults["num_inference_steps"],
+        "guidance_scale": defaults["guidance_scale"] if options.guidance is None else options.guidance,
+        "window": window,
+        "overlap": overlap,
+        "temperature": defaults["temperature"] if options.temperature is None else options.temperature,
+        "generator": torch.Generator().manual_seed(options.seed),
+    }
+
+
+def _on_step(report: Progress, steps: int) -> Callable[..., dict[str, Any]]:
+    def on_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        report("denoise", step + 1, steps)
+        return tensors
+
+    return on_step

@@ -1,0 +1,174 @@
+"""What a user can choose, and the limits of each choice; stated here once, for Python and the command line alike."""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, get_args
+
+from bunraku.cues.retarget import Retarget
+from bunraku.errors import BunrakuError
+from bunraku.perception.detector import DetectorName
+
+DrivingKind = Literal["rgb", "skeleton", "openpose", "bvh", "cues"]
+Fitting = Literal["auto", "letterbox", "crop"]
+
+SCHEDULERS = {
+    "ddim": "DDIMScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "lcm": "LCMScheduler",
+}
+"""Classes of diffusers; each takes over the configuration of the model's own."""
+
+
+class Limits(NamedTuple):
+    """The least and the greatest value of an option, both allowed."""
+
+    least: float
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        return f"at least {self.least}" if self.most == math.inf else f"from {self.least} to {self.most}"
+
+
+@dataclass(frozen=True)
+class MotionOptions:
+    """What of a driving clip is used, and how poses are found; None leaves the choice to the clip or the machine.
+
+    Attributes:
+        reference_pose: OpenPose JSON file with the pose of the reference; None: NAME.pose.json beside the picture, else
+            it is detected.
+        driving_kind: what DRIVING is, see `open_driving`.
+        person: whom to follow, 0 being the largest.
+        start, stop: range of driving frames [start, stop) at the output frame rate.
+        fps: frames per second of the output; None: the driving clip's.
+        canvas: (height, width) of OpenPose JSON files that do not say it.
+        smoothing: One-Euro filter on the driving joints.
+        device: of the detector (and the model), such as "cpu" or "cuda:1".
+        detector: pose detector.
+        max_people: people looked for in each driving frame.
+
+    Raises:
+        BunrakuError: a value out of its range; names the option as the command line does.
+    """
+
+    limits: ClassVar[dict[str, Limits]] = {
+        "person": Limits(0),
+        "max_people": Limits(1),
+        "fps": Limits(0.001, 1000),
+        "canvas": Limits(1, 100_000),
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "driving_kind": ("auto", *get_args(DrivingKind)),
+        "detector": get_args(DetectorName),
+    }
+
+    reference_pose: Path | None = None
+    driving_kind: DrivingKind | Literal["auto"] = "auto"
+    person: int = 0
+    start: int | None = None
+    stop: int | None = None
+    fps: Fraction | None = None
+    canvas: tuple[int, int] | None = None
+    smoothing: bool = False
+    device: str | None = None
+    detector: DetectorName = "auto"
+    max_people: int = 2
+
+    def __post_init__(self) -> None:
+        if problems := self.problems():
+            raise BunrakuError("; ".join(problems))
+
+    def problems(self) -> list[str]:
+        """What is wrong with the values, a sentence each."""
+        found = []
+        for name, limits in self.limits.items():
+            value = getattr(self, name)
+            values = value if isinstance(value, tuple) else () if value is None else (value,)
+            if not all(limits.least <= number <= limits.most for number in values):
+                found.append(f"{option(name)} {'x'.join(map(str, values))} must be {limits}")
+        for name, choices in self.choices.items():
+            if (value := getattr(self, name)) is not None and value not in choices:
+                found.append(f"unknown {option(name)} {value!r}; there are {', '.join(choices)}")
+        return found
+
+
+@dataclass(frozen=True)
+class AnimateOptions(MotionOptions):
+    """Everything about an animation that has a default; None leaves the choice to the model or the machine.
+
+    Attributes, beside those of `MotionOptions`:
+        model: name of known weights, model folder, repository on the Hub (owner/name), or "puppet-warp", the classical puppet
+            without weights (`puppet_warp.PuppetWarp`), which keeps the reference's own size up to 1024 px.
+        retarget: how the motion is brought onto the character.
+            "full": bone by bone, each with the length of the reference and the direction and foreshortening of the driver
+            (`cues.retarget.retarget`); the way through the picture is scaled with the body.
+            "align": part by part with constant ratios, joints left and right alike (`cues.retarget.align`).
+            "fit": the driver's own proportions, at the size and place of the reference (`cues.retarget.fit`).
+            "off": the driver's pose where it is in its picture. Drawn skeletons are always used so.
+        fit: how a reference of another shape than the model's picture is brought into it. "letterbox": whole, its edges
+            continued as a blur, cut off again afterwards, so that the output has the reference's aspect ratio; "crop":
+            filling the picture, what hangs over is cut; "auto": models made for one size letterbox, others get a picture of
+            their own area in the reference's aspect ratio.
+        size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
+        steps, guidance, window, overlap: of the sampling.
+        temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
+        scheduler: one of SCHEDULERS.
+        seed: same seed and settings, same file.
+        dtype: "auto", "float32", "float16" or "bfloat16".
+        audio: whether the sound of the driving video is kept.
+        sheet: picture to write: reference, driving frames, poses, results.
+        side_by_side: video to write: the same next to each other.
+        debug: folder for pictures of what goes on inside, written before the frames are made: skeletons.png (driver, reference,
+            retargeted) and, where the temperature's slope is above 0, temperature.png (the maps of up to 8 windows).
+        overwrite: whether pictures that a folder for frames or `debug` holds may be replaced. Single files may be in any case.
+
+    Raises:
+        BunrakuError: a value out of its range; names the option as the command line does.
+    """
+
+    limits: ClassVar[dict[str, Limits]] = MotionOptions.limits | {
+        "steps": Limits(1, 1000),
+        "guidance": Limits(0, 100),
+        "window": Limits(1),
+        "overlap": Limits(0),
+        "temperature": Limits(0, 1000),
+        "size": Limits(32, 4096),
+        "seed": Limits(0, 2**63 - 1),
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = MotionOptions.choices | {
+        "retarget": get_args(Retarget),
+        "fit": get_args(Fitting),
+        "scheduler": tuple(SCHEDULERS),
+    }
+
+    model: str = "mini"
+    retarget: Retarget = "full"
+    fit: Fitting = "auto"
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    window: int | None = None
+    overlap: int | None = None
+    temperature: float | None = None
+    seed: int = 0
+    dtype: str = "auto"
+    audio: bool = True
+    sheet: Path | None = None
+    side_by_side: Path | None = None
+    debug: Path | None = None
+    overwrite: bool = False
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.overlap is not None and self.window is not None and self.overlap >= self.window:
+            found.append(f"--overlap {self.overlap} must be smaller than --window {self.window}")
+        return found
+
+
+def option(field: str) -> str:
+    """What the command line calls a field of the options."""
+    return {"smoothing": "--smooth", "detector": "--pose"}.get(field, f"--{field.replace('_', '-')}")

@@ -1,0 +1,171 @@
+"""The whole way: a reference picture and a driving clip in, an animated video out."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bunraku.animate.driving import Driving, open_driving
+from bunraku.animate.models import ModelAdapter, open_model
+from bunraku.animate.options import AnimateOptions
+from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleton_frames, write_debug_pictures
+from bunraku.animate.reference import Reference, open_reference
+from bunraku.errors import BunrakuError
+from bunraku.media import VideoWriter, check_free, check_output, check_video_output, write_image
+from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.perception.pose import PoseTrack
+from bunraku.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Animation:
+    """What `animate` made: `size` is (height, width) in pixels, `seconds` the time of the stages."""
+
+    output: Path
+    frames: int
+    fps: Fraction
+    size: tuple[int, int]
+    model: str
+    device: str
+    dtype: str
+    seed: int
+    driving: str
+    seconds: dict[str, float]
+    sheet: Path | None = None
+    side_by_side: Path | None = None
+    debug: Path | None = None
+
+
+def animate(
+    reference: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    options: AnimateOptions = AnimateOptions(),
+    on_progress: Progress | None = None,
+) -> Animation:
+    """Animate the character of a picture with the motion of a clip, and write the video.
+
+    What can be wrong is found first: files, options, then the model, then the pose of the reference, then the driving
+    poses. Results are written chunk by chunk under temporary names; nothing but the debug pictures is left of a run that
+    fails or is interrupted, and an existing output stays as it was.
+
+    Args:
+        reference: a picture of one character, any format of Pillow's, at least 32 px.
+        driving: anything `open_driving` takes.
+        output: .mp4 .mov .mkv .webm .gif .webp, a folder for PNG frames (no extension), or a pattern such as out/%04d.png.
+
+    Raises:
+        BunrakuError: input that cannot be used, nobody in the reference or in any driving frame (names which), a full disk,
+            a prediction that is not finite.
+    """
+    reference, driving, output = Path(reference), Path(driving), Path(output)
+    report, seconds = on_progress or silent, dict[str, float]()
+    _check_outputs(reference, driving, output, options)
+    character = open_reference(reference, options)
+    clip = open_driving(driving, options)
+    with _timed(seconds, "load"):
+        model = open_model(options, clip, report)
+        canvas = model.canvas(character.size)
+    with _timed(seconds, "perceive"):
+        own_pose = _own_pose(character, clip, model, options)
+        cues = clip.followed(
+            options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
+        )
+        poses = canvas.poses(cues, own_pose, options.retarget)
+    with _timed(seconds, "animate"):
+        picture, placed_pose = canvas.picture(character.image), None if own_pose is None else canvas.track(own_pose)
+        if options.debug:
+            method = "off" if own_pose is None or cues.pose is None else options.retarget
+            skeletons = skeleton_frames(clip, cues, picture, placed_pose, {method: poses}, moments(len(cues)))
+            write_debug_pictures(options.debug, skeletons, model.temperatures(poses, canvas.size))
+        chunks = map(canvas.cut, model.stream(picture, poses, placed_pose, canvas.size, report))
+        comparison = Comparison(character.image, clip, poses, model.skeleton, canvas)
+        _write(chunks, comparison, output, clip, cues.fps, canvas.output_size, options, report)
+    return Animation(
+        output, len(cues), cues.fps, canvas.output_size, options.model, model.device, model.dtype, options.seed, clip.kind, seconds,
+        options.sheet, options.side_by_side, options.debug,
+    )  # fmt: skip
+
+
+def _write(
+    chunks: Iterator[np.ndarray],
+    comparison: Comparison,
+    output: Path,
+    clip: Driving,
+    fps: Fraction,
+    size: tuple[int, int],
+    options: AnimateOptions,
+    report: Progress,
+) -> None:
+    """The video, and beside it the side-by-side video and the sheet that were asked for."""
+    settings: dict[str, Any] = {"fps": fps, "overwrite": options.overwrite}
+    if options.audio and clip.sound:
+        settings |= {"audio_from": clip.sound, "audio_start": clip.start / fps}
+    with ExitStack() as stack:
+        video = stack.enter_context(VideoWriter(output, size=size, **settings))
+        panels = None
+        for chunk in chunks:
+            for frame in chunk:
+                video.write(frame)
+            report("write", video.frames, len(clip))
+            if options.sheet or options.side_by_side:
+                joined = comparison.add(chunk)
+            if options.side_by_side:
+                panels = panels or stack.enter_context(
+                    VideoWriter(options.side_by_side, size=joined.shape[1:3], **settings)
+                )
+                for frame in joined:
+                    panels.write(frame)
+    if options.sheet:
+        write_image(options.sheet, comparison.sheet())
+
+
+def _check_outputs(reference: Path, driving: Path, output: Path, options: AnimateOptions) -> None:
+    inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
+    outputs = [path.absolute() for path in (output, options.side_by_side, options.sheet, options.debug) if path]
+    if twice := [path for path in outputs if outputs.count(path) > 1]:
+        raise BunrakuError(f"{twice[0]} is given for two outputs; give each a name of its own")
+    check_video_output(output, inputs, overwrite=options.overwrite)
+    if options.side_by_side:
+        check_video_output(options.side_by_side, inputs, overwrite=options.overwrite)
+    if options.sheet:
+        if options.sheet.suffix.lower() not in IMAGE_SUFFIXES:
+            raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
+        check_output(options.sheet, inputs)
+    if options.debug:
+        if options.debug.exists() and not options.debug.is_dir():
+            raise BunrakuError(f"{options.debug} is a file; --debug takes a folder, which may be new")
+        pictures = [options.debug / f"{name}.png" for name in DEBUG_PICTURES]
+        if twice := [path for path in pictures if path.absolute() in outputs]:
+            raise BunrakuError(f"{twice[0]} is also a picture of --debug; choose another output name")
+        for picture in pictures if options.debug.is_dir() else [options.debug]:
+            check_output(picture, inputs)
+        check_free(pictures, options.overwrite)
+
+
+def _own_pose(character: Reference, clip: Driving, model: ModelAdapter, options: AnimateOptions) -> PoseTrack | None:
+    """The reference's pose; where neither retargeting nor the model needs it, nobody found is no error."""
+    if model.reference_pose == "needed" or (clip.has_keypoints and options.retarget != "off"):
+        return character.pose(options)
+    if model.reference_pose == "unused":
+        return character.known_pose
+    try:
+        return character.pose(options)
+    except BunrakuError as error:
+        logger.warning("%s; the model goes on without it", error)
+        return None
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = round(time.perf_counter() - start, 2)

@@ -1,0 +1,95 @@
+"""From frames to cues: the poses of everybody in a clip, and then of the one person who is followed."""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from bunraku.cues.cues import Cues
+from bunraku.cues.smoothing import smooth
+from bunraku.cues.tracking import bridge, hold, link, lost_ranges
+from bunraku.errors import BunrakuError
+from bunraku.media import Frames
+from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
+
+logger = logging.getLogger(__name__)
+
+LONGEST_GAP = 0.5  # seconds that are bridged
+
+
+def perceive_frames(
+    frames: Frames,
+    name: str,
+    detector: DetectorName | PoseDetector = "auto",
+    *,
+    max_people: int = 2,
+    device: str | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> Cues:
+    """The poses of the people in a clip, frame by frame, each with one identity over the clip.
+
+    The frames are streamed. Gaps of up to half a second are bridged joint by joint; what is lost for longer stays missing.
+
+    Args:
+        frames: of one clip.
+        name: what messages and the cues call it.
+        detector: backend, or a detector of one's own (fresh: it may track from frame to frame).
+        max_people: at most so many people per frame are looked for.
+        device: of the detector; None takes the best there is.
+        on_frame: called with the number of frames done and the number of all frames.
+
+    Raises:
+        BunrakuError: a frame that cannot be read, no usable detector, or nobody in any frame.
+    """
+    if isinstance(detector, str):
+        detector = create_pose_detector(detector, max_people=max_people, device=device)
+    found = []
+    with closing(detector):
+        for number, frame in enumerate(frames, 1):
+            detections = detector(frame)
+            found.append((detections.keypoints, detections.scores))
+            if on_frame:
+                on_frame(number, len(frames))
+    track = link(found, frames.size, max_people=max_people)
+    if not track.people:
+        raise BunrakuError(
+            f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
+            "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
+        )
+    track = bridge(track, round(LONGEST_GAP * frames.fps))
+    return Cues(frames.fps, frames.size, f"{Path(name).name}, {detector.name} on {detector.provider}", track)
+
+
+def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
+    """The cues of one person, held in its last pose while it is lost; a warning names the frames.
+
+    Args:
+        cues: with poses; drawn skeletons come back as they are.
+        person: index, 0 is the largest.
+        smoothing: One-Euro filter on the joints.
+
+    Raises:
+        BunrakuError: there is no such person, or it has no pose in any frame.
+    """
+    track = cues.pose
+    if track is None:
+        if person or smoothing:
+            logger.warning("%s is drawn already: person and smoothing have no effect on it", cues.source)
+        return cues
+    if not 0 <= person < track.people:
+        raise BunrakuError(
+            f"there is no person {person} in {cues.source}: {track.people} found, counted from 0, the largest first"
+        )
+    track = track.person(person)
+    if lost := lost_ranges(track, 0):
+        if lost == [(0, len(track))]:
+            raise BunrakuError(f"person {person} of {cues.source} has fewer than 3 joints in every frame")
+        ranges = ", ".join(f"{first}-{stop - 1}" if stop - first > 1 else str(first) for first, stop in lost)
+        total = sum(stop - first for first, stop in lost)
+        logger.warning(
+            "the person is lost in %d of %d frames of %s and held still there: %s",
+            total, len(track), cues.source, ranges,
+        )  # fmt: skip
+        track = hold(track)
+    return replace(cues, pose=smooth(track, cues.fps) if smoothing else track)

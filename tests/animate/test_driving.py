@@ -1,0 +1,175 @@
+"""DRIVING of every kind becomes cues, and one person is followed."""
+
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bunraku.animate.driving import driving_kind, is_drawn_skeleton, open_driving, perceive
+from bunraku.animate.options import MotionOptions
+from bunraku.cues.cues import Cues
+from bunraku.cues.openpose_json import write_openpose_json
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.errors import BunrakuError
+from bunraku.media import VideoWriter, read_video, write_image
+from bunraku.perception.pose import PoseTrack
+from tests.tiny import walking_track
+
+
+def drawn(path: Path, frames: int = 6) -> np.ndarray:
+    skeletons = draw_skeleton(walking_track(frames, (96, 96)))
+    with VideoWriter(path, fps=25, size=(96, 96)) as writer:
+        for frame in skeletons:
+            writer.write(frame)
+    return skeletons
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("skeleton_only.mp4", "skeleton"), ("dance_plain.mp4", "rgb"), ("two_people.mp4", "rgb")]
+)
+def test_drawn_skeletons_are_told_from_footage(assets: Path, name: str, kind: str) -> None:
+    assert driving_kind(assets / "drivers" / name) == kind
+
+
+def test_dark_footage_is_no_skeleton() -> None:
+    rng = np.random.default_rng(0)
+    night = np.zeros((4, 64, 64, 3), np.uint8)
+    night[:, 20:40, 20:30] = rng.integers(90, 200, (4, 20, 10, 1)) + rng.integers(0, 30, (4, 20, 10, 3))
+    assert not is_drawn_skeleton(night)
+    assert not is_drawn_skeleton(np.zeros((4, 64, 64, 3), np.uint8))
+    assert is_drawn_skeleton(draw_skeleton(walking_track(4)))
+
+
+def test_a_skeleton_video_becomes_drawn_cues_no_larger_than_wanted(tmp_path: Path) -> None:
+    skeletons = drawn(tmp_path / "drawn.mp4")
+    driving = open_driving(tmp_path / "drawn.mp4")
+    assert driving.kind == "skeleton"
+    cues = driving.cues(MotionOptions())
+    assert cues.skeleton is not None
+    assert np.abs(cues.skeleton.astype(int) - skeletons).mean() < 8
+    small = driving.cues(MotionOptions(), longest_side=48).skeleton
+    assert small is not None
+    assert small.shape == (6, 48, 48, 3)
+    assert driving.followed(MotionOptions()).skeleton is not None
+
+
+def test_the_kind_can_be_given(tmp_path: Path) -> None:
+    drawn(tmp_path / "drawn.mp4")
+    assert open_driving(tmp_path / "drawn.mp4", MotionOptions(driving_kind="rgb")).kind == "rgb"
+
+
+def test_openpose_folder_with_rate_and_range(tmp_path: Path) -> None:
+    track = walking_track(10)
+    write_openpose_json(track, tmp_path / "json")
+    cues = perceive(tmp_path / "json", MotionOptions(start=2, stop=5))
+    assert cues.pose is not None
+    assert cues.fps == 25
+    np.testing.assert_array_equal(cues.pose.keypoints, track.keypoints[2:5])
+    assert perceive(tmp_path / "json", MotionOptions(fps=Fraction(12))).fps == 12
+    assert len(perceive(tmp_path / "json", MotionOptions(fps=Fraction(12)))) == 10
+    with pytest.raises(BunrakuError, match="has 10 frames; the range 10:None has none of them"):
+        open_driving(tmp_path / "json", MotionOptions(start=10))
+
+
+def test_bvh_is_resampled(assets: Path) -> None:
+    path = assets / "motions" / "dab.bvh"
+    own, slow = perceive(path), perceive(path, MotionOptions(fps=Fraction(10)))
+    assert slow.fps == 10
+    assert abs(len(slow) / 10 - len(own) / float(own.fps)) < 0.1
+    assert slow.pose is not None
+    assert slow.pose.people == 1
+
+
+def test_saved_cues_are_read_and_resampled_to_the_nearest_frames(tmp_path: Path) -> None:
+    track = walking_track(12)
+    depth = np.arange(12.0)
+    Cues(Fraction(24), (64, 64), "clip", track, maps={"depth": depth}).save(tmp_path / "x.cues")
+    half = perceive(tmp_path / "x.cues", MotionOptions(fps=Fraction(12)))
+    assert half.pose is not None
+    np.testing.assert_array_equal(half.pose.keypoints, track.keypoints[::2])
+    np.testing.assert_array_equal(half.maps["depth"], depth[::2])
+    assert len(perceive(tmp_path / "x.cues", MotionOptions(fps=Fraction(48)))) == 24
+
+
+def test_a_folder_of_frames_is_read_by_number(tmp_path: Path) -> None:
+    for i in (1, 2, 10):
+        write_image(tmp_path / f"frame{i}.png", np.full((40, 40, 3), 10 * i, np.uint8))
+    driving = open_driving(tmp_path, MotionOptions(fps=Fraction(10)))
+    assert driving.kind == "rgb"
+    assert driving.source.fps == 10
+    assert [frame[0, 0, 0] for frame in driving.source] == [10, 20, 100]  # type: ignore[union-attr]
+    write_image(tmp_path / "frame3.png", np.zeros((40, 48, 3), np.uint8))
+    with pytest.raises(BunrakuError, match=r"frame3\.png is 48x40 px, the frames before it 40x40"):
+        list(open_driving(tmp_path, MotionOptions(driving_kind="rgb")).source)  # type: ignore[call-overload]
+
+
+def test_what_cannot_drive(tmp_path: Path, puppets: Path) -> None:
+    (tmp_path / "note.txt").write_text("dance like this")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "cut.mp4").write_bytes((puppets / "b.mp4").read_bytes()[:-1500])
+    (tmp_path / "zero.mp4").touch()
+    for path, message in (
+        (tmp_path / "note.txt", "not a video"),
+        (puppets / "a.png", "still image"),
+        (tmp_path / "cut.mp4", "truncated"),
+        (tmp_path / "zero.mp4", "is empty"),
+        (tmp_path / "gone.mp4", "does not exist"),
+        (tmp_path / "none", "without frames"),
+    ):
+        with pytest.raises(BunrakuError, match=message):
+            open_driving(path)
+
+
+def test_sound_belongs_to_videos_that_have_some(puppets: Path) -> None:
+    assert open_driving(puppets / "b.mp4").sound == puppets / "b.mp4"
+    assert open_driving(puppets / "a.mp4").sound is None
+    assert open_driving(puppets / "b.cues").sound is None
+    assert len(read_video(puppets / "b.mp4").frames) == len(open_driving(puppets / "b.mp4"))
+
+
+def test_the_range_and_rate_of_the_options_are_the_clips(puppets: Path) -> None:
+    clip = open_driving(puppets / "b.cues", MotionOptions(start=2, stop=5, fps=Fraction(6)))
+    assert (clip.kind, clip.start, len(clip)) == ("cues", 2, 3)
+    whole = Cues.load(puppets / "b.cues").pose
+    half = clip.followed(MotionOptions())
+    assert whole is not None
+    assert half.pose is not None
+    assert half.fps == 6
+    np.testing.assert_array_equal(half.pose.keypoints, whole.keypoints[[4, 6, 8]])
+
+
+def test_the_person_of_the_options_is_followed_and_smoothed(tmp_path: Path) -> None:
+    track = walking_track(6)
+    both = np.concatenate([track.keypoints, track.keypoints[::-1] + np.float32(5)], 1)
+    Cues(Fraction(12), (64, 64), "two", PoseTrack(both, np.ones((6, 2, 18), np.float32), (64, 64))).save(
+        tmp_path / "two.cues"
+    )
+    options = MotionOptions(person=1)
+    clip = open_driving(tmp_path / "two.cues", options)
+    second = clip.followed(options).pose
+    assert second is not None
+    np.testing.assert_array_equal(second.keypoints, both[:, 1:])
+    smooth = clip.followed(MotionOptions(person=1, smoothing=True)).pose
+    assert smooth is not None
+    assert not np.array_equal(smooth.keypoints, second.keypoints)
+    with pytest.raises(BunrakuError, match="no person 2"):
+        clip.followed(MotionOptions(person=2))
+
+
+def test_footage_is_reduced_to_a_height_and_poses_have_none(puppets: Path) -> None:
+    frames = list(open_driving(puppets / "b.mp4").footage(48))
+    assert np.shape(frames) == (12, 48, 32, 3)
+    whole = read_video(puppets / "b.mp4").frames
+    assert np.abs(np.mean(frames, (1, 2, 3)) - whole.mean((1, 2, 3))).max() < 1
+    assert not list(islice(open_driving(puppets / "b.cues").footage(48), 1))
+
+
+def test_drawn_skeletons_have_no_keypoints(puppets: Path, tmp_path: Path) -> None:
+    drawn = Cues(Fraction(12), (64, 64), "drawn", skeleton=np.zeros((3, 64, 64, 3), np.uint8))
+    drawn.save(tmp_path / "drawn.cues")
+    assert not open_driving(tmp_path / "drawn.cues").has_keypoints
+    assert not open_driving(puppets / "b.mp4", MotionOptions(driving_kind="skeleton")).has_keypoints
+    assert open_driving(puppets / "b.mp4").has_keypoints
+    assert open_driving(puppets / "b.cues").has_keypoints

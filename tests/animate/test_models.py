@@ -1,0 +1,70 @@
+"""What the models need of options and clip, and what they make of them."""
+
+from pathlib import Path
+
+import pytest
+
+from bunraku.animate import AnimateOptions, animate
+from bunraku.animate.driving import Driving, open_driving
+from bunraku.animate.models import PuppetWarpAdapter, open_pipeline
+from bunraku.animate.options import SCHEDULERS
+from bunraku.media import read_video
+
+
+@pytest.fixture
+def clip(puppets: Path) -> Driving:
+    return open_driving(puppets / "b.cues")
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_samples(name: str, puppets: Path, tmp_path: Path, model_folder: Path) -> None:
+    animate(
+        puppets / "a.png",
+        puppets / "b.cues",
+        tmp_path / "out.mp4",
+        AnimateOptions(model=str(model_folder), scheduler=name, steps=3, stop=2),
+    )
+    assert read_video(tmp_path / "out.mp4").frames.std() > 1
+
+
+def test_schedulers_take_over_the_models_configuration(model_folder: Path) -> None:
+    pipeline = open_pipeline(AnimateOptions(model=str(model_folder), scheduler="euler"))
+    assert type(pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
+    assert pipeline.scheduler.config.prediction_type == "sample"
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "size"),
+    [
+        ((97, 63), {}, (96, 64)),
+        ((2200, 1100), {}, (1024, 512)),
+        ((97, 63), {"size": (50, 41)}, (50, 40)),
+        ((97, 63), {"fit": "letterbox"}, (96, 62)),
+        ((97, 63), {"fit": "crop", "size": (64, 64)}, (64, 64)),
+    ],
+)
+def test_sizes_of_the_puppet_warp(shape: tuple[int, int], options: dict, size: tuple[int, int], clip: Driving) -> None:
+    assert PuppetWarpAdapter(AnimateOptions(**options), clip).canvas(shape).output_size == size
+
+
+def test_the_puppet_warp_names_the_options_that_it_has_no_use_for(
+    clip: Driving, caplog: pytest.LogCaptureFixture
+) -> None:
+    PuppetWarpAdapter(AnimateOptions(model="puppet-warp", seed=3, device="cpu"), clip)
+    assert not caplog.records
+    PuppetWarpAdapter(
+        AnimateOptions(
+            model="puppet-warp",
+            steps=4,
+            guidance=2.0,
+            scheduler="ddim",
+            window=8,
+            overlap=0,
+            temperature=0.0,
+            dtype="float16",
+        ),
+        clip,
+    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "puppet-warp has no steps, guidance, scheduler, window, overlap, temperature, dtype: they have no effect"
+    ]
