@@ -1,0 +1,64 @@
+"""Structured depth pixel by pixel, and what it does not tell."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.structured_depth import depth_span, draw_structured_depth
+from bunraku.theatre import render, sample_scene
+from tests.tiny import crowd
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.sampled_from([None, 1, 3]))
+def test_pixel_by_pixel(seed, people, line_width):
+    rng = np.random.default_rng(seed)
+    track = crowd(3, people, (20, 26), rng)
+    depth = rng.normal(0, 5, (3, 20, 26)).astype(np.float32)
+    depth[rng.random(depth.shape) < 0.1] = rng.choice([np.nan, np.inf])
+    drawn = draw_structured_depth(track, depth, line_width=line_width)
+    inside = draw_skeleton(track, line_width=line_width).any(-1) & np.isfinite(depth)
+    values = [float(depth[at]) for at in zip(*np.nonzero(inside))]
+    for at in np.ndindex(inside.shape):
+        expected = 0.0
+        if inside[at]:
+            low, high = min(values), max(values)
+            expected = 1 + 254 * (high - float(depth[at])) / (high - low) if high > low else 255
+        assert abs(drawn[at].astype(float) - expected).max() <= 0.51
+    if len(set(values)) > 1:
+        assert (drawn[inside].min(), drawn[inside].max()) == (1, 255)
+        assert depth_span(track, depth, line_width=line_width) == (min(values), max(values))
+
+
+def test_a_clip_drawn_in_parts_is_the_same_clip():
+    rng = np.random.default_rng(0)
+    track, depth = crowd(5, 2, (40, 40), rng), rng.random((5, 40, 40))
+    span = depth_span(track, depth)
+    parts = [draw_structured_depth(track[i : i + 2], depth[i : i + 2], span=span) for i in (0, 2, 4)]
+    np.testing.assert_array_equal(np.concatenate(parts), draw_structured_depth(track, depth))
+    # units and origin of depth do not matter, nor what lies beside the skeleton
+    elsewhere = np.where(draw_skeleton(track).any(-1), depth, 1e6)
+    np.testing.assert_array_equal(draw_structured_depth(track, 7 * elsewhere - 3), draw_structured_depth(track, depth))
+
+
+def test_the_nearer_of_two_puppets_is_bright_and_nobody_is_drawn_black():
+    scene = sample_scene(7, "train", people=2)
+    shown = render(scene, 2, (128, 128))
+    drawn = draw_structured_depth(shown.pose, shown.depth, (64, 64))
+    assert drawn.shape == (2, 64, 64, 3)
+    near, far = sorted(range(2), key=lambda i: scene.actors[i].placement.depth)
+    skeleton = [draw_skeleton(shown.pose.person(i), (64, 64)).any(-1) for i in range(2)]
+    assert np.median(drawn[skeleton[near]]) == 255
+    assert 1 <= np.median(drawn[skeleton[far]]) < 255
+    nobody = shown.pose.__class__(shown.pose.keypoints, 0 * shown.pose.scores, shown.pose.size)
+    assert not draw_structured_depth(nobody, shown.depth).any()
+
+
+def test_unusable_arguments():
+    track = crowd(2, 1, (16, 16), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="depth for 2 frames"):
+        draw_structured_depth(track, np.zeros((1, 16, 16)))
+    with pytest.raises(ValueError, match=r"span of depth is \(near, far\)"):
+        draw_structured_depth(track, np.zeros((2, 16, 16)), span=(2, 1))
