@@ -220,10 +220,10 @@ def test_frames_into_a_folder_never_cost_what_lies_there(
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     reference = tmp_path / "ref" / "0000.png"
     for output, overwrite, words in (
-        ("ref", False, "where the input"),
-        ("ref", True, "where the input"),
-        ("pose", False, "where the input"),
-        ("pose/%02d.png", True, "where the input"),
+        ("ref", False, "is also an input"),
+        ("ref", True, "is also an input"),
+        ("pose", False, "is also an input"),
+        ("pose/%02d.png", True, "is also an input"),
     ):
         with pytest.raises(BunrakuError, match=words):
             animate(reference, tmp_path / "pose", tmp_path / output, replace(options, stop=2, overwrite=overwrite))

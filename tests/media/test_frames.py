@@ -8,6 +8,7 @@ import pytest
 
 from bunraku.errors import BunrakuError
 from bunraku.media import FrameFolder, VideoReader, VideoWriter, clips_in, open_frames, write_image
+from bunraku.media.frames import pictures_in
 
 
 @pytest.fixture
@@ -56,3 +57,13 @@ def test_bad_folders(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     write_image(folder / "frame12.png", np.zeros((40, 40, 3), np.uint8))
     with pytest.raises(BunrakuError, match=r"frame12\.png is 40x40 px, the frames before it 40x32"):
         list(FrameFolder(folder))
+
+
+def test_hidden_files_are_no_frames(tmp_path):
+    """macOS writes ._NAME beside every NAME on drives of other systems; a killed run leaves .NAME.partial.png."""
+    write_image(tmp_path / "0000.png", np.zeros((32, 40, 3), np.uint8))
+    for name in ("._0000.png", ".DS_Store", "._0001.mp4"):
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        ")
+    assert pictures_in(tmp_path) == [tmp_path / "0000.png"]
+    assert len(FrameFolder(tmp_path)) == 1
+    assert clips_in(tmp_path) == []

@@ -180,6 +180,94 @@ def test_animated_gif(encode, moving):
     assert clip.fps == 20
 
 
+def animated(path: Path, frames: np.ndarray, durations: list[int], **options) -> Path:
+    """By Pillow; durations in milliseconds. Alpha where the frames have four channels."""
+    first, *others = map(Image.fromarray, frames)
+    first.save(path, save_all=True, append_images=others, duration=durations, lossless=True, **options)
+    return path
+
+
+ANIMATIONS = ["a.webp", "a.png", "a.apng", "a.gif"]
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_animated_pictures_are_clips(tmp_path, moving, name):
+    truth = moving(7)
+    reader = VideoReader(animated(tmp_path / name, truth, [40] * 7))
+    assert (reader.fps, reader.size, len(reader), reader.has_audio) == (25, (64, 96), 7, False)
+    shown = np.stack(list(reader))
+    assert psnr(shown, truth) > 28
+    if name != "a.gif":  # 256 colours
+        assert np.abs(shown.astype(int) - truth).max() <= 1
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_parts_of_animated_pictures(tmp_path, moving, name):
+    """Their frames are stored as changes of the one before."""
+    path = animated(tmp_path / name, moving(12), [50] * 12)
+    whole = list(VideoReader(path))
+    for start, stop in [(0, 12), (5, 9), (11, 12)]:
+        np.testing.assert_array_equal(list(VideoReader(path, start=start, stop=stop)), whole[start:stop])
+        np.testing.assert_array_equal(list(VideoReader(path).part(start, stop)), whole[start:stop])
+
+
+@pytest.mark.parametrize("name", ANIMATIONS)
+def test_animated_pictures_keep_their_durations(tmp_path, moving, name):
+    """In slots of 50 ms; nothing is shown for less than browsers show it."""
+    truth = moving(5)
+    path = animated(tmp_path / name, truth, [100, 50, 200, 50, 150])
+    assert bars(list(VideoReader(path, fps=Fraction(20)))) == [0, 0, 2, 5, 5, 5, 5, 7, 10, 10, 10]
+    assert len(VideoReader(animated(tmp_path / name, truth, [0] * 5), fps=Fraction(20))) == 10
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.apng", "a.gif"])
+def test_transparent_animations_lie_on_the_background(tmp_path, name):
+    frames = np.zeros((4, 40, 64, 4), np.uint8)
+    y, x = np.mgrid[:40, :64]
+    for number, frame in enumerate(frames):
+        frame[(x - 8 - 16 * number) ** 2 + (y - 20) ** 2 < 64] = (200, 40, 0, 255)
+    shown = np.stack(
+        list(VideoReader(animated(tmp_path / name, frames, [40] * 4, disposal=2), background=(0, 90, 200)))
+    )
+    expected = np.where(frames[..., 3:] > 0, frames[..., :3], np.array([0, 90, 200], np.uint8))
+    assert np.abs(shown.astype(int) - expected).max() <= (6 if name == "a.gif" else 1)
+
+
+def test_what_the_writer_writes_the_reader_reads(tmp_path, moving):
+    truth = moving(10)
+    for name in ("a.webp", "a.gif"):
+        for fps in (12, 25, 30):
+            with VideoWriter(tmp_path / name, fps=fps, size=(64, 96)) as writer:
+                for frame in truth:
+                    writer.write(frame)
+            reader = VideoReader(tmp_path / name)
+            assert len(reader) == 10
+            assert abs(reader.fps / fps - 1) < 0.02
+            assert bars(list(reader)) == bars(list(truth))
+
+
+@pytest.mark.parametrize("stills", [1, 2])
+def test_the_stream_with_the_motion_is_read(tmp_path, moving, stills):
+    """Some cameras and downloaders put a picture of one frame before it, not marked as a cover."""
+    truth, path = moving(12), tmp_path / "p.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("mjpeg", rate=25, pix_fmt="yuvj420p") for _ in range(stills)]
+        streams.append(container.add_stream("libx264", rate=25, pix_fmt="yuv420p", options={"crf": "10"}))
+        for stream in streams:
+            stream.width, stream.height = 96, 64
+        for index, frame in enumerate(truth):
+            for stream in streams if index == 0 else streams[-1:]:
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                picture.pts, picture.time_base = index, Fraction(1, 25)
+                container.mux(stream.encode(picture))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    reader = VideoReader(path)
+    assert (len(reader), reader.fps) == (12, 25)
+    assert bars(list(reader)) == list(range(12))
+    assert bars(list(VideoReader(path, start=7, stop=9))) == [7, 8]
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the process's memory from /proc")
 def test_memory_does_not_grow_with_length(tmp_path, moving):
     """400 frames are 75 MiB as RGB, 38 MiB as decoded; none may stay, not even until the garbage collector comes."""
@@ -236,6 +324,13 @@ class TestBadInput:
     def test_still(self, tmp_path, suffix):
         Image.new("RGB", (64, 64)).save(tmp_path / f"i.{suffix}")
         assert "still image" in self.message(tmp_path / f"i.{suffix}")
+
+    @pytest.mark.parametrize("name", ["a.webp", "a.apng"])
+    def test_broken_animation(self, tmp_path, moving, name):
+        path = animated(tmp_path / name, moving(12), [40] * 12)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        with pytest.raises(BunrakuError, match=r"damaged|truncated|still image"):
+            list(VideoReader(path))
 
     def test_sound_only(self, tmp_path):
         from .conftest import tone
@@ -314,7 +409,7 @@ def test_part_is_that_part_and_needs_no_second_look_at_the_packets(tmp_path, mon
             writer.write(frame)
     reader = VideoReader(path, start=2)
     whole = list(reader)
-    monkeypatch.setattr("bunraku.media.reader._timestamps", None)
+    monkeypatch.setattr("bunraku.media.source._Stream.timestamps", None)
     part = reader.part(3, 7)
     assert len(part) == 4
     assert np.array_equal(list(part), whole[3:7])

@@ -163,7 +163,7 @@ class TestPngFrames:
             ("clip", "clip"), ("clip/%02d.png", "clip"), ("clip/new%02d.png", "clip"), ("link", "clip"),
             ("still", "still/0001.png"), ("still/%04d.png", "still/0000.png"),
         ]:  # fmt: skip
-            with pytest.raises(BunrakuError, match="where the input"):
+            with pytest.raises(BunrakuError, match="is also an input"):
                 check_video_output(tmp_path / output, [tmp_path / given], overwrite=overwrite)
         check_video_output(tmp_path / "still/a%d.png", [tmp_path / "still/0000.png"])  # takes other names
         assert {p: p.read_bytes() for p in tmp_path.rglob("*.png")} == before

@@ -15,6 +15,7 @@ from av.packet import Packet
 
 from bunraku.errors import BunrakuError
 from bunraku.media.files import check_input
+from bunraku.media.source import motion_stream
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class AudioTrack:
 
 
 def _origin(container: InputContainer) -> Fraction:
-    stream = container.streams.video[0] if container.streams.video else container.streams.audio[0]
+    stream = motion_stream(container) or container.streams.audio[0]
     return (stream.start_time or 0) * (stream.time_base or Fraction(0))
 
 

@@ -82,15 +82,18 @@ def open_frames(
 
 def clips_in(folder: str | Path) -> list[Path]:
     """The video files of a folder, by name; none if it is no folder."""
-    folder = Path(folder)
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in CLIPS) if folder.is_dir() else []
+    return sorted(_files(folder, CLIPS))
 
 
 def pictures_in(folder: str | Path) -> list[Path]:
     """The pictures of a folder in the order of the numbers in their names; none if it is no folder."""
-    folder = Path(folder)
-    files = folder.iterdir() if folder.is_dir() else ()
-    return sorted((f for f in files if f.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    return sorted(_files(folder, IMAGE_SUFFIXES), key=natural_order)
+
+
+def _files(folder: str | Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Not hidden ones: macOS puts a ._NAME beside every NAME on foreign drives, which is no picture."""
+    files = Path(folder).iterdir() if Path(folder).is_dir() else ()
+    return (file for file in files if file.suffix.lower() in suffixes and not file.name.startswith("."))
 
 
 def checked_range(name: str, count: int, start: int | None, stop: int | None) -> tuple[int, int]:

@@ -1,31 +1,23 @@
-"""Video files to RGB frames: streaming, at a constant frame rate, upright, whatever FFmpeg can decode."""
+"""Video files to RGB frames: streaming, at a constant frame rate, upright, whatever FFmpeg or Pillow can decode."""
 
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, cast
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, Interpolation
-from av.video.stream import VideoStream
 
 from bunraku.errors import BunrakuError
 from bunraku.media.files import check_input
 from bunraku.media.images import over
+from bunraku.media.source import STANDARD_RATES, Source, opened
 
-_STANDARD_RATES = tuple(map(Fraction, (5, 8, 10, 12, 15, 16, 20, 24, 25, 30, 48, 50, 60, 90, 120))) + tuple(
-    Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)
-)
-_PICTURE_FORMATS = ("_pipe", "image2", "tty")  # demuxers that make one-frame "videos" of stills, and of text files
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
@@ -50,7 +42,7 @@ class VideoReader:
     the frame nearest in time. The number of frames is known from the packets, without decoding them.
 
     Args:
-        path: any file that FFmpeg reads.
+        path: any video that FFmpeg reads, or an animated GIF, PNG or WebP. Of several pictures streams, the first that moves.
         start, stop: frame range [start, stop) at the output frame rate.
         fps: output frames per second; by default the file's own rate (for variable rate, that of its usual interval).
         background: RGB under transparent pixels, 0 to 255.
@@ -78,20 +70,20 @@ class VideoReader:
         self._background = background
         if fps is not None and not 0 < fps <= 1000:
             raise BunrakuError(f"frame rate {fps} is out of range; give frames per second above 0, up to 1000")
-        with _opened(self.path) as (container, stream):
-            self.has_audio = bool(container.streams.audio)
-            times, self._key_times, duration = _timestamps(container, stream)
+        with opened(self.path) as source:
+            self.has_audio = source.has_audio
+            times, self._key_times, duration = source.timestamps()
             self._origin = times[0]
-            container.seek(0)
-            _, first = next(_decoded(container, stream), (0, None))
+            _, first = next(source.frames(self._origin, self._origin), (0, None))
             if first is None:
                 raise BunrakuError(f"{self.path} has no frame that can be decoded; it is damaged or of no use")
-            self._stored_size = _square_pixels(first, stream)
+            # As stored, stretched horizontally where the file says that its pixels are not square.
+            self._stored_size = first.height, round(first.width * source.pixel_aspect)
             # Once, because a frame asked for its side data is in a reference cycle and outlives its use.
             self._matrix = _display_matrix(first)
             self.size = self._rgb(first).shape[:2]
-            self.fps = _frame_rate(times, stream) if fps is None else Fraction(fps).limit_denominator(10_000)
-            self._time_base = stream.time_base or Fraction(1, 1)
+            self._time_base = source.time_base
+            self.fps = Fraction(fps).limit_denominator(10_000) if fps else _frame_rate(times, source)
         if min(self.size) < 32:
             raise BunrakuError(f"{self.path} is {self.size[1]}x{self.size[0]} px; 32 px is the least on either side")
         total = max(1, self._slot(self._origin + duration))
@@ -123,12 +115,12 @@ class VideoReader:
         """Nothing stays open between iterations."""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        with _opened(self.path) as (container, stream):
+        with opened(self.path) as source:
             # What is shown from a key frame on depends on nothing decoded before it.
             slots = [self._slot(time) for time in self._key_times]
             key_frame = self._key_times[bisect_right(slots, self._start) - 1]
             following, held = self._start, None
-            for pts, frame in _decoded_from(container, stream, key_frame, self._origin):
+            for pts, frame in source.frames(key_frame, self._origin):
                 # A frame stays on screen from its own slot to the next frame's.
                 slot = min(self._slot(pts), self._stop)
                 if held is not None and slot > following:
@@ -166,108 +158,18 @@ def read_video(
     return Clip(frames, reader.fps)
 
 
-@contextmanager
-def _opened(path: os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
-    try:
-        container = av.open(os.fspath(path), "r", options={"fflags": "+genpts"})
-    except av.FFmpegError as error:
-        with open(path, "rb") as file:
-            is_mp4 = file.read(12)[4:8] == b"ftyp"
-        hint = (
-            "the file is truncated (its index is missing): copy or export it again" if is_mp4 else "give a video file"
-        )
-        raise BunrakuError(f"{path} is not a video that FFmpeg can read ({error.strerror}); {hint}") from error
-    with container:
-        streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-        if not streams or container.format.name.endswith(_PICTURE_FORMATS):
-            what = "a still image or text" if streams else "a file without a video stream"
-            raise BunrakuError(f"{path} is {what} ({container.format.long_name}), not a video; give a video file")
-        stream = streams[0]
-        stream.thread_type = "AUTO"
-        try:
-            yield container, stream
-        except av.FFmpegError as error:
-            raise BunrakuError(
-                f"{path} is damaged ({error.strerror}); repair it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-            ) from error
-
-
-def _timestamps(container: InputContainer, stream: VideoStream) -> tuple[list[int], list[int], int]:
-    """Presentation times of all frames and of the key frames, ascending, and the duration from the first, in stream time base."""
-    times: list[int] = []
-    key_times: list[int] = []
-    last_duration, end, corrupt = 0, Fraction(0), False
-    for packet in container.demux():
-        if packet.pts is None or packet.time_base is None:
-            continue
-        end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-        corrupt |= packet.is_corrupt
-        if packet.stream_index == stream.index and not packet.is_discard:
-            if not times or packet.pts >= times[-1]:
-                last_duration = packet.duration or 0
-            times.append(packet.pts)
-            if packet.is_keyframe:
-                key_times.append(packet.pts)
-    if not times:
-        raise BunrakuError(f"{container.name} has no video frames with time stamps; record or export it again")
-    promised = Fraction((container.duration or 0) + min(container.start_time or 0, 0), av.time_base)
-    if corrupt or end < promised - max(Fraction(1, 4), promised / 50):
-        raise BunrakuError(
-            f"{container.name} is truncated: {float(end):.2f} s of {float(promised):.2f} s are there; copy it again, or "
-            "keep what there is: ffmpeg -i INPUT -c copy OUTPUT.mp4"
-        )
-    ordered = sorted(set(times))
-    usual = sorted(b - a for a, b in pairwise(ordered))[len(ordered) // 2 - 1] if len(ordered) > 1 else 1
-    return ordered, sorted({ordered[0], *key_times}), ordered[-1] - ordered[0] + max(last_duration, usual)
-
-
-def _frame_rate(times: list[int], stream: VideoStream) -> Fraction:
+def _frame_rate(times: list[int], source: Source) -> Fraction:
     """The rate on whose grid every frame falls once, else that of the usual interval between frames."""
-    named = [Fraction(r) for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r]
-    time_base = stream.time_base or Fraction(1, 1)
+    rates = source.rates()
     if len(times) == 1:
-        return named[0] if named else Fraction(25)
-    seconds = (np.array(times) - times[0]) * float(time_base)
-    for rate in named:
+        return rates[0] if rates else Fraction(25)
+    seconds = (np.array(times) - times[0]) * float(source.time_base)
+    for rate in rates:
         if np.abs(seconds * float(rate) - np.arange(len(times))).max() < 0.5:
             return rate
     usual = 1 / float(np.median(np.diff(seconds)))
-    nearest = min((*named, *_STANDARD_RATES), key=lambda rate: abs(float(rate) / usual - 1))
+    nearest = min((*rates, *STANDARD_RATES), key=lambda rate: abs(float(rate) / usual - 1))
     return nearest if abs(float(nearest) / usual - 1) < 0.02 else Fraction(usual).limit_denominator(1001)
-
-
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames with their presentation times, in order of display."""
-    decoder: Any = stream
-    if stream.codec_context.name == "vp9" and stream.metadata.get("alpha_mode") == "1":
-        # FFmpeg's own VP9 decoder drops the transparency that WebM stores beside each packet; libvpx reads it.
-        decoder = av.CodecContext.create("libvpx-vp9", "r")
-    for packet in container.demux(stream):
-        for frame in decoder.decode(packet if packet.size else None):
-            if frame.pts is not None:
-                yield frame.pts, frame
-
-
-def _decoded_from(
-    container: InputContainer, stream: VideoStream, key_frame: int, origin: int
-) -> Iterator[tuple[int, VideoFrame]]:
-    """As `_decoded`, from the key frame shown at that time on, or from `origin` if the container cannot seek to it."""
-    if key_frame > origin:
-        container.seek(key_frame, stream=stream)
-        frames = _decoded(container, stream)
-        first = next(frames, None)
-        if first is not None and first[0] <= key_frame:
-            yield first
-            yield from frames
-            return
-        container.seek(origin, stream=stream)
-    yield from _decoded(container, stream)
-
-
-def _square_pixels(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """(height, width) as stored, stretched horizontally where the file says that its pixels are not square."""
-    ratio = stream.sample_aspect_ratio or Fraction(1)
-    return frame.height, round(frame.width * ratio)
 
 
 def _to_rgb(frame: VideoFrame, size: tuple[int, int], background: tuple[int, int, int]) -> np.ndarray:

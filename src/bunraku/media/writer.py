@@ -70,7 +70,7 @@ def _check_frames(path: Path, inputs: list[Path], overwrite: bool) -> None:
     existing = list(frames.existing().values())
     for other in filter(Path.exists, inputs):
         if frames.folder.is_dir() and any(other.samefile(taken) for taken in (frames.folder, *existing)):
-            raise BunrakuError(f"the frames would go into {frames.folder}, where the input {other} is; write elsewhere")
+            raise BunrakuError(f"output {frames.folder} is also an input ({other}); write the frames elsewhere")
     check_free(existing, overwrite)
 
 
