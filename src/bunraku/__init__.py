@@ -10,6 +10,7 @@ _LAZY = {
     "PoseGuider": "bunraku.nets.pose_guider",
     "LiteralPoseGuider": "bunraku.nets.pose_guider",
     "PatchCodec": "bunraku.nets.patch_codec",
+    "PictureCodec": "bunraku.nets.picture_codec",
     "PoseTrack": "bunraku.perception.pose",
     "Cues": "bunraku.cues.cues",
     "AnimateOptions": "bunraku.animate",

@@ -1,50 +1,99 @@
-"""Training of the mini autoencoder: closed-form components, then a decoder that must gain on them."""
+"""Training of the codec: it learns, it continues exactly, and what it is scored on is held out."""
 
-from importlib.resources import files
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bunraku.nets.patch_codec import PatchCodec
-from bunraku.training.codec import CodecConfig, TheatreFrames, codec_psnr, train_codec
+from bunraku.errors import BunrakuError
+from bunraku.nets.picture_codec import PictureCodec
+from bunraku.training import codec as training
+from bunraku.training.codec import CodecConfig, psnr, stills, theatre_picture, train_codec
+
+ASSETS = Path(__file__).resolve().parents[3] / "shared" / "assets"
 
 
-def test_frames_are_functions_of_their_number():
-    data = TheatreFrames(0, "train", 64, 32)
-    assert data[5].shape == (32, 32, 3)
-    assert np.array_equal(data[5], data[5])
-    assert not np.array_equal(data[5], data[6])
-
-
-def test_a_run_fits_components_trains_the_decoder_and_saves(tmp_path):
-    config = CodecConfig(
-        tmp_path / "codec",
+@pytest.fixture
+def config(tmp_path, monkeypatch) -> CodecConfig:
+    """A run of four steps on narrow networks."""
+    narrow = lambda channels: PictureCodec(channels, (8, 8), (1, 1), (8, 8, 8), (1, 1, 1))  # noqa: E731
+    monkeypatch.setattr(training, "PictureCodec", narrow)
+    return CodecConfig(
+        tmp_path / "run",
         latent_channels=8,
-        size=64,
         crop=32,
-        batch=2,
+        crops=2,
+        pictures=2,
         steps=4,
-        fit_frames=40,
-        save_every=4,
-        workers=0,
+        warm_up=2,
+        fit_pictures=20,
+        steps_per_checkpoint=2,
     )
+
+
+def test_a_stopped_run_continues_exactly(config, tmp_path, monkeypatch):
+    train_codec(config)
+    stopped = replace(config, output=tmp_path / "stopped")
+    step = training.train_step
+
+    def stop_after_two(run, *rest):
+        if run.step == 3:
+            raise KeyboardInterrupt
+        return step(run, *rest)
+
+    monkeypatch.setattr(training, "train_step", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        train_codec(stopped)
+    monkeypatch.setattr(training, "train_step", step)
+    train_codec(stopped)
+    whole, parts = (torch.load(c.output / "checkpoint.pt", weights_only=True) for c in (config, stopped))
+    assert parts["step"] == 4
+    for part in ("codec", "average"):
+        for name, value in whole[part].items():
+            assert torch.equal(value, parts[part][name]), name
+
+
+def test_the_saved_codec_is_the_average_and_all_of_it_has_learnt(config):
     codec = train_codec(config)
-    saved = PatchCodec.from_pretrained(tmp_path / "codec")
+    saved = PictureCodec.from_pretrained(config.output / "model").state_dict()
     for name, value in codec.state_dict().items():
-        assert torch.equal(value, saved.state_dict()[name]), name
-    basis = codec.components.flatten(1).double()
-    torch.testing.assert_close(basis @ basis.T, torch.eye(8, dtype=torch.float64), atol=1e-5, rtol=0)
-    assert codec.decoder[-2].weight.abs().max() > 0  # it starts at zero
-    assert codec_psnr(codec, 64, frames=4) > 20
-    random = PatchCodec(8)
-    random.components.copy_(torch.linalg.qr(torch.randn(192, 8)).Q.T.reshape(8, 3, 8, 8))
-    assert codec_psnr(codec, 64, frames=4) > codec_psnr(random, 64, frames=4) + 5
+        assert torch.equal(value, saved[name]), name
+    state = torch.load(config.output / "checkpoint.pt", weights_only=True)
+    assert all(
+        state["codec"][name].abs().max() > 0 for name in ("decoder.9.weight", "encoder.5.weight") if name in saved
+    )
+    assert psnr(codec, theatre_picture(0, size=64)) > 15
 
 
-@pytest.mark.slow
-def test_more_training_does_not_lose_what_the_shipped_decoder_knows(tmp_path):
-    shipped = Path(str(files("bunraku") / "assets" / "mini" / "vae"))
-    config = CodecConfig(tmp_path / "codec", init=shipped, batch=4, steps=2, learning_rate=1e-5, workers=0)
-    assert codec_psnr(train_codec(config), 128, frames=4) > 31
+def test_a_run_with_other_settings_is_refused(config):
+    train_codec(config)
+    with pytest.raises(BunrakuError, match=r"other settings: latent_noise \(0.1 before, now 0.2\)"):
+        train_codec(replace(config, latent_noise=0.2))
+    train_codec(replace(config, steps=5))  # longer is no other run
+
+
+def test_learning_rate_rises_stays_and_falls(config):
+    config = replace(config, steps=1000, warm_up=100, decay=0.2, learning_rate=1.0)
+    rates = [training.learning_rate(config, step) for step in (0, 49, 99, 500, 800, 900, 999)]
+    assert rates == pytest.approx([0.01, 0.5, 1, 1, 1, 0.5, 0.005])
+
+
+def test_noise_on_latents_costs_quality(config):
+    codec, picture = train_codec(config), theatre_picture(3, size=64)
+    assert psnr(codec, picture) > psnr(codec, picture, noise=0.3) + 0.5
+
+
+def test_held_out_frames_are_those_of_the_theatre(config):
+    assert theatre_picture(0, size=64).shape == (64, 64, 3)
+    assert np.array_equal(theatre_picture(2, size=64), theatre_picture(2, size=64))
+
+
+@pytest.mark.skipif(not ASSETS.is_dir(), reason="the pictures are not part of the repository")
+def test_stills_keep_their_shape_and_are_never_enlarged():
+    small, large = stills(ASSETS, 256), stills(ASSETS, 100_000)
+    assert {"char1", "char4", "cartoon", "photo_woman", "robot", "two_women"} <= set(small)
+    assert small["two_women"].shape == (256, 256, 3)
+    assert large["two_women"].shape == (512, 512, 3)
+    assert all(side % 8 == 0 for still in [*small.values(), *large.values()] for side in still.shape[:2])

@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example: bunraku train animate-anyone --size mini --stage 1 -o runs/stage1 --set steps=2000")
 def train(
-    recipe: Annotated[str, typer.Argument(help="animate-anyone, tcan, or codec (the mini size's autoencoder).")],
+    recipe: Annotated[str, typer.Argument(help="animate-anyone, tcan, or codec (the shipped model's autoencoder).")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +50,7 @@ def train(
 
         start = {"init": Path(init)} if init else {}
         train_codec(CodecConfig(**{"output": output, **start, **parsed_settings(pairs, CodecConfig)}))  # type: ignore[arg-type]
-        model = output
+        model = output / "model"
     else:
         from bunraku.training.config import TrainingConfig, training_config
         from bunraku.training.run import train as run

@@ -1,122 +1,308 @@
-"""Training of the mini size's autoencoder on theatre frames: components in closed form, then the decoder."""
+"""Training of the shipped model's autoencoder on single pictures: components in closed form, then everything by gradient.
 
+A run continues from its checkpoint exactly as if it had never stopped: pictures and noise are functions of the step.
+"""
+
+import json
 import logging
 import math
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
 
-from bunraku.nets.patch_codec import PatchCodec, fit_components
+from bunraku.data.pictures import PictureCrops, sample_picture
+from bunraku.data.samples import StepSampler
+from bunraku.errors import BunrakuError
+from bunraku.media.images import read_image, resize
+from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT = "checkpoint.pt"
+FIT = 1_000_000_000
+"""Pictures from this number on fit the components; training never gets there."""
+
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """`crop` pixels a side are trained on; `latent_noise` is the largest deviation of noise added to the decoder's input, so
-    that it also serves latents that a denoiser gets slightly wrong."""
+    """Settings of a codec run.
+
+    Attributes:
+        output: folder of the run; the codec itself is in `output`/model.
+        latent_channels: of the latents.
+        crop, crops, pictures: a step sees `crops` squares of `crop` pixels from each of `pictures` pictures.
+        steps: until the learning rate has fallen to nothing; it falls over the last `decay` of them, so a run at its full rate may
+            be given more.
+        latent_noise: largest deviation of the noise on the decoder's input, so that it also serves latents a denoiser gets wrong.
+        absolute, gradient: weights of the absolute error, and of that of the differences between neighbours, beside the squared error.
+        power: weight of what holds the latents' mean square at 1.
+        average: decay of the average of the weights, which is what is saved.
+        init: folder of a codec to start from, instead of fitted components.
+        stills: a folder of pictures that are scored and never trained on.
+        steps_per_checkpoint, seconds_per_line, seconds_per_score: how often the run is saved, says how it is, and scores stills.
+    """
 
     output: Path
     latent_channels: int = 32
-    size: int = 128
-    crop: int = 64
-    batch: int = 16
-    steps: int = 2500
-    learning_rate: float = 2e-3
+    crop: int = 80
+    crops: int = 4
+    pictures: int = 3
+    steps: int = 60_000
+    decay: float = 0.3
+    learning_rate: float = 1e-3
+    warm_up: int = 200
     latent_noise: float = 0.1
-    fit_frames: int = 3000
+    absolute: float = 0.02
+    gradient: float = 0.02
+    power: float = 0.01
+    average: float = 0.999
+    fit_pictures: int = 600
     seed: int = 0
-    workers: int = 1
-    save_every: int = 250
     init: Path | None = None
+    stills: Path | None = None
+    steps_per_checkpoint: int = 500
+    seconds_per_line: float = 60
+    seconds_per_score: float = 600
 
 
-@dataclass(frozen=True)
-class TheatreFrames(Dataset):
-    """Single theatre frames (H, W, 3) uint8 with permuted colours; frame i is a function of (seed, split, i)."""
+@dataclass
+class CodecRun:
+    """What a run is at a step: all that a checkpoint holds."""
 
-    seed: int
-    split: str
-    size: int
-    crop: int | None = None
+    codec: PictureCodec
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, 7, index])
-        frame = render(sample_scene(int(rng.integers(2**31)), self.split), [int(rng.integers(64))], self.size).frames[0]
-        frame = frame[..., rng.permutation(3)]
-        if self.crop:
-            y, x = rng.integers(self.size - self.crop + 1, size=2)
-            frame = frame[y : y + self.crop, x : x + self.crop]
-        return np.ascontiguousarray(frame)
+    def state(self) -> dict:
+        return {
+            "step": self.step,
+            "codec": self.codec.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load(self, state: Mapping) -> None:
+        self.step = state["step"]
+        self.codec.load_state_dict(state["codec"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
-def train_codec(config: CodecConfig) -> PatchCodec:
-    """Fit, train and save a PatchCodec under `config.output`; logs the held-out PSNR."""
-    torch.manual_seed(config.seed)
-    if config.init:
-        codec = PatchCodec.from_pretrained(config.init).float()
-    else:
-        codec = PatchCodec(config.latent_channels)
-        frames = TheatreFrames(config.seed, "train", config.size)
-        kept = fit_components(codec, np.stack([frames[i] for i in track(range(config.fit_frames), "fit components")]))
-        logger.info("%d components keep %.4f of the variance", config.latent_channels, kept)
-    codec.save_pretrained(config.output)
-    optimiser = torch.optim.AdamW(
-        codec.decoder.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda s: (
-            min(1, (s + 1) / min(100, config.steps / 4))
-            * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, s / config.steps))))
-        ),
-    )
+def train_codec(config: CodecConfig) -> PictureCodec:
+    """Begin a run in `config.output`, or continue the one that is there; returns the averaged codec, saved in `output`/model.
+
+    Raises:
+        BunrakuError: the run that is there has other settings.
+    """
+    run = start(config)
     batches = DataLoader(
-        TheatreFrames(config.seed, "train", config.size, config.crop),
-        batch_size=config.batch,
-        sampler=range(config.fit_frames, config.fit_frames + config.steps * config.batch),
-        num_workers=config.workers,
+        PictureCrops(config.seed, config.crop, config.crops),
+        batch_sampler=StepSampler(run.step, config.steps, config.pictures),
+        collate_fn=np.concatenate,
     )
-    generator = torch.Generator().manual_seed(config.seed)
-    for step, batch in enumerate(track(batches, "train decoder", total=config.steps)):
-        images = batch.permute(0, 3, 1, 2).float() / 127.5 - 1
-        latents = codec.encode(images).latent_dist.mean
-        deviation = config.latent_noise * torch.rand(len(latents), 1, 1, 1, generator=generator) ** 2
-        latents = latents + deviation * torch.randn(latents.shape, generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            correction = codec.decoder(latents)
-        error = codec.project(latents) + correction.float() - images
-        loss = F.mse_loss(error, torch.zeros_like(error)) + 0.05 * error.abs().mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            temporary = config.output.with_name(config.output.name + ".tmp")
-            codec.save_pretrained(temporary)
-            for file in temporary.iterdir():
-                os.replace(file, config.output / file.name)
-            temporary.rmdir()
-            logger.info("step %d: held-out PSNR %.2f dB", step + 1, codec_psnr(codec, config.size))
-    return codec
+    scores = Scores(config)
+    for batch in batches:
+        losses = train_step(run, config, batch)
+        scores.add(run, losses)
+        if run.step % config.steps_per_checkpoint == 0 or run.step == config.steps:
+            save(run, config)
+    return averaged(run)
+
+
+def start(config: CodecConfig) -> CodecRun:
+    """The run of the checkpoint in `config.output`, or a new one with fitted components."""
+    torch.manual_seed(config.seed)
+    codec = PictureCodec.from_pretrained(config.init) if config.init else PictureCodec(config.latent_channels)
+    codec = codec.float().to(memory_format=torch.channels_last)
+    file, settings = config.output / CHECKPOINT, config.output / "config.json"
+    if not file.exists() and not config.init:
+        pictures = [fitting_picture(config, i) for i in track(range(config.fit_pictures), "fit components")]
+        kept = fit_patches(codec, pixels(np.stack(pictures)))
+        logger.info("%d components keep %.4f of the variance", config.latent_channels, kept)
+    run = CodecRun(
+        codec,
+        AveragedModel(codec, multi_avg_fn=moving_average(config.average), use_buffers=True),
+        torch.optim.AdamW(codec.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4),
+    )
+    if file.exists():
+        check_settings(config, json.loads(settings.read_text()))
+        run.load(torch.load(file, weights_only=True))
+        logger.info("continued from step %d", run.step)
+    config.output.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps(asdict(config), indent=1, default=str) + "\n")
+    return run
+
+
+def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """An exponential moving average that forgets its first values sooner: after n steps its decay is at most (1 + n) / (10 + n)."""
+
+    @torch.no_grad()
+    def update(average: Any, now: Any, steps: Tensor | int) -> None:
+        n = int(steps)
+        torch._foreach_lerp_(average, now, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
+
+
+FREE = ("output", "init", "steps", "stills", "steps_per_checkpoint", "seconds_per_line", "seconds_per_score")
+"""Settings that a continued run may change."""
+
+
+def check_settings(config: CodecConfig, before: Mapping[str, object]) -> None:
+    now = json.loads(json.dumps(asdict(config), default=str))
+    changed = [
+        f"{key} ({before.get(key)} before, now {now[key]})"
+        for key in now
+        if key not in FREE and now[key] != before.get(key)
+    ]
+    if changed:
+        raise BunrakuError(
+            f"{config.output} holds a run with other settings: {', '.join(changed)}; continue it with those, or give another --output"
+        )
+
+
+def fitting_picture(config: CodecConfig, index: int) -> np.ndarray:
+    picture = sample_picture(np.random.default_rng([config.seed, 7, FIT + index]))
+    return picture[:96, :96]
+
+
+def pixels(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) -> float (N, 3, H, W) in [-1, 1], channels last in memory."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def learning_rate(config: CodecConfig, step: int) -> float:
+    """A short rise, a plateau, and a fall to nothing over the last `decay` of the steps."""
+    left = (config.steps - step) / (config.decay * config.steps)
+    return config.learning_rate * min(1.0, (step + 1) / config.warm_up, left)
+
+
+def train_step(run: CodecRun, config: CodecConfig, batch: np.ndarray) -> dict[str, float]:
+    """One step on uint8 (N, H, W, 3)."""
+    images = pixels(batch)
+    generator = torch.Generator().manual_seed(config.seed * FIT + run.step)
+    latents = run.codec.to_mean(images)
+    deviation = config.latent_noise * torch.rand(len(latents), 1, 1, 1, generator=generator)
+    decoded = run.codec.to_images(latents + deviation * torch.randn(latents.shape, generator=generator))
+    error = decoded - images
+    squared, absolute = error.square().mean(), error.abs().mean()
+    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    power = latents.square().mean()
+    loss = squared + config.absolute * absolute + config.gradient * edges + config.power * (power - 1).square()
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.codec.parameters(), 1.0)
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(config, run.step)
+    run.optimiser.step()
+    run.average.update_parameters(run.codec)
+    run.step += 1
+    return {"psnr": 10 * math.log10(4 / squared.item()), "power": power.item()}
+
+
+def averaged(run: CodecRun) -> PictureCodec:
+    return run.average.module.eval()  # type: ignore[return-value]
+
+
+def save(run: CodecRun, config: CodecConfig) -> None:
+    """Write the averaged codec and the checkpoint; each replaces the old one only when complete."""
+    model, temporary = config.output / "model", config.output / "model.tmp"
+    averaged(run).save_pretrained(temporary)
+    model.mkdir(exist_ok=True)
+    for file in temporary.iterdir():
+        os.replace(file, model / file.name)
+    temporary.rmdir()
+    file = config.output / CHECKPOINT
+    torch.save(run.state(), file.with_suffix(".tmp"))
+    os.replace(file.with_suffix(".tmp"), file)
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------------------
+
+
+class Scores:
+    """Says how the run is: held-out theatre every minute, the stills every ten, to the log and to `output`/log.jsonl."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        self.config = config
+        self.theatre = [theatre_picture(i) for i in range(16)]
+        self.stills = {
+            f"{name}@{size}": still for size in (256, 512) for name, still in stills(config.stills, size).items()
+        }
+        self.line = self.score = time.monotonic()
+        self.losses: list[dict[str, float]] = []
+
+    def add(self, run: CodecRun, losses: dict[str, float]) -> None:
+        self.losses.append(losses)
+        now, last = time.monotonic(), run.step == self.config.steps
+        if not last and now - self.line < self.config.seconds_per_line:
+            return
+        codec = averaged(run)
+        line: dict[str, object] = {"step": run.step}
+        line |= {key: round(float(np.mean([entry[key] for entry in self.losses])), 3) for key in losses}
+        line["theatre"] = round(float(np.mean([psnr(codec, picture) for picture in self.theatre])), 2)
+        if self.stills and (last or now - self.score >= self.config.seconds_per_score):
+            each = {name: psnr(codec, still) for name, still in self.stills.items()}
+            for size in (256, 512):
+                line[f"stills {size}"] = round(
+                    float(np.mean([v for k, v in each.items() if k.endswith(f"@{size}")])), 2
+                )
+            line["each"] = {name: round(value, 2) for name, value in each.items()}
+            self.score = now
+        line["seconds"] = round(time.monotonic() - self.line, 1)
+        logger.info(" · ".join(f"{key} {value}" for key, value in line.items() if key != "each"))
+        with (self.config.output / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        self.losses, self.line = [], time.monotonic()
 
 
 @torch.no_grad()
-def codec_psnr(codec: PatchCodec, size: int, frames: int = 64, split: str = "val") -> float:
-    """Mean PSNR (dB, 8-bit frames) of encoding and decoding `frames` held-out theatre frames."""
-    data = TheatreFrames(1, split, size)
-    scores = []
-    for i in range(frames):
-        image = torch.from_numpy(data[i])[None].permute(0, 3, 1, 2).float() / 127.5 - 1
-        decoded = codec.decode(codec.encode(image).latent_dist.mean).sample.clamp(-1, 1)
-        error = ((decoded + 1) * 127.5).round() - (image + 1) * 127.5
-        scores.append(10 * math.log10(255**2 / error.square().mean().clamp_min(1e-9)))
-    return float(np.mean(scores))
+def reconstruct(codec: PictureCodec, picture: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """uint8 (H, W, 3) encoded and decoded, with Gaussian noise of that deviation on the latents between."""
+    latents = codec.encode(pixels(picture[None])).latent_dist.mean
+    if noise:
+        latents = latents + noise * torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    decoded = codec.decode(latents).sample[0].permute(1, 2, 0)
+    return ((decoded + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+
+
+def psnr(codec: PictureCodec, picture: np.ndarray, noise: float = 0.0) -> float:
+    """PSNR in dB of the reconstruction of uint8 (H, W, 3), in 8 bits."""
+    error = np.square(reconstruct(codec, picture, noise).astype(float) - picture).mean()
+    return 10 * math.log10(255**2 / max(error, 1e-9))
+
+
+def theatre_picture(index: int, split: str = "val", size: int | tuple[int, int] = 256) -> np.ndarray:
+    """A held-out theatre frame uint8 (H, W, 3): one puppet, as the benchmark shows it."""
+    rng = np.random.default_rng([1, 7, index])
+    scene = sample_scene(int(rng.integers(2**31)), split)
+    return np.ascontiguousarray(render(scene, [int(rng.integers(64))], size).frames[0][..., rng.permutation(3)])
+
+
+def stills(folder: Path | None, size: int) -> dict[str, np.ndarray]:
+    """Every picture below `folder`, shrunk to about `size` x `size` pixels of area with sides of multiples of 8; never enlarged."""
+    if folder is None:
+        return {}
+    found = {}
+    for path in sorted(Path(folder).rglob("*.png")):
+        if path.name == "mask.png":
+            continue
+        picture = read_image(path)
+        height, width = picture.shape[:2]
+        factor = min(1.0, size / math.sqrt(height * width))
+        sides = (int(height * factor) // 8 * 8, int(width * factor) // 8 * 8)
+        name = path.stem if path.stem != "texture" else path.parent.name
+        found[name] = resize(picture, sides)
+    return found

@@ -1,5 +1,6 @@
 """A training run from its configuration to a model folder that `--model` opens."""
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -112,17 +113,23 @@ def dataset(config: TrainingConfig) -> Any:
 
 def load_vae(folder: str | None) -> nn.Module:
     """The frozen autoencoder of that folder; None: the shipped mini one."""
-    from diffusers import AutoencoderKL
+    import diffusers
 
     from bunraku.nets.patch_codec import PatchCodec
+    from bunraku.nets.picture_codec import PictureCodec
 
     path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / "mini" / "vae"))
     if not (path / "config.json").is_file():
         raise BunrakuError(
             f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec"
         )
-    kind = AutoencoderKL if "AutoencoderKL" in (path / "config.json").read_text() else PatchCodec
-    return kind.from_pretrained(path).float()
+    kinds = {kind.__name__: kind for kind in (diffusers.AutoencoderKL, PatchCodec, PictureCodec)}
+    name = json.loads((path / "config.json").read_text()).get("_class_name")
+    if name not in kinds:
+        raise BunrakuError(
+            f"{path} holds {name or 'a model without a class'}, which is no autoencoder: one of {', '.join(kinds)}"
+        )
+    return kinds[name].from_pretrained(path).float()
 
 
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:

@@ -21,7 +21,11 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 CLASSES = {
-    "vae": {"AutoencoderKL": "diffusers", "PatchCodec": "bunraku.nets.patch_codec"},
+    "vae": {
+        "AutoencoderKL": "diffusers",
+        "PatchCodec": "bunraku.nets.patch_codec",
+        "PictureCodec": "bunraku.nets.picture_codec",
+    },
     "denoiser": {"Denoiser": "bunraku.nets.denoiser"},
     "reference_net": {"ReferenceNet": "bunraku.nets.reference_net"},
     "pose_guider": {
