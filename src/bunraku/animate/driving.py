@@ -11,7 +11,7 @@ import numpy as np
 
 from bunraku.animate.options import DrivingKind, MotionOptions
 from bunraku.cues.cues import Cues
-from bunraku.cues.perceive import follow, perceive_frames
+from bunraku.cues.perceive import follow, mended, perceive_frames
 from bunraku.errors import BunrakuError
 from bunraku.media import FOLDER_FPS, Frames, check_input, check_output, open_frames, resize
 from bunraku.media.frames import checked_range
@@ -136,7 +136,12 @@ def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> 
         track = read_openpose_json(path, options.canvas)
         if not track.people:
             raise BunrakuError(f"no person is in any of the {len(track)} frames of {path}")
-        cues = Cues(fps or FOLDER_FPS, track.size, path.name, track)
+        if options.canvas and options.canvas != track.size:
+            logger.warning(
+                "--canvas is not used: %s says that its pictures are %dx%d (height x width)", path, *track.size
+            )
+        rate = fps or FOLDER_FPS
+        cues = Cues(rate, track.size, path.name, mended(track, rate))
     return Driving(path, kind, _excerpt(cues, start, stop, fps), start or 0)
 
 

@@ -79,12 +79,7 @@ def read_pose(path: Path, size: tuple[int, int]) -> PoseTrack:
     """
     if path.is_dir():
         raise BunrakuError(f"{path} is a folder; the pose of a reference is one OpenPose JSON file")
-    try:
-        track = read_openpose_json(path)
-    except BunrakuError as error:
-        if "how large" not in str(error):
-            raise
-        track = read_openpose_json(path, size)
+    track = read_openpose_json(path, size)
     if abs(track.size[0] * size[1] - track.size[1] * size[0]) > 0.02 * track.size[0] * size[1]:
         raise BunrakuError(
             f"{path} is for a picture of {track.size[1]}x{track.size[0]} px, the reference has {size[1]}x{size[0]}: the "

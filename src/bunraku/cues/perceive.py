@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from bunraku.cues.cues import Cues
@@ -12,6 +13,7 @@ from bunraku.cues.tracking import bridge, hold, link, lost_ranges
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
+from bunraku.perception.pose import PoseTrack
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +59,13 @@ def perceive_frames(
             f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
             "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
         )
-    track = bridge(track, round(LONGEST_GAP * frames.fps))
-    return Cues(frames.fps, frames.size, f"{Path(name).name}, {detector.name} on {detector.provider}", track)
+    source = f"{Path(name).name}, {detector.name} on {detector.provider}"
+    return Cues(frames.fps, frames.size, source, mended(track, frames.fps))
+
+
+def mended(track: PoseTrack, fps: Fraction) -> PoseTrack:
+    """Detected poses without their gaps of up to half a second, joint by joint. Returns (F, P, K)."""
+    return bridge(track, round(LONGEST_GAP * fps))
 
 
 def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:

@@ -11,6 +11,8 @@ from bunraku.perception.pose import BODY, PoseTrack
 SPREAD = 0.25  # how far a joint moves in one frame, in person sizes (one standard deviation)
 MIN_SIMILARITY = 0.1
 MIN_JOINTS = 3  # fewer body joints are not a person
+SAME_PLACE = 0.5  # of a person's size: how far joints are from where the same person was seen last
+LONGEST_ABSENCE = 60  # frames after which nobody is taken for the same person
 
 
 def link(
@@ -100,7 +102,7 @@ class _Person:
         self.body, self.seen = np.where(seen[:, None], body, self.body), seen | self.seen
         self.frames.append(frame)
         self.indices.append(index)
-        self.sizes.append(max(1.0, float(np.linalg.norm(np.ptp(body[seen], axis=0)))))
+        self.sizes.append(_extent(body[seen]))
 
 
 def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3) -> PoseTrack:
@@ -126,6 +128,69 @@ def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3) -> PoseTra
         ),
         scores=np.where(gap, np.minimum(*scores), track.scores),
     )
+
+
+def join(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
+    """The same poses with fewer people: who takes over from somebody is that person.
+
+    Trackers change identities, and shots cut. Somebody who appears for the first time in the frame after another one has
+    gone for good, or within 60 frames of another one's going and in the same place (joints less than half the person's size
+    away), is taken for that one until the two are there at once. Returns (F, P', K), P' <= P; people who are nowhere are dropped.
+    """
+    there = np.asarray((track.scores > 0).any(-1)).astype(int)  # F P
+    edges = np.diff(there, axis=0, prepend=0, append=0)
+    runs = sorted(
+        (start, stop, p)
+        for p in range(track.people)
+        for start, stop in zip(np.flatnonzero(edges[:, p] > 0).tolist(), np.flatnonzero(edges[:, p] < 0).tolist())
+    )
+    starts, ends = {p: start for start, _, p in reversed(runs)}, {p: stop for _, stop, p in runs}
+    chains: list[list[tuple[int, int, int]]] = []
+    for run in runs:
+        start, _, p = run
+        gone = [chain for chain in chains if chain[-1][1] <= start]
+        own = [chain for chain in gone if any(p == other for *_, other in chain)]
+        reach = []
+        for chain in gone:
+            _, stop, last = chain[-1]
+            distance = _distance(track, (stop - 1, last), (start, p), threshold)
+            for_good = start == stop == ends[last] and start == starts[p]
+            if for_good or (start - stop <= LONGEST_ABSENCE and distance < SAME_PLACE):
+                reach.append((distance, chain))
+        if own or reach:
+            (own[-1] if own else min(reach, key=lambda item: item[0])[1]).append(run)
+        else:
+            chains.append([run])
+    keypoints = np.zeros((len(track), len(chains), *track.keypoints.shape[2:]), np.float32)
+    scores = np.zeros(keypoints.shape[:3], np.float32)
+    for i, chain in enumerate(chains):
+        for start, stop, p in chain:
+            keypoints[start:stop, i], scores[start:stop, i] = (
+                track.keypoints[start:stop, p],
+                track.scores[start:stop, p],
+            )
+    return PoseTrack(keypoints, scores, track.size)
+
+
+def _distance(track: PoseTrack, before: tuple[int, int], after: tuple[int, int], threshold: float) -> float:
+    """Median distance of the body joints of two (frame, person), in sizes of the first; infinite if none is in both."""
+    seen = [_seen(track.keypoints[at], track.scores[at], threshold) for at in (before, after)]
+    common = seen[0] & seen[1]
+    if not common.any():
+        return np.inf
+    a, b = track.keypoints[before][BODY], track.keypoints[after][BODY]
+    return float(np.median(np.linalg.norm(b - a, axis=-1)[common]) / _extent(a[seen[0]]))
+
+
+def largest_first(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
+    """People in the order of their mean size over the frames that show them. Returns (F, P, K)."""
+    seen = _seen(track.keypoints, track.scores, threshold)  # F P 18
+    sizes = [
+        [_extent(points[s]) for points, s in zip(track.keypoints[:, p, BODY], seen[:, p]) if s.any()]
+        for p in range(track.people)
+    ]
+    order = sorted(range(track.people), key=lambda p: -np.mean(sizes[p]) if sizes[p] else 0.0)
+    return PoseTrack(track.keypoints[:, order], track.scores[:, order], track.size)
 
 
 def hold(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
@@ -157,3 +222,8 @@ def _seen(keypoints: np.ndarray, scores: np.ndarray, threshold: float, joints: s
 
 def _lost(track: PoseTrack, threshold: float) -> np.ndarray:
     return _seen(track.keypoints, track.scores, threshold).sum(-1) < MIN_JOINTS
+
+
+def _extent(points: np.ndarray) -> float:
+    """Diagonal of the box around points (N, 2), at least 1."""
+    return max(1.0, float(np.linalg.norm(np.ptp(points, axis=0))))
