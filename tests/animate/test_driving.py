@@ -73,6 +73,27 @@ def test_openpose_folder_with_rate_and_range(tmp_path: Path) -> None:
         open_driving(tmp_path / "json", MotionOptions(start=10))
 
 
+def test_gaps_in_openpose_files_are_bridged_as_in_footage(tmp_path: Path) -> None:
+    """One joint that is gone for two frames, and everybody where numbers are missing."""
+    track = walking_track(12)
+    track.scores[4:6, 0, 7] = 0
+    write_openpose_json(track, tmp_path / "poses")
+    for number in (8, 9):
+        (tmp_path / "poses" / f"{number:012d}_keypoints.json").unlink()
+    pose = open_driving(tmp_path / "poses").followed(MotionOptions()).pose
+    assert pose is not None
+    assert pose.scores.all()
+    np.testing.assert_allclose(pose.keypoints, track.keypoints, atol=1)  # steps of that walk are no straight lines
+
+
+def test_a_canvas_that_the_files_contradict_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_openpose_json(walking_track(3), tmp_path / "poses")
+    open_driving(tmp_path / "poses", MotionOptions(canvas=(64, 64)))
+    assert not caplog.records
+    assert open_driving(tmp_path / "poses", MotionOptions(canvas=(640, 320))).cues(MotionOptions()).size == (64, 64)
+    assert "--canvas is not used" in caplog.text
+
+
 def test_bvh_is_resampled(assets: Path) -> None:
     path = assets / "motions" / "dab.bvh"
     own, slow = perceive(path), perceive(path, MotionOptions(fps=Fraction(10)))
