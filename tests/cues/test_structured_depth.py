@@ -12,23 +12,23 @@ from tests.tiny import crowd
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.sampled_from([None, 1, 3]))
-def test_pixel_by_pixel(seed, people, line_width):
+@given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.sampled_from([None, 1, 3]), st.integers(1, 255))
+def test_pixel_by_pixel(seed, people, line_width, farthest):
     rng = np.random.default_rng(seed)
     track = crowd(3, people, (20, 26), rng)
     depth = rng.normal(0, 5, (3, 20, 26)).astype(np.float32)
     depth[rng.random(depth.shape) < 0.1] = rng.choice([np.nan, np.inf])
-    drawn = draw_structured_depth(track, depth, line_width=line_width)
+    drawn = draw_structured_depth(track, depth, line_width=line_width, farthest=farthest)
     inside = draw_skeleton(track, line_width=line_width).any(-1) & np.isfinite(depth)
     values = [float(depth[at]) for at in zip(*np.nonzero(inside))]
     for at in np.ndindex(inside.shape):
         expected = 0.0
         if inside[at]:
             low, high = min(values), max(values)
-            expected = 1 + 254 * (high - float(depth[at])) / (high - low) if high > low else 255
+            expected = farthest + (255 - farthest) * (high - float(depth[at])) / (high - low) if high > low else 255
         assert abs(drawn[at].astype(float) - expected).max() <= 0.51
     if len(set(values)) > 1:
-        assert (drawn[inside].min(), drawn[inside].max()) == (1, 255)
+        assert (drawn[inside].min(), drawn[inside].max()) == (farthest, 255)
         assert depth_span(track, depth, line_width=line_width) == (min(values), max(values))
 
 
@@ -51,7 +51,7 @@ def test_the_nearer_of_two_puppets_is_bright_and_nobody_is_drawn_black():
     near, far = sorted(range(2), key=lambda i: scene.actors[i].placement.depth)
     skeleton = [draw_skeleton(shown.pose.person(i), (64, 64)).any(-1) for i in range(2)]
     assert np.median(drawn[skeleton[near]]) == 255
-    assert 1 <= np.median(drawn[skeleton[far]]) < 255
+    assert 51 <= np.median(drawn[skeleton[far]]) < 255
     nobody = shown.pose.__class__(shown.pose.keypoints, 0 * shown.pose.scores, shown.pose.size)
     assert not draw_structured_depth(nobody, shown.depth).any()
 
@@ -62,3 +62,5 @@ def test_unusable_arguments():
         draw_structured_depth(track, np.zeros((1, 16, 16)))
     with pytest.raises(ValueError, match=r"span of depth is \(near, far\)"):
         draw_structured_depth(track, np.zeros((2, 16, 16)), span=(2, 1))
+    with pytest.raises(ValueError, match="farthest level 1 to 255"):
+        draw_structured_depth(track, np.zeros((2, 16, 16)), farthest=0)

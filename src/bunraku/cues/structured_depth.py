@@ -6,6 +6,8 @@ import numpy as np
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.perception.pose import PoseTrack
 
+FARTHEST = 51
+
 
 def draw_structured_depth(
     track: PoseTrack,
@@ -13,15 +15,16 @@ def draw_structured_depth(
     size: tuple[int, int] | None = None,
     *,
     span: tuple[float, float] | None = None,
+    farthest: int = FARTHEST,
     line_width: float | None = None,
     threshold: float = 0.3,
     hands: bool = True,
 ) -> np.ndarray:
     """Depth inside of the binarised skeleton, brightest where it is nearest.
 
-        D_s = M_s (1 + 254 (far - D) / (far - near)), rounded,   M_s = [skeleton is drawn]
+        D_s = M_s (a + (255 - a) (far - D) / (far - near)), rounded,   M_s = [skeleton is drawn],   a = `farthest`
 
-    Black is where nothing is drawn; the farthest drawn pixel is 1, the nearest 255, and a clip of one depth 255.
+    Black is where nothing is drawn; the nearest drawn pixel is 255, also in a clip of one depth.
 
     Args:
         track: F frames of P people, of the footage that depth is of: a pose that was moved elsewhere has no depth there.
@@ -29,23 +32,24 @@ def draw_structured_depth(
             not finite are drawn black.
         size: (height, width) of the drawing; default: the track's.
         span: (near, far); default: `depth_span` of these frames. Give the whole clip's where it is drawn part by part.
+        farthest: level of the farthest drawn pixel, 1 to 255: above black, so that who stands behind is still there.
         line_width, threshold, hands: of the skeleton, as in `draw_skeleton`; the paper does not say how thick it is.
 
     Returns:
         uint8 (F, H, W, 3), three equal channels.
 
     Raises:
-        ValueError: depth of another length or shape, or a span that is not (near, far).
+        ValueError: depth of another length or shape, a span that is not (near, far), a level out of range.
 
     Source: Animate Anyone 2 (arXiv 2502.06145), "Depth-wise pose modulation": structured depth = depth times the binarised skeleton image;
-    min-max normalisation over the drawn pixels of the clip is a choice.
+    min-max normalisation over the drawn pixels of the clip and its darkest level are choices.
 
     >>> points = np.full((1, 1, 18, 2), -1, np.float32)
     >>> points[0, 0, :3] = (2.5, 2.5)
     >>> track = PoseTrack(points, (points[..., 0] > 0).astype(np.float32), (6, 8))
     >>> drawn = draw_structured_depth(track, np.tile(np.arange(8.0), (1, 6, 1)))
     >>> drawn[0, 2, :, 0].tolist()
-    [0, 255, 128, 1, 0, 0, 0, 0]
+    [0, 255, 153, 51, 0, 0, 0, 0]
     """
     size = size or track.size
     near, far = (
@@ -53,12 +57,14 @@ def draw_structured_depth(
         if span is None
         else span
     )
-    if not near <= far:
-        raise ValueError(f"a span of depth is (near, far); got ({near}, {far})")
+    if not near <= far or not 1 <= farthest <= 255:
+        raise ValueError(
+            f"a span of depth is (near, far), its farthest level 1 to 255; got ({near}, {far}) and {farthest}"
+        )
     drawn = np.zeros((len(track), *size, 3), np.uint8)
     for frame, (inside, distance) in enumerate(_frames(track, depth, size, line_width, threshold, hands)):
         nearness = np.clip((far - distance[inside]) / (far - near), 0, 1) if far > near else np.ones(inside.sum())
-        drawn[frame][inside] = np.rint(1 + 254 * nearness)[:, None]
+        drawn[frame][inside] = np.rint(farthest + (255 - farthest) * nearness)[:, None]
     return drawn
 
 
