@@ -59,7 +59,7 @@ def test_without_any_backend_the_error_names_both_ways(monkeypatch, tmp_path):
     installed(monkeypatch)
     with pytest.raises(BunrakuError) as error:
         create_pose_detector(models=tmp_path)
-    for hint in ("bunraku[mediapipe]", "bunraku[onnx]", *WEIGHTS, str(tmp_path)):
+    for hint in ("'.[mediapipe]'", "'.[onnx]'", *WEIGHTS, str(tmp_path)):
         assert hint in str(error.value)
 
 

@@ -83,6 +83,6 @@ def _best_backend(models: Path | None) -> DetectorName:
     if find_spec("mediapipe"):
         return "mediapipe"
     raise BunrakuError(
-        "No pose detector can run. Either install MediaPipe (`pip install 'bunraku[mediapipe]'`), or install ONNX Runtime "
-        f"(`pip install 'bunraku[onnx]'`) and put {' and '.join(WEIGHTS)} from {SOURCE} into {weights_folder(models)}."
+        "No pose detector can run. Either install MediaPipe (`pip install '.[mediapipe]'`), or install ONNX Runtime "
+        f"(`pip install '.[onnx]'`) and put {' and '.join(WEIGHTS)} from {SOURCE} into {weights_folder(models)}."
     )

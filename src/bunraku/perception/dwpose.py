@@ -227,7 +227,7 @@ def _session(path: Path, device: str | None) -> "onnxruntime.InferenceSession":
         import onnxruntime
     except ImportError as error:
         raise BunrakuError(
-            f"The dwpose pose detector needs ONNX Runtime ({error}); `pip install 'bunraku[onnx]'`, "
+            f"The dwpose pose detector needs ONNX Runtime ({error}); `pip install '.[onnx]'`, "
             "or `onnxruntime-gpu` for CUDA."
         ) from error
     providers = choose_providers(device, onnxruntime.get_available_providers())

@@ -195,7 +195,7 @@ def _holistic() -> Any:
         import mediapipe
     except ImportError as error:
         raise BunrakuError(
-            f"The mediapipe pose detector needs MediaPipe ({error}); `pip install 'bunraku[mediapipe]'`."
+            f"The mediapipe pose detector needs MediaPipe ({error}); `pip install '.[mediapipe]'`."
         ) from error
     with suppress(AttributeError):
         return mediapipe.solutions.holistic.Holistic

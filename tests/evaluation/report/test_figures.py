@@ -1,17 +1,10 @@
 """Numbers as tables show them."""
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunraku.evaluation.report import figures
 from bunraku.evaluation.report.figures import Scale, scale
-
-
-def test_examples() -> None:
-    assert doctest.testmod(figures).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
 """Markup as nested calls."""
 
-import doctest
 from html.parser import HTMLParser
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bunraku.evaluation.report import html
 from bunraku.evaluation.report.html import Html, element, joined
 
 
@@ -21,10 +19,6 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
-
-
-def test_examples() -> None:
-    assert doctest.testmod(html).failed == 0
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.text(st.characters(exclude_categories=["Cs", "Cc"])))
