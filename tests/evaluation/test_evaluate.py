@@ -2,10 +2,11 @@
 
 import json
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from bunraku.evaluation.metrics import psnr
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import Scorer
-from bunraku.evaluation.systems import Copy, Warp, driving_poses, emptied
+from bunraku.evaluation.systems import GROUND, Composite, Copy, Warp, driving_poses, emptied
 from bunraku.evaluation.theatre_benchmark import TheatreBenchmark, benchmark_clip
 from bunraku.media import VideoReader, VideoWriter, fit, write_image
 from bunraku.perception.detector import DetectorName
@@ -92,7 +93,7 @@ def test_the_puppet_warp_is_a_model_too(bunraku: Bunraku, tmp_path: Path) -> Non
     assert code == 0, err
     results = Results.load(out / "report.json")
     assert [(name, s.role) for name, s in results.systems.items()] == [
-        ("puppet-warp", "model"), ("copy", "baseline"), ("codec", "ceiling")
+        ("puppet-warp", "model"), ("composite", "baseline"), ("copy", "baseline"), ("codec", "ceiling")
     ]  # fmt: skip
     # in the driver's scene a copy of the still, which stands elsewhere, is far off
     assert results.summary("puppet-warp", "psnr").mean > results.summary("copy", "psnr").mean + 5  # type: ignore[union-attr]
@@ -248,7 +249,7 @@ def test_a_clip_too_large_for_memory_is_refused(monkeypatch: pytest.MonkeyPatch,
 class Counted:
     """Forty clips; counts how many of them are in memory at a time."""
 
-    name, size, protocol = "counted", (32, 32), {}
+    name, size, protocol, in_scene = "counted", (32, 32), {}, False
     alive: int = 0
     most: int = 0
 
@@ -308,11 +309,43 @@ def test_the_emptied_stage_shows_what_is_behind() -> None:
     clip = benchmark_clip("stage", 0)
     assert clip.driver is not None
     empty = emptied(clip.driver)
-    free = clip.driver.instances == 0
+    near = np.stack([cv2.dilate(who, np.ones((3, 3), np.uint8)) for who in clip.driver.instances]) > 0
+    free = ~near | ((clip.driver.instances == 0) & clip.driver.objects)
     np.testing.assert_array_equal(empty[free], clip.driver.frames[free])
     warped = Warp()(clip)
     behind = clip.driver.occluders
     np.testing.assert_array_equal(warped[behind], clip.driver.frames[behind])
+
+
+def test_the_composite_is_the_figure_over_the_emptied_stage() -> None:
+    """A perfect animator before the plain ground gives, away from what stands in front, nearly the truth."""
+    clip = benchmark_clip("stage", 2)
+    assert clip.driver is not None
+    assert clip.instances is not None
+
+    class Perfect:
+        name, role, description = "perfect", "model", ""
+
+        def __call__(self, plain: BenchmarkClip) -> np.ndarray:
+            assert plain.driver is None
+            assert (plain.reference[plain.reference_instances == 0] == GROUND).all()
+            return np.where(clip.instances[..., None] > 0, clip.truth, np.uint8(GROUND))  # type: ignore[index]
+
+    made = Composite(Perfect())(clip)  # type: ignore[arg-type]
+    assert made.dtype == np.uint8
+    assert psnr(made, clip.truth).mean() > 23
+    assert psnr(made, clip.truth, clip.instances > 0).mean() > 19
+    assert psnr(made, clip.truth).mean() > psnr(Composite(Copy())(clip), clip.truth).mean() + 2
+    with pytest.raises(BunrakuError, match="solo/000 has no driving scene"):
+        Composite(Copy())(benchmark_clip("solo", 0))
+
+
+def test_a_figure_outside_the_frame_leaves_the_emptied_stage() -> None:
+    clip = benchmark_clip("stage", 2)
+    assert clip.driver is not None
+    nobody = PoseTrack(clip.driving.keypoints, clip.driving.scores * 0, clip.driving.size)
+    away = replace(clip, driving=nobody, retarget=False)
+    np.testing.assert_array_equal(Composite(Copy())(away), emptied(clip.driver))
 
 
 @pytest.mark.slow

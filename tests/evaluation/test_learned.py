@@ -184,7 +184,7 @@ def test_a_device_that_is_not_there(weights):
 
 
 def test_names_and_strides_that_do_not_exist(nowhere):
-    with pytest.raises(BunrakuError, match=r"ssim: no metric with weights; known: lpips_vgg, "):
+    with pytest.raises(BunrakuError, match=r"ssim: no metric with weights; known: lpips_person, lpips_vgg, "):
         LearnedMetrics(["fvd", "ssim"])
     with pytest.raises(BunrakuError, match="window_stride is 0"):
         LearnedMetrics(window_stride=0)
@@ -202,7 +202,7 @@ def test_everything_is_scored_and_names_its_weights(weights):
     assert len(opened.weights) == 8
     scorer = opened.scorer()
     scores = scorer.update({"a": clip(0)}, clip(1), clip(2)[0])["a"]
-    frame_level = [name for name in LEARNED_METRICS if METRICS[name].level == "frame"]
+    frame_level = [name for name in LEARNED_METRICS if METRICS[name].level == "frame" and name != "lpips_person"]
     assert list(scores) == frame_level
     assert all(
         values.shape == (18,) and values.dtype == np.float64 and np.isfinite(values).all() for values in scores.values()
@@ -224,8 +224,24 @@ def test_lpips_of_frames_is_the_networks(weights):
     with torch.inference_mode():
         for name, scale in (("lpips_vgg", networks.signed_range), ("lpips_vgg_unscaled", networks.unit_range)):
             expected = [network(scale(a[None]), scale(b[None])).item() for a, b in zip(generated, truth)]
-            assert opened.lpips(name, generated, truth) == pytest.approx(expected, rel=1e-4)
-    assert opened.lpips("lpips_vgg", truth, truth) == pytest.approx(0)
+            assert opened.lpips(name, [generated], truth)[0, 0] == pytest.approx(expected, rel=1e-4)
+    assert opened.lpips("lpips_vgg", [truth], truth) == pytest.approx(0)
+
+
+def test_each_person_has_a_distance_of_their_own(weights):
+    opened = LearnedMetrics(["lpips_vgg", "lpips_person"], device="cpu")
+    truth, made = clip(0, 4), {"a": clip(1, 4), "b": clip(0, 4)}
+    people = np.zeros((2, *truth.shape[:3]), bool)
+    people[0, :, :, :20], people[1, :3, :, 20:] = True, True
+    found = opened.scorer().update(made, truth, people=people)
+    left, right = opened.lpips("lpips_vgg", [made["a"]], truth, people)[1:, 0]
+    assert found["a"]["lpips_person"][:3] == pytest.approx((left + right)[:3] / 2)
+    assert found["a"]["lpips_person"][3] == pytest.approx(left[3])  # the other is not in sight
+    assert found["b"]["lpips_person"] == pytest.approx(0)
+    assert list(found["a"]) == ["lpips_person", "lpips_vgg"]
+    alone = LearnedMetrics(["lpips_person"], device="cpu").scorer().update(made, truth, people=people)
+    assert alone["a"]["lpips_person"] == pytest.approx(found["a"]["lpips_person"])
+    assert opened.scorer().update(made, truth)["a"].keys() == {"lpips_vgg"}
 
 
 def test_clip_i_is_the_cosine_with_the_still(weights):

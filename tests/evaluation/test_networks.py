@@ -166,6 +166,41 @@ def test_lpips_equals_a_float64_reference(seed, spread):
     assert single == pytest.approx(expected, rel=1e-4)
 
 
+def test_lpips_inside_masks_and_of_several_sets_equals_a_float64_reference():
+    network = small_lpips(3).double()
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    random = np.random.default_rng(0)
+    a, b = random.normal(0, 1, (2 * 2, 3, 14, 17)), random.normal(0, 1, (2, 3, 14, 17))
+    where = (random.random((3, 2, 14, 17)) > 0.5).astype(float)
+    where[0], where[2, 1] = 1, 0
+    with torch.inference_mode():
+        whole = network(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+        found = network(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(where)).numpy()
+    assert whole == pytest.approx([numpy_lpips(network, x, b[i % 2]) for i, x in enumerate(a)], rel=1e-6)
+    assert found.shape == (3, 4)
+    assert found[0] == pytest.approx(whole, rel=1e-9)
+    assert np.isnan(found[2]).tolist() == [False, True, False, True]
+
+    def layers(image):
+        x = (image - np.array([-0.030, -0.088, -0.188])[:, None, None]) / np.array([0.458, 0.448, 0.450])[:, None, None]
+        first = np.maximum(convolved(x, state["features.0.weight"], state["features.0.bias"], 2, 1), 0)
+        second = np.maximum(convolved(first, state["features.2.weight"], state["features.2.bias"], 1, 0), 0)
+        return [x / (np.sqrt((x**2).sum(0)) + 1e-10) for x in (first, second)]
+
+    def area(mask, height, width):  # each cell the mean of the pixels that it covers
+        rows = [(i * mask.shape[0] // height, -(-(i + 1) * mask.shape[0] // height)) for i in range(height)]
+        columns = [(j * mask.shape[1] // width, -(-(j + 1) * mask.shape[1] // width)) for j in range(width)]
+        return np.array([[mask[top:bottom, left:right].mean() for left, right in columns] for top, bottom in rows])
+
+    for i, x in enumerate(a):
+        expected = 0.0
+        for layer, (p, q) in enumerate(zip(layers(x), layers(b[i % 2]))):
+            local = (state[f"lin{layer}.model.1.weight"].reshape(-1, 1, 1) * (p - q) ** 2).sum(0)
+            weight = area(where[1, i % 2], *local.shape)
+            expected += (local * weight).sum() / weight.sum()
+        assert found[1, i] == pytest.approx(expected, rel=1e-6)
+
+
 def test_lpips_of_equal_images_is_zero_and_scaling_matters():
     network = small_lpips()
     a, b = frames(2), frames(2, seed=1)

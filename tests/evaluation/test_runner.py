@@ -21,7 +21,7 @@ CLIPS, SIDE = 8, 32
 class Noise:
     """Clips of noise; `masks` says whether they know where their figure is."""
 
-    name, size, protocol = "noise", (SIDE, SIDE), {}
+    name, size, protocol, in_scene = "noise", (SIDE, SIDE), {}, False
     names = tuple(map(str, range(CLIPS)))
 
     def __init__(self, masks: bool = True) -> None:

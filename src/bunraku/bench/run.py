@@ -194,6 +194,7 @@ def _evaluated(
         )
         model.description = system.description
         systems.append(model)
+    systems += [evaluated.Composite(systems[0])] if benchmark.in_scene else []
     systems += [evaluated.Copy(), evaluated.Codec(next(iter(pipelines.values())), "the base")]
     scorer = Scorer(metrics, detector=detector, device=device)
     try:

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from bunraku.cues.perceive import follow, perceive_frames
+from bunraku.cues.tracking import lost_ranges
 from bunraku.data.layouts import LAYOUTS, PROTOCOL, Footage, find, footage_in
 from bunraku.data.pairs import OnMismatch, Pairing, SkipFirst, align, pair
 from bunraku.errors import BunrakuError
@@ -19,6 +20,9 @@ from bunraku.perception.detector import DetectorName
 from bunraku.perception.pose import PoseTrack
 
 logger = logging.getLogger(__name__)
+
+PEOPLE = {"multi-character": 8}
+"""How many people are followed in the clips of a layout, where it is not one."""
 
 LARGEST_CLIP = 8 << 30
 """Bytes that the frames of one clip may take."""
@@ -40,6 +44,11 @@ class Benchmark(Protocol):
     @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) of the truth; None where clips differ."""
+        ...
+
+    @property
+    def in_scene(self) -> bool:
+        """Whether the character takes a driver's place in its scene."""
         ...
 
     @property
@@ -69,6 +78,7 @@ class FootageBenchmark:
         device: of the detector.
         clips: how many, from the first; None: all.
         partial: whether what is there of an incomplete data set is taken.
+        people: how many are followed: of those whom the first frame shows, the largest.
     """
 
     layout: str
@@ -78,6 +88,8 @@ class FootageBenchmark:
     device: str | None = None
     clips: int | None = None
     partial: bool = False
+    people: int = 1
+    in_scene: ClassVar[bool] = False
     footage: list[Footage] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +111,8 @@ class FootageBenchmark:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        return PROTOCOL | {"frames": "cropped to the middle", "poses": self.detector}
+        people = {"people": self.people} if self.people > 1 else {}
+        return PROTOCOL | {"frames": "cropped to the middle", "poses": self.detector} | people
 
     def clip(self, index: int) -> BenchmarkClip:
         source = self.footage[index]
@@ -107,12 +120,23 @@ class FootageBenchmark:
         if len(frames) < 2:
             raise BunrakuError(f"{source.path} has {len(frames)} frame; self-reenactment needs at least 2")
         shown = _loaded(_Fitted(frames, self.size), str(source.path))
-        cues = perceive_frames(frames, str(source.path), self.detector, device=self.device)
-        found = follow(cues, 0).pose
-        assert found is not None
+        found = self._poses(frames, str(source.path))
         pose = PoseTrack(placement(frames.size, self.size, "crop").points(found.keypoints), found.scores, self.size)
         return BenchmarkClip(
             source.name, frames.fps, shown[0], pose[:1], None, pose[1:], False, shown[1:], pose[1:], None, None
+        )
+
+    def _poses(self, frames: Frames, name: str) -> PoseTrack:
+        """Who drives the clip; poses are held where somebody is lost."""
+        # two more than are followed, so that a passer-by who is larger for a while does not push anybody out
+        cues = perceive_frames(frames, name, self.detector, max_people=self.people + 2, device=self.device)
+        assert cues.pose is not None
+        shown = [i for i in range(cues.pose.people) if not lost_ranges(cues.pose[:1], i)] or [0]
+        tracks = [follow(cues, i).pose for i in shown[: self.people]]
+        return PoseTrack(
+            np.concatenate([track.keypoints for track in tracks if track is not None], 1),
+            np.concatenate([track.scores for track in tracks if track is not None], 1),
+            cues.size,
         )
 
 
@@ -132,6 +156,7 @@ class PairBenchmark:
 
     name = "folders"
     size = None
+    in_scene = False
 
     def __init__(
         self,
@@ -237,4 +262,4 @@ def open_benchmark(
             f"{known.title} is not part of bunraku: give its folder with --data. Expected: {known.expected}. It can be had "
             f"from {known.source}"
         )
-    return FootageBenchmark(name, data, size, detector, device, clips, partial)
+    return FootageBenchmark(name, data, size, detector, device, clips, partial, PEOPLE.get(name, 1))

@@ -11,7 +11,7 @@ from bunraku.evaluation.extremes import Extremes
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import Progress, evaluate
 from bunraku.evaluation.scoring import Scorer
-from bunraku.evaluation.systems import Codec, Copy, PipelineSystem, Recorded, System, Warp
+from bunraku.evaluation.systems import Codec, Composite, Copy, PipelineSystem, Recorded, System, Warp
 from bunraku.media import plain_write_errors
 from bunraku.perception.detector import DetectorName
 from bunraku.puppet_warp import PUPPET_WARP
@@ -97,6 +97,7 @@ def evaluate_model(
         systems.append(PipelineSystem(pipeline, Path(model).name, options.seed, given))
     systems += warp
     if options.baselines:
+        systems += [Composite(systems[0])] if clips.in_scene else []
         systems.append(Copy())
         of = model if pipeline is not None else DEFAULT_CODEC
         systems.append(Codec(pipeline if pipeline is not None else _pipeline(of, options), of))

@@ -10,7 +10,7 @@ Nothing here imports torch before weights are found.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -20,7 +20,7 @@ import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.distribution import FeatureStatistics, frechet_distance, windows
-from bunraku.evaluation.metrics import METRICS, check_frames
+from bunraku.evaluation.metrics import METRICS, check_frames, mean_seen
 from bunraku.weights.download import wrong
 from bunraku.weights.registry import get, home
 
@@ -102,15 +102,31 @@ class LearnedMetrics:
         """A scorer for the clips of one evaluation."""
         return LearnedScorer(self)
 
-    def lpips(self, name: str, generated: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """One of the LPIPS metrics of each frame: float64 (F,)."""
+    def lpips(
+        self, name: str, generated: Sequence[np.ndarray], truth: np.ndarray, people: np.ndarray | None = None
+    ) -> np.ndarray:
+        """One of the LPIPS metrics of the frames (F, H, W, 3) of several systems; the truth passes through the network once.
+
+        Returns:
+            float64 (1 + P, S, F): of the whole frames, then inside the mask of each of `people`, bool (P, F, H, W).
+        """
+        import torch
+
         from bunraku.evaluation.networks import signed_range, unit_range
 
         scale = unit_range if name.endswith("_unscaled") else signed_range
-        batch = max(1, 2**19 // (truth.shape[1] * truth.shape[2]))  # VGG16 keeps 64 floats per pixel
-        return np.concatenate([
-            self._run(name, scale(generated[part]), scale(truth[part])) for part in _parts(len(truth), batch)
-        ])  # fmt: skip
+        where = np.ones((1, *truth.shape[:3]), bool)
+        if people is not None:
+            where = np.concatenate([where, people])
+        stacks = len(generated) + 1
+        found = []
+        for part in _parts(
+            len(truth), max(1, 2**20 // (stacks * truth.shape[1] * truth.shape[2]))
+        ):  # VGG16 keeps 64 floats per pixel
+            made = torch.cat([scale(frames[part]) for frames in generated])
+            distances = self._run(name, made, scale(truth[part]), torch.from_numpy(where[:, part]).float())
+            found.append(distances.reshape(len(where), len(generated), -1))
+        return np.concatenate(found, -1)
 
     def clip_i(self, generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Cosine of CLIP's embeddings of the still (H, W, 3) and of each frame: float64 (F,)."""
@@ -164,7 +180,11 @@ class LearnedScorer:
         self._systems: dict[str, dict[str, FeatureStatistics]] = {}
 
     def update(
-        self, generated: Mapping[str, np.ndarray], truth: np.ndarray, reference: np.ndarray | None = None
+        self,
+        generated: Mapping[str, np.ndarray],
+        truth: np.ndarray,
+        reference: np.ndarray | None = None,
+        people: np.ndarray | None = None,
     ) -> dict[str, dict[str, np.ndarray]]:
         """Per-frame scores of one clip, {system: {metric: float64 (F,)}}, and its part of the set's.
 
@@ -172,6 +192,7 @@ class LearnedScorer:
             generated: of each system, uint8 (F, H, W, 3); the same systems in every call.
             truth: uint8 (F, H, W, 3).
             reference: the still, uint8 (H, W, 3); without it there is no CLIP-I.
+            people: their masks, bool (P, F, H, W); without them nobody is scored by themselves.
 
         Raises:
             BunrakuError: frames that cannot be compared, see `metrics.check_frames`; nothing is taken in.
@@ -188,21 +209,34 @@ class LearnedScorer:
                 self._truth[name].update(of_truth)
                 for system, found in zip(generated, of_systems, strict=True):
                     self._statistics(system)[name].update(found)
-        return {system: self._frame_scores(frames, truth, reference) for system, frames in generated.items()}
+        return self._frame_scores(generated, truth, reference, people)
 
     def _statistics(self, system: str) -> dict[str, FeatureStatistics]:
         return self._systems.setdefault(system, {name: FeatureStatistics() for name in self._sets})
 
     def _frame_scores(
-        self, generated: np.ndarray, truth: np.ndarray, reference: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        scores = {}
-        for name in self._networks.available:
-            if name.startswith("lpips"):
-                scores[name] = self._networks.lpips(name, generated, truth)
-            elif name == "clip_i" and reference is not None:
-                scores[name] = self._networks.clip_i(generated, reference)
-        return scores
+        self,
+        generated: Mapping[str, np.ndarray],
+        truth: np.ndarray,
+        reference: np.ndarray | None,
+        people: np.ndarray | None,
+    ) -> dict[str, dict[str, np.ndarray]]:
+        found: dict[str, list[np.ndarray]] = {}
+        names = self._networks.available
+        per_person = people if "lpips_person" in names else None
+        whole = [name for name in names if name.startswith("lpips") and name != "lpips_person"]
+        for name in dict.fromkeys([*whole, *(["lpips_vgg"] if per_person is not None else [])]):
+            masks = per_person if name == "lpips_vgg" else None
+            distances = self._networks.lpips(name, list(generated.values()), truth, masks)
+            found[name] = list(distances[0])
+            if masks is not None:
+                found["lpips_person"] = [mean_seen(distances[1:, system]) for system in range(len(generated))]
+        if "clip_i" in names and reference is not None:
+            found["clip_i"] = [self._networks.clip_i(frames, reference) for frames in generated.values()]
+        return {
+            system: {name: found[name][index] for name in names if name in found}
+            for index, system in enumerate(generated)
+        }
 
     def result(self, system: str) -> SetScores:
         """The distances of all clips of a system so far."""

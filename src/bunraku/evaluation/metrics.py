@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.evaluation.people import identity_accuracy, meetings, people_masks
 
 LEVELS = np.arange(256, dtype=np.int64)
 SQUARES = LEVELS**2
@@ -29,8 +30,9 @@ STATIC = 2
 """Grey levels that a pixel of the truth may change between frames and still count as static (a codec's noise)."""
 
 Better = Literal["higher", "lower", "neither"]
-Need = Literal["instances", "reference", "pose"]
-"""What a metric asks for besides the frames: masks of the characters, the still, the keypoints of the driving clip."""
+Need = Literal["instances", "people", "reference", "pose"]
+"""What a metric asks for besides the frames: masks of the characters, of at least two of them, the still, the keypoints of the
+driving clip."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Metric:
 
 
 _MASKED: dict[str, Any] = {"group": "character", "needs": ("instances",)}
+_PEOPLE: dict[str, Any] = {"group": "people", "needs": ("people",)}
 _HALF_RANGE = (
     "the same fed [0, 1] instead of [-1, 1], as in DisCo's evaluation and all numbers of the field that come from it"
 )
@@ -114,6 +117,29 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
     "ssim_background": Metric(
         "SSIM background", "SSIM around the characters",
         "Mean of the map of SSIM over the mask's complement, the frame's borders mirrored.", **_MASKED,
+    ),
+    "psnr_person": Metric(
+        "PSNR per person", "PSNR of each person by themselves",
+        "PSNR over the mask of each person who has at least a thousandth of the frame's pixels; the mean over people, so that the "
+        "small count as much as the large.", "dB", **_PEOPLE,
+    ),
+    "ssim_person": Metric(
+        "SSIM per person", "SSIM of each person by themselves",
+        "Mean of the map of SSIM over the mask of each person, the frame's borders mirrored; the mean over people.", **_PEOPLE,
+    ),
+    "lpips_person": Metric(
+        "LPIPS per person", "learned perceptual distance of each person by themselves",
+        "LPIPS (VGG) with each layer's distances averaged over the mask of a person, brought to the layer's size by area, instead of "
+        "over the frame; the mean over people.", better="lower", weights="lpips-vgg", **_PEOPLE,
+    ),
+    "identity_accuracy": Metric(
+        "Identities right", "share of frames in which everybody is who they should be",
+        "Identity assignment accuracy: share of the frames in which the generated colours inside each person's true mask are nearer to "
+        "that person's true colours than to anybody else's (Hellinger distance of histograms of 8x8x8 bins in RGB).", **_PEOPLE,
+    ),
+    "identity_accuracy_meeting": Metric(
+        "Identities right, meeting", "the same where people pass before each other",
+        "Identity assignment accuracy over the frames in which the masks of two people touch.", **_PEOPLE,
     ),
     "flicker": Metric(
         "Flicker", "change between frames where the truth stands still",
@@ -185,7 +211,11 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
 })  # fmt: skip
 """Every metric by name, in the order of reports."""
 
-CLIP_METRICS = tuple(name for name, metric in METRICS.items() if metric.group in ("frame", "character", "motion"))
+CLIP_METRICS = tuple(
+    name
+    for name, metric in METRICS.items()
+    if not metric.weights and metric.group in ("frame", "character", "people", "motion")
+)
 """What `score_clip` computes: needs neither weights nor a detector."""
 
 
@@ -203,7 +233,8 @@ def score_clip(
 
     Args:
         generated, truth: uint8 (F, H, W, 3).
-        instances: (F, H, W) integers, 0 is background; None leaves the masked metrics out.
+        instances: (F, H, W) integers, 0 is background; None leaves the masked metrics out, and so does a single person those of
+            several people.
         static: bool (F, H, W), pixels that show the same in this frame of the truth as in the one before (row 0 is not used);
             None: where the truth changes by at most `STATIC` levels, among the background where `instances` says so.
         metrics: names out of `CLIP_METRICS`; None: all that the masks allow.
@@ -212,15 +243,21 @@ def score_clip(
         {name: float64 (F,)} in the order of `METRICS`.
 
     Raises:
-        BunrakuError: frames that are not uint8 of equal shape, masks of another shape, a name that is not a clip metric, or a
-            masked metric without `instances`.
+        BunrakuError: frames that are not uint8 of equal shape, masks of another shape, a name that is not a clip metric, a
+            masked metric without `instances`, or one of several people where there are not two.
     """
     check_frames(generated, truth)
-    names = _chosen(metrics, instances)
     character = None if instances is None else _mask("instances", instances, truth) != 0
+    people = np.zeros((0, *truth.shape[:3]), bool) if instances is None else people_masks(instances)
+    names = _chosen(metrics, character is not None, len(people))
     scores = _errors(generated, truth, character, names)
-    if names & {"ssim", "ssim_rgb", "ssim_character", "ssim_background"}:
-        scores |= _similarities(generated, truth, character, "ssim_rgb" in names)
+    if names & {"ssim", "ssim_rgb", "ssim_character", "ssim_background", "ssim_person"}:
+        scores |= _similarities(generated, truth, character, people, "ssim_rgb" in names)
+    if "psnr_person" in names:
+        scores["psnr_person"] = mean_seen(np.stack([psnr(generated, truth, person) for person in people]))
+    if names & {"identity_accuracy", "identity_accuracy_meeting"}:
+        right = scores["identity_accuracy"] = identity_accuracy(generated, truth, people)
+        scores["identity_accuracy_meeting"] = np.where(meetings(people), right, np.nan)
     if "ms_ssim" in names:
         scores["ms_ssim"] = ms_ssim(generated, truth)
     if names & {"flicker", "flicker_truth"}:
@@ -297,6 +334,12 @@ def ms_ssim_scales(height: int, width: int) -> int:
     """How many scales, 1 to 5, of frames of this size `ms_ssim` compares: the 11-pixel window must fit into the last."""
     fitting = (scales for scales in range(5, 1, -1) if min(height, width) // 2 ** (scales - 1) >= MS_SSIM_WINDOW)
     return next(fitting, 1)
+
+
+def mean_seen(values: np.ndarray) -> np.ndarray:
+    """Means (F,) over the people (P, F) that have a value; NaN where nobody has."""
+    seen = ~np.isnan(values)
+    return _ratio(np.where(seen, values, 0).sum(0), seen.sum(0))
 
 
 def static_pixels(truth: np.ndarray, instances: np.ndarray | None = None) -> np.ndarray:
@@ -387,8 +430,10 @@ def _mask(name: str, mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _chosen(metrics: Collection[str] | None, instances: np.ndarray | None) -> set[str]:
-    possible = {name for name in CLIP_METRICS if instances is not None or not METRICS[name].needs}
+def _chosen(metrics: Collection[str] | None, masks: bool, people: int) -> set[str]:
+    met = {"instances"} if masks else set()
+    met |= {"people"} if people > 1 else set()
+    possible = {name for name in CLIP_METRICS if met.issuperset(METRICS[name].needs)}
     if metrics is None:
         return possible
     if unknown := [name for name in metrics if name not in CLIP_METRICS]:
@@ -396,7 +441,10 @@ def _chosen(metrics: Collection[str] | None, instances: np.ndarray | None) -> se
             f"{', '.join(unknown)}: no metric of a clip without weights; known: {', '.join(CLIP_METRICS)}."
         )
     if masked := [name for name in metrics if name not in possible]:
-        raise BunrakuError(f"{', '.join(masked)} can only be computed with masks of the characters (`instances`).")
+        raise BunrakuError(
+            f"{', '.join(masked)} can only be computed with masks of the characters (`instances`), and what is asked of several "
+            f"people only where there are at least two; got {f'masks of {people}' if masks else 'no masks'}."
+        )
     return set(metrics)
 
 
@@ -418,9 +466,10 @@ def _errors(
 
 
 def _similarities(
-    generated: np.ndarray, truth: np.ndarray, character: np.ndarray | None, colour: bool
+    generated: np.ndarray, truth: np.ndarray, character: np.ndarray | None, people: np.ndarray, colour: bool
 ) -> dict[str, np.ndarray]:
     scores = {name: np.full(len(truth), np.nan) for name in ("ssim", "ssim_rgb", "ssim_character", "ssim_background")}
+    persons = np.full((len(people), len(truth)), np.nan)
     for t, (a, b) in enumerate(zip(generated, truth)):
         grey = ssim_map(_grey(a), _grey(b))
         scores["ssim"][t] = _inner(grey).mean()
@@ -429,7 +478,8 @@ def _similarities(
         if character is not None:
             scores["ssim_character"][t] = _mean(grey, character[t])
             scores["ssim_background"][t] = _mean(grey, ~character[t])
-    return scores
+        persons[:, t] = [_mean(grey, person[t]) for person in people]
+    return scores | {"ssim_person": mean_seen(persons)}
 
 
 def _histograms(generated: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:

@@ -49,16 +49,32 @@ class LPIPS(nn.Module):
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1), persistent=False)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distances (N,) of images (N, 3, H, W), meant to be in [-1, 1]."""
-        x = (torch.cat([a, b]) - self.shift) / self.scale
-        distance = x.new_zeros(len(a))
+    def forward(self, a: Tensor, b: Tensor, where: Tensor | None = None) -> Tensor:
+        """Distances of several sets of images from one.
+
+        Args:
+            a: (S N, 3, H, W), S sets one after the other; b: (N, 3, H, W). Meant to be in [-1, 1].
+            where: (M, N, H, W), masks of what counts in each image of b, in [0, 1]; each layer has them at its own size, by area.
+                None: everything.
+
+        Returns:
+            (S N,); with `where` (M, S N), NaN where a mask is empty.
+        """
+        x, count = (torch.cat([a, b]) - self.shift) / self.scale, len(b)
+        distance = x.new_zeros(len(a)) if where is None else x.new_zeros(len(where), len(a))
         for index in range(self.taps[-1] + 1):
             x = self.features[index](x)
             if index in self.taps:
                 unit = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
                 weigh = self.get_submodule(f"lin{self.taps.index(index)}.model")
-                distance = distance + weigh((unit[: len(a)] - unit[len(a) :]).square()).mean((1, 2, 3))
+                square = (unit[:-count].unflatten(0, (-1, count)) - unit[-count:]).square()  # S N C h w
+                local = weigh(square.flatten(0, 1))[:, 0]  # (S N) h w
+                if where is None:
+                    distance = distance + local.mean((1, 2))
+                else:
+                    weight = F.adaptive_avg_pool2d(where, local.shape[-2:])  # M N h w
+                    sums = torch.einsum("snhw,mnhw->msn", local.unflatten(0, (-1, count)), weight)
+                    distance = distance + (sums / weight.sum((2, 3))[:, None]).flatten(1)
         return distance
 
 

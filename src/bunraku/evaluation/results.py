@@ -24,7 +24,12 @@ Role = Literal["model", "baseline", "ceiling"]
 ARROWS: dict[Better, str] = {"higher": "↑", "lower": "↓", "neither": ""}
 """Which direction is good, in the heads of tables."""
 
-BASELINES: dict[str, Role] = {"copy": "baseline", "puppet-warp": "baseline", "codec": "ceiling"}
+BASELINES: dict[str, Role] = {
+    "copy": "baseline",
+    "puppet-warp": "baseline",
+    "composite": "baseline",
+    "codec": "ceiling",
+}
 """What the systems of these names are, unless they say otherwise."""
 
 

@@ -62,7 +62,7 @@ def evaluate(
     started = time.perf_counter()
     seconds: dict[str, float] = dict.fromkeys([system.name for system in systems], 0.0)
     results = Results(
-        benchmark.name, benchmark.size, dict(benchmark.protocol) | scorer.protocol, {name: METRICS[name] for name in scorer.names},
+        benchmark.name, benchmark.size, dict(benchmark.protocol) | scorer.protocol, {},
         settings=dict(settings or {}), command=command, versions=installed_versions(), weights=scorer.weights,
     )  # fmt: skip
     extremes = Extremes()
@@ -107,6 +107,7 @@ def evaluate(
     if not results.systems:
         name, reason = next(iter(results.failed.items()))
         raise BunrakuError(f"none of the {len(results.failed)} clips could be evaluated; {name}: {reason}")
+    results.metrics = {name: METRICS[name] for name in scorer.reported}
     for system in systems:
         entry = results.systems[system.name]
         entry.role, entry.description = system.role, system.description

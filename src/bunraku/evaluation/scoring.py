@@ -9,9 +9,21 @@ import numpy as np
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.learned import LEARNED_METRICS, LearnedMetrics, SetScores
-from bunraku.evaluation.metrics import CLIP_METRICS, METRICS, score_clip
+from bunraku.evaluation.metrics import CLIP_METRICS, METRICS, Need, score_clip
+from bunraku.evaluation.people import people_masks
 from bunraku.evaluation.pose_error import pose_error
 from bunraku.perception.detector import DetectorName, create_pose_detector
+
+LACKING: Mapping[Need, str] = {
+    "instances": "the clips have no masks of the characters",
+    "people": "no clip has masks of two people or more",
+    "reference": "the clips have no still",
+    "pose": "the clips have no poses",
+}
+"""Why a metric cannot be computed whose need is not met."""
+
+MOST_PEOPLE = 8
+"""As many the detector looks for in a generated frame."""
 
 POSE_METRICS = tuple(name for name, metric in METRICS.items() if metric.group == "pose")
 
@@ -45,6 +57,8 @@ class Scorer:
         wanted = METRICS if metrics is None else metrics
         if metrics is not None and detector is None and (lost := [name for name in POSE_METRICS if name in metrics]):
             raise BunrakuError(f"{', '.join(lost)} needs a pose detector, such as --pose auto")
+        self._asked = frozenset(metrics or ())
+        self._met: set[Need] = set()
         self.names = [name for name in METRICS if name in wanted and (detector or name not in POSE_METRICS)]
         self._learned = LearnedMetrics(
             [name for name in self.names if name in LEARNED_METRICS], device=device, window_stride=window_stride
@@ -54,7 +68,9 @@ class Scorer:
         # stills: the frames of several systems come in turns, and nothing is to be carried from one to the next
         seeks = detector is not None and any(name in POSE_METRICS for name in self.names)
         self._detector: Any = (
-            create_pose_detector(detector, max_people=3, device=device, video=False) if detector and seeks else None
+            create_pose_detector(detector, max_people=MOST_PEOPLE, device=device, video=False)
+            if detector and seeks
+            else None
         )
 
     @property
@@ -78,8 +94,15 @@ class Scorer:
         Raises:
             BunrakuError: frames of another kind or shape.
         """
-        plain = [n for n in self.names if n in CLIP_METRICS and (clip.instances is not None or not METRICS[n].needs)]
-        learned = self._learned_scorer.update(made, clip.truth, clip.reference)
+        people = None if clip.instances is None else people_masks(clip.instances)
+        people = people if people is not None and len(people) > 1 else None
+        met: set[Need] = {"reference"}
+        met |= {"instances"} if clip.instances is not None else set()
+        met |= {"people"} if people is not None else set()
+        met |= {"pose"} if clip.truth_pose.people else set()
+        self._met |= met
+        plain = [name for name in self.names if name in CLIP_METRICS and met.issuperset(METRICS[name].needs)]
+        learned = self._learned_scorer.update(made, clip.truth, clip.reference, people)
         scores = {}
         for system, frames in made.items():
             found = score_clip(frames, clip.truth, instances=clip.instances, static=clip.static, metrics=plain)
@@ -94,7 +117,16 @@ class Scorer:
         """What a system has as a whole set; and why it lacks what it lacks."""
         found = self._learned_scorer.result(system)
         found.unavailable |= self._learned.unavailable
+        found.unavailable |= {
+            name: LACKING[need] for name in self.names for need in METRICS[name].needs if need not in self._met
+        }
         return found
+
+    @property
+    def reported(self) -> list[str]:
+        """The metrics that a report of the clips so far is about: those that were asked for by name, and of the others those whose
+        needs any clip has met."""
+        return [name for name in self.names if name in self._asked or self._met.issuperset(METRICS[name].needs)]
 
     def close(self) -> None:
         """Let the detector go."""

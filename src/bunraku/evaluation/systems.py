@@ -1,6 +1,7 @@
 """Systems: what is evaluated. Each turns the reference and the driving poses of a clip into frames."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import cv2
@@ -12,8 +13,12 @@ from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
 from bunraku.evaluation.results import Role
 from bunraku.perception.pose import PoseTrack
+from bunraku.puppet_warp import PUPPET_WARP
+from bunraku.puppet_warp.cutout import cut_out
 
 CHUNK = 16  # frames through the autoencoder at a time
+GROUND = 128
+"""The grey of `Composite`'s plain ground; the green of film studios shimmers through a model's soft edges."""
 
 
 class System(Protocol):
@@ -132,7 +137,7 @@ class Warp:
     filled, and behind whatever stands in front of the driver.
     """
 
-    name = "puppet-warp"
+    name = PUPPET_WARP
     role: Role = "baseline"
     description = "the reference cut out and moved limb by limb; no weights"
 
@@ -153,6 +158,47 @@ class Warp:
         return frames
 
 
+class Composite:
+    """What a system makes before a plain ground, cut out frame by frame and pasted over the driver's emptied scene.
+
+    The baseline of Animate Anyone 2's Table 3. As there, the figure is pasted on top of everything: it knows neither what stands in
+    front of it nor the light of the scene.
+
+    Args:
+        animator: animates the reference before the plain ground.
+    """
+
+    name = "composite"
+    role: Role = "baseline"
+
+    def __init__(self, animator: System) -> None:
+        self.animator = animator
+        self.description = f"{animator.name} before a plain ground, cut out and pasted over the driver's emptied scene"
+
+    def __call__(self, clip: BenchmarkClip) -> np.ndarray:
+        if clip.driver is None:
+            raise BunrakuError(f"{clip.name} has no driving scene to be pasted into")
+        figure = (
+            clip.reference_instances
+            if clip.reference_instances is not None
+            else cut_out(clip.reference, clip.reference_pose)
+        )
+        plain = np.where(figure[..., None] > 0, clip.reference, np.uint8(GROUND))
+        frames = self.animator(replace(clip, reference=plain, driver=None))
+        poses = driving_poses(clip)
+        shares = np.stack([_share(frame, poses[t : t + 1]) for t, frame in enumerate(frames)])[..., None]
+        return np.rint(shares * frames + (1 - shares) * emptied(clip.driver)).astype(np.uint8)
+
+
+def _share(frame: np.ndarray, pose: PoseTrack) -> np.ndarray:
+    """How much of each pixel is the figure, float32 (H, W); nothing where the pose lies outside the frame."""
+    try:
+        figure = cut_out(frame, pose) > 0
+    except BunrakuError:
+        return np.zeros(frame.shape[:2], np.float32)
+    return cv2.GaussianBlur(figure.astype(np.float32), (3, 3), 0)
+
+
 def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
     """The driving poses in the picture of the reference: as they are, or retargeted person by person as `animate` does.
 
@@ -169,8 +215,10 @@ def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
 
 def emptied(scene: DrivingScene) -> np.ndarray:
     """The driving scene without its characters, uint8 (F, H, W, 3): their place shows what is seen there in other frames
-    (the median), and what is never seen is inpainted."""
-    covered = scene.instances > 0
+    (the median), and what is never seen is inpainted. Pixels at the rim of a character show some of it and go as well."""
+    rim = np.ones((3, 3), np.uint8)
+    covered = np.stack([cv2.dilate(who, rim) for who in scene.instances]) > 0
+    covered &= (scene.instances > 0) | ~scene.objects
     shown = np.where(covered[..., None], np.nan, scene.frames.astype(np.float32))
     never = covered.all(0)
     shown[:, never] = 0

@@ -218,6 +218,10 @@ class TheatreBenchmark:
         return self.side, self.side
 
     @property
+    def in_scene(self) -> bool:
+        return self.split == "stage"
+
+    @property
     def protocol(self) -> dict[str, Any]:
         return {"source": "the clip's still; all driven frames are scored"}
 

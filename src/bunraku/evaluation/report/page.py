@@ -20,11 +20,23 @@ from bunraku.evaluation.report.table import Column, column, counted, grouped
 from bunraku.evaluation.results import ARROWS, Results
 from bunraku.media import check_output, plain_write_errors, replacing
 
-HEADLINE = ("psnr", "psnr_character", "ssim", "ms_ssim", "lpips_vgg", "fid", "fvd", "flicker", "pck")
+HEADLINE = (
+    "psnr",
+    "psnr_character",
+    "psnr_person",
+    "identity_accuracy",
+    "ssim",
+    "ms_ssim",
+    "lpips_vgg",
+    "fid",
+    "fvd",
+    "flicker",
+    "pck",
+)
 """Metrics of the first table, where they were asked for."""
 
 GROUPS = {
-    "frame": "Whole frames", "character": "Character and background", "motion": "Motion",
+    "frame": "Whole frames", "character": "Character and background", "people": "Person by person", "motion": "Motion",
     "perceptual": "Perceptual", "pose": "Pose", "distribution": "Distribution",
 }  # fmt: skip
 """What the groups of metrics are called."""
