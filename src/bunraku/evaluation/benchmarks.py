@@ -128,8 +128,8 @@ class FootageBenchmark:
 
     def _poses(self, frames: Frames, name: str) -> PoseTrack:
         """Who drives the clip; poses are held where somebody is lost."""
-        # two more than are followed, so that a passer-by who is larger for a while does not push anybody out
-        cues = perceive_frames(frames, name, self.detector, max_people=self.people + 2, device=self.device)
+        # one more than are followed, so that a passer-by who is larger for a while does not push anybody out
+        cues = perceive_frames(frames, name, self.detector, max_people=self.people + 1, device=self.device)
         assert cues.pose is not None
         shown = [i for i in range(cues.pose.people) if not lost_ranges(cues.pose[:1], i)] or [0]
         tracks = [follow(cues, i).pose for i in shown[: self.people]]
