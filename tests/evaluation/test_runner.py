@@ -96,3 +96,23 @@ def test_a_system_that_refuses_a_clip_costs_one_clip() -> None:
 
     results, _ = evaluate([Shy()], Noise(), Scorer(["psnr"]))
     assert results.failed == {"0": "not this one"}
+
+
+def test_a_crowd_is_scored_person_by_person_and_a_soloist_is_not(tmp_path: Path) -> None:
+    from bunraku.evaluation.metrics import METRICS
+    from bunraku.evaluation.systems import Copy
+    from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
+
+    people = {name for name, metric in METRICS.items() if metric.group == "people"}
+    results, _ = evaluate([Copy()], TheatreBenchmark("crowd", clips=2), Scorer())
+    assert people <= set(results.metrics)
+    found = results.systems["copy"].clips["crowd/000"]
+    assert 5 < (found["psnr_person"] or 0) < 20
+    assert 0 <= (found["identity_accuracy"] or 0) <= 1
+    page = report.write_html(results, tmp_path / "report.html").read_text()
+    assert "Person by person" in page
+    assert page.index("PSNR</span>") < page.index("Identities") < page.index("All scores")  # among the first scores
+    alone, _ = evaluate([Copy()], TheatreBenchmark("solo", clips=2), Scorer())
+    assert not people & set(alone.metrics)
+    asked, _ = evaluate([Copy()], TheatreBenchmark("solo", clips=1), Scorer(["psnr", "psnr_person"]))
+    assert asked.reason("copy", "psnr_person") == "no clip has masks of two people or more"
