@@ -22,7 +22,7 @@ def bench(
         typer.Option(
             "--output",
             "-o",
-            help="Folder; what is there is not done again (default: runs/bench-NAME)",
+            help="Folder; what is there and was made with the same settings is not done again (default: runs/bench-NAME)",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +45,7 @@ def bench(
             "--set",
             metavar="KEY=VALUE",
             rich_help_panel=SAMPLING,
-            help="Of every training, such as steps=10 to try it out.",
+            help="Of every training, such as steps=10 to try it out (in a folder of its own).",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +54,8 @@ def bench(
 ) -> None:
     """Test a paper's claims: train its variants on the theatre, score them on exact truth, compare with intervals.
 
-    Takes hours on a CPU, and continues where it stopped. Writes a report per benchmark and findings.md.
+    Takes hours on a CPU, and continues where it stopped; a folder with models of other settings is refused. Writes a report per
+    benchmark and findings.md.
     """
     from bunraku.bench import get_experiment
     from bunraku.bench.findings import tables

@@ -34,8 +34,8 @@ def evaluate(
         str,
         typer.Option(
             rich_help_panel=WHAT,
-            help="theatre/solo, theatre/bizarre, theatre/noisy, theatre/crowd, theatre/stage, theatre/camera, or a data set on "
-            "your disk (with --data): tiktok, ubc-fashion, ted-talks, multi-character, folder.",
+            help="theatre/solo, theatre/bizarre, theatre/noisy, theatre/crowd, theatre/stage, theatre/camera, theatre/camera-still, or a "
+            "data set on your disk (with --data): tiktok, ubc-fashion, ted-talks, multi-character, folder.",
         ),
     ] = "theatre/solo",
     data: Annotated[
@@ -94,7 +94,11 @@ def evaluate(
         ),
     ] = 1,
     baselines: Annotated[
-        bool, typer.Option(rich_help_panel=SCORES, help="Score copy, puppet-warp and codec beside the model.")
+        bool,
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Score copy, puppet-warp, codec and (on theatre/stage) composite beside the model.",
+        ),
     ] = True,
     on_mismatch: Annotated[
         Literal["error", "trim", "resize"],

@@ -32,7 +32,9 @@ class DrivingScene:
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkClip:
-    """One clip: what a system is given, and the truth. Footage has no masks, and nobody in poses that were not detected.
+    """One clip: what a system is given, and the truth.
+
+    Footage has no masks: those fields are None. Where no poses were looked for, the pose tracks have no people (P = 0).
 
     Attributes:
         name: split and number, such as "solo/007".

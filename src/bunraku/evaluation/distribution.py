@@ -87,7 +87,7 @@ def window_starts(frames: int, length: int = 16, stride: int = 1) -> range:
 
 
 def windows(frames: np.ndarray, length: int = 16, stride: int = 1, *, pad: bool = False) -> np.ndarray:
-    """The windows of a clip (F, ...): (N, length, ...), a view where nothing is added.
+    """The windows of a clip (F, ...): (N, length, ...), a view of its frames where nothing is added.
 
     With `pad` a shorter clip repeats its last frame (the field's rule for FID-VID); without, it has no window.
     """

@@ -17,7 +17,7 @@ from bunraku.perception.detector import DetectorName
 from bunraku.puppet_warp import PUPPET_WARP
 
 DEFAULT_CODEC = "mini"
-"""Whose autoencoder is the ceiling where the model has none."""
+"""Whose autoencoder the codec's row is about where the model has none."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class EvaluateOptions:
         metrics: names out of `METRICS`; None: all.
         pose: detector for the pose metrics; None: they are left out.
         window_stride: of FID-VID and FVD, see `Scorer`.
-        baselines: whether copy, puppet-warp and codec are scored as well.
+        baselines: whether copy, puppet-warp, codec and, on stage, composite are scored as well.
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.

@@ -42,7 +42,7 @@ class SystemScores:
         set: metric -> score of metrics that only the whole set has (FID, FVD); None where unavailable.
         unavailable: metric -> why there is no score.
         notes: metric -> what its score of the set rests on, such as how many windows.
-        role: "ceiling" saw the truth and competes with nobody.
+        role: a "ceiling" is made from the truth and is not ranked, see `evaluation.systems.System`.
         description: one line.
     """
 

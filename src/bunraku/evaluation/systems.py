@@ -26,7 +26,8 @@ class System(Protocol):
 
     Attributes:
         name: what reports call it.
-        role: "ceiling" may look at the truth and competes with nobody.
+        role: "model" is what the report is about, "baseline" what it is compared with; a "ceiling" is made from the truth itself, shows
+            what is out of a model's reach, and is not ranked.
         description: one line.
     """
 
@@ -69,7 +70,7 @@ class Recorded:
 
 
 class Codec:
-    """The truth through a model's autoencoder: what no denoiser in its latents can beat.
+    """The truth, encoded and decoded by a model's autoencoder: better no denoiser of its latents can be.
 
     Args:
         pipeline: an AnimationPipeline.
@@ -81,7 +82,7 @@ class Codec:
 
     def __init__(self, pipeline: Any, of: str) -> None:
         self.pipeline = pipeline
-        self.description = f"the truth through the autoencoder of {of}: a ceiling"
+        self.description = f"the truth, encoded and decoded by the autoencoder of {of}"
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
         import torch

@@ -88,7 +88,7 @@ def _head(results: Results) -> Html:
 
 
 def _finding(results: Results) -> Html:
-    """What the first model reaches by the first metric, beside the best baseline and the ceiling."""
+    """What the first model reaches by the first metric, beside the best baseline and what is out of its reach."""
     model = results.first_model
     name = next((name for name in _headline_metrics(results) if results.per_clip(name)), None)
     if model is None or name is None or (reached := results.summary(model, name)) is None:
@@ -98,14 +98,17 @@ def _finding(results: Results) -> Html:
     unit = f" {found.unit}" if found.unit else ""
     text = f" reaches {found.scale.text(reached.mean)}{interval}{unit} {found.metric.label}"
     choose = min if found.metric.better == "lower" else max
-    for role, called in (("baseline", "the best baseline"), ("ceiling", "the ceiling")):
+    for role, called in (
+        ("baseline", "the best baseline, {}, "),
+        ("ceiling", "out of reach lies {} (see Definitions) with "),
+    ):
         others = [
             (value.mean, other) for other, value in found.found.items()
             if value is not None and results.systems[other].role == role and other != model
         ]  # fmt: skip
         if others:
             mean, other = choose(others)
-            text += f"; {called}, {other}, {found.scale.text(mean)}"
+            text += f"; {called.format(other)}{found.scale.text(mean)}"
     return element("p", element("b", model), text + ".", class_="lead")
 
 
@@ -336,7 +339,8 @@ def _definitions(results: Results) -> Html:
     rows += _term(
         "Means and intervals",
         f"Means over clips; a clip's score is the mean over its frames. Intervals hold {LEVEL:.0%} (BCa bootstrap over clips, "
-        f"{RESAMPLES:,} draws). The best mean is bold; ceilings, which have seen the truth, do not compete.",
+        f"{RESAMPLES:,} draws). The best mean is bold. A system that is made from the truth "
+        "itself, such as codec, is no competitor: it shows what a model cannot exceed, stands below the others and has hollow dots.",
     )
     return element("h2", "Definitions") + element("dl", *rows, class_="definitions")
 

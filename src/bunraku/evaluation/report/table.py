@@ -20,7 +20,7 @@ class Column:
         name, metric: which.
         found: system -> mean and interval; None where there is none.
         scale: how the numbers are written.
-        best: systems with the best mean; ceilings do not compete, and nobody competes alone.
+        best: systems with the best mean; those made from the truth (role "ceiling") are not ranked, nor is one that stands alone.
     """
 
     name: str
