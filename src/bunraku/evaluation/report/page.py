@@ -98,17 +98,14 @@ def _finding(results: Results) -> Html:
     unit = f" {found.unit}" if found.unit else ""
     text = f" reaches {found.scale.text(reached.mean)}{interval}{unit} {found.metric.label}"
     choose = min if found.metric.better == "lower" else max
-    for role, called in (
-        ("baseline", "the best baseline, {}, "),
-        ("ceiling", "out of reach lies {} (see Definitions) with "),
-    ):
+    for role, called in (("baseline", "the best baseline"), ("ceiling", "the limit set by the autoencoder")):
         others = [
             (value.mean, other) for other, value in found.found.items()
             if value is not None and results.systems[other].role == role and other != model
         ]  # fmt: skip
         if others:
             mean, other = choose(others)
-            text += f"; {called.format(other)}{found.scale.text(mean)}"
+            text += f"; {called}, {other}, {found.scale.text(mean)}"
     return element("p", element("b", model), text + ".", class_="lead")
 
 
