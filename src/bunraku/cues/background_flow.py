@@ -74,8 +74,10 @@ def draw_background_flow(
     for frame, regions in enumerate(people):
         if flow is not None:
             drawn[frame] = _levels(_resized(flow[frame], size) / (scale * max(size)), form, ceiling)
+        inside = np.zeros(size, np.uint8)
         for region in regions:
-            drawn[frame][region.at][region.mask > 0] = character
+            np.maximum(inside[region.at], region.mask, out=inside[region.at])
+        np.copyto(drawn[frame], np.uint8(character), where=inside[..., None] > 0)
     return drawn
 
 
