@@ -112,6 +112,17 @@ def test_feet_decide_and_size_where_feet_are_not_seen():
     assert np.isfinite(standing_nearness(nobody)[0]).tolist() == [True, False]
 
 
+def test_who_bends_does_not_move_away():
+    """Two at one depth, as tall; one bends for a third of the time. The order stays."""
+    near, far = standing(30, 20, 92), standing(60, 20, 91)
+    frames = 45
+    keypoints = np.tile(np.concatenate([near.keypoints, far.keypoints], 1), (frames, 1, 1, 1))
+    keypoints[15:30, 0, :8, 1] = keypoints[15:30, 0, :8, 1] * 0.5 + 28  # neck and arms sink towards the hips
+    bending = PoseTrack(keypoints, np.ones(keypoints.shape[:3], np.float32), near.size)
+    assert (ranks_over_time(standing_nearness(bending)) == [1, 0]).all()
+    assert (np.argsort(standing_nearness(bending, window=1), 1)[15:30] == [0, 1]).all()  # frame by frame it would not
+
+
 def test_fixed_ranks_are_those_of_the_picture():
     ranks = fixed_ranks(np.array([3.0, np.nan, 9.0, 3.0]), 2)
     assert ranks.tolist() == [[1, 0, 3, 2]] * 2

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunraku.cues.skeleton import draw_skeleton
-from bunraku.cues.structured_depth import depth_span, draw_structured_depth
+from bunraku.cues.skeleton import LIMBS, draw_skeleton
+from bunraku.cues.structured_depth import carry_depth, depth_span, draw_structured_depth
+from bunraku.perception.pose import PoseTrack
 from bunraku.theatre import render, sample_scene
 from tests.tiny import crowd
 
@@ -52,8 +53,49 @@ def test_the_nearer_of_two_puppets_is_bright_and_nobody_is_drawn_black():
     skeleton = [draw_skeleton(shown.pose.person(i), (64, 64)).any(-1) for i in range(2)]
     assert np.median(drawn[skeleton[near]]) == 255
     assert 51 <= np.median(drawn[skeleton[far]]) < 255
-    nobody = shown.pose.__class__(shown.pose.keypoints, 0 * shown.pose.scores, shown.pose.size)
+    nobody = PoseTrack(shown.pose.keypoints, 0 * shown.pose.scores, shown.pose.size)
     assert not draw_structured_depth(nobody, shown.depth).any()
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 2**32 - 1))
+def test_carried_depth_limb_by_limb(seed):
+    """Against a loop over pixels and limbs, in float64."""
+    rng = np.random.default_rng(seed)
+    track, moved = crowd(1, 2, (20, 30), rng), crowd(1, 2, (24, 16), rng)
+    depth = rng.uniform(1, 9, (1, 40, 60))
+    found = carry_depth(track, depth, moved)[0]
+    reach = 2  # ceil(16 * 8 / 512) + 1
+    seen = np.minimum(track.scores, moved.scores)[0] > 0
+    for y, x in np.ndindex(24, 16):
+        candidates, doubtful = [], False
+        for person, (i, j) in ((p, limb) for p in range(2) for limb in LIMBS if seen[p, limb].all()):
+            a, b = moved.keypoints[0, person, [i, j]].astype(float)
+            t = np.clip(np.dot([x + 0.5 - a[0], y + 0.5 - a[1]], b - a) / np.dot(b - a, b - a), 0, 1)
+            distance = np.hypot(*(a + t * (b - a) - (x + 0.5, y + 0.5)))
+            u, v = 2 * (
+                track.keypoints[0, person, i] + t * (track.keypoints[0, person, j] - track.keypoints[0, person, i])
+            )
+            doubtful |= abs(distance - reach) < 1e-3 or min(u % 1, v % 1, 1 - u % 1, 1 - v % 1) < 1e-3
+            if distance <= reach and 0 <= u < 60 and 0 <= v < 40:
+                candidates.append(depth[0, int(v), int(u)])
+        if not doubtful:
+            assert found[y, x] == np.float32(min(candidates)) if candidates else np.isnan(found[y, x])
+
+
+def test_puppets_take_their_depth_with_them():
+    """Moved by retargeting, every drawn pixel has a depth, and each puppet its own."""
+    scene = sample_scene(7, "train", people=2)
+    shown = render(scene, 3, (128, 128))
+    shift = np.array([[10, 0], [-12, 5]], np.float32)[:, None]
+    moved = PoseTrack(shown.pose.keypoints * 0.8 + shift, shown.pose.scores, shown.pose.size).scaled((96, 160))
+    carried = carry_depth(shown.pose, shown.depth, moved)
+    drawn = draw_structured_depth(moved, carried)
+    skeletons = [draw_skeleton(moved.person(i)).any(-1) for i in range(2)]
+    assert (drawn.any(-1) == skeletons[0] | skeletons[1]).mean() > 0.999
+    for i, actor in enumerate(scene.actors):
+        alone = skeletons[i] & ~skeletons[1 - i]
+        assert np.median(carried[alone]) == pytest.approx(actor.placement.depth)
 
 
 def test_unusable_arguments():
@@ -62,5 +104,7 @@ def test_unusable_arguments():
         draw_structured_depth(track, np.zeros((1, 16, 16)))
     with pytest.raises(ValueError, match=r"span of depth is \(near, far\)"):
         draw_structured_depth(track, np.zeros((2, 16, 16)), span=(2, 1))
+    with pytest.raises(ValueError, match="same people"):
+        carry_depth(track, np.zeros((2, 16, 16)), crowd(2, 2, (16, 16), np.random.default_rng(0)))
     with pytest.raises(ValueError, match="farthest level 1 to 255"):
         draw_structured_depth(track, np.zeros((2, 16, 16)), farthest=0)

@@ -77,7 +77,7 @@ def draw_background_flow(
         inside = np.zeros(size, np.uint8)
         for region in regions:
             np.maximum(inside[region.at], region.mask, out=inside[region.at])
-        np.copyto(drawn[frame], np.uint8(character), where=inside[..., None] > 0)
+        np.copyto(drawn[frame], np.array(character, np.uint8), where=inside[..., None] > 0)
     return drawn
 
 

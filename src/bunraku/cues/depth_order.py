@@ -113,11 +113,17 @@ def nearness(track: PoseTrack, depth: np.ndarray, *, threshold: float = 0.3) -> 
     return np.where(np.isfinite(free).any(0), free, whole)
 
 
-def standing_nearness(track: PoseTrack, *, threshold: float = 0.3) -> np.ndarray:
+def standing_nearness(track: PoseTrack, *, window: int = 61, threshold: float = 0.3) -> np.ndarray:
     """How near each person seems where there is no depth: who stands lower in the picture and is larger is nearer.
 
     The lowest seen joint, plus half of the body's height, which is 3.4 lengths from neck to hips. Whose ankles are not seen is taken to stand
-    as far below the hips as the legs of such a body reach.
+    as far below the hips as the legs of such a body reach. A body that bends is not smaller: the length is nearly the longest (the 0.9
+    quantile) of the frames around.
+
+    Args:
+        track: F frames of P people.
+        window: frames around, of which the length is taken.
+        threshold: keypoints with a lower score are not seen.
 
     Returns:
         float64 (F, P), in picture heights; NaN where neither torso nor ankles are seen.
@@ -125,7 +131,11 @@ def standing_nearness(track: PoseTrack, *, threshold: float = 0.3) -> np.ndarray
     points, height = track.keypoints[:, :, BODY].astype(np.float64), track.size[0]
     seen = (track.scores[:, :, BODY] >= threshold) & (track.scores[:, :, BODY] > 0) & np.isfinite(points).all(-1)
     vertical = np.where(seen, points[..., 1], -np.inf)
-    tall = TORSOS_PER_HEIGHT * torso_lengths(track, threshold)
+    torsos = torso_lengths(track, threshold)
+    tall = np.full(torsos.shape, np.nan)
+    for person, column in enumerate(torsos.T):
+        known = np.isfinite(column)
+        tall[known, person] = TORSOS_PER_HEIGHT * np.nanquantile(_windows(column, window)[known], 0.9, axis=1)
     ankles, hips = vertical[:, :, (10, 13)].max(-1), vertical[:, :, (8, 11)].max(-1)
     ground = np.where(np.isfinite(ankles), vertical.max(-1), hips + tall / 2)
     return np.where(np.isfinite(tall), ground + tall / 2, np.where(np.isfinite(ankles), ground, np.nan)) / height
@@ -199,11 +209,15 @@ def _calm(column: np.ndarray, window: int) -> tuple[np.ndarray, float]:
     seen = np.flatnonzero(np.isfinite(column))
     if not len(seen):
         return np.full(len(column), -np.inf), 0.0
-    half = window // 2
-    padded = np.pad(np.where(np.isfinite(column), column, np.nan), half, constant_values=np.nan)
-    medians = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)[seen], axis=1)
+    medians = np.nanmedian(_windows(column, window)[seen], axis=1)
     noise = 1.4826 * float(np.median(np.abs(column[seen] - medians)))
     return np.interp(np.arange(len(column)), seen, medians), noise
+
+
+def _windows(column: np.ndarray, window: int) -> np.ndarray:
+    """The values around each value, (F,) -> (F, window made odd); NaN beyond the ends and for what is not finite."""
+    padded = np.pad(np.where(np.isfinite(column), column, np.nan), window // 2, constant_values=np.nan)
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * (window // 2) + 1)
 
 
 class Contradiction(NamedTuple):

@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 
-from bunraku.cues.skeleton import draw_skeleton
-from bunraku.perception.pose import PoseTrack
+from bunraku.cues.skeleton import HAND_BONES, LIMBS, draw_skeleton
+from bunraku.perception.pose import LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 FARTHEST = 51
+_REACH = 8 / 512  # of a limb's side from its axis, twice a skeleton's default
 
 
 def draw_structured_depth(
@@ -27,7 +28,7 @@ def draw_structured_depth(
     Black is where nothing is drawn; the nearest drawn pixel is 255, also in a clip of one depth.
 
     Args:
-        track: F frames of P people, of the footage that depth is of: a pose that was moved elsewhere has no depth there.
+        track: F frames of P people, of the footage that depth is of; for poses that were moved elsewhere see `carry_depth`.
         depth: float (F, H', W'), distance from the camera in any unit; of a network that gives inverse depth, its negative. Values that are
             not finite are drawn black.
         size: (height, width) of the drawing; default: the track's.
@@ -85,6 +86,66 @@ def depth_span(
     ]
     nearest, farthest = zip(*spans) if spans else ((0.0,), (0.0,))
     return min(nearest), max(farthest)
+
+
+def carry_depth(track: PoseTrack, depth: np.ndarray, moved: PoseTrack, *, threshold: float = 0.3) -> np.ndarray:
+    """Depth for poses that were retargeted: every limb takes the depth along the driver's limb with it.
+
+    A pixel beside the limb from a to b, at share t of its length, has the depth of the driver's picture at a' + t (b' - a'); where limbs
+    cross, that of the nearest.
+
+    Args:
+        track: F frames of P people, of the footage that depth is of.
+        depth: float (F, H', W'), distance, as of `draw_structured_depth`.
+        moved: the same people and joints elsewhere, maybe in frames of another size.
+        threshold: keypoints with a lower score are not seen.
+
+    Returns:
+        float32 (F, H, W) of moved's size, for `draw_structured_depth(moved, ...)`; NaN farther from every limb than a skeleton is thick.
+
+    Raises:
+        ValueError: tracks of different people or lengths, depth of another length.
+
+    Source: choice; Animate Anyone 2 drives with the footage's own poses.
+    """
+    if track.keypoints.shape != moved.keypoints.shape or depth.ndim != 3 or len(depth) != len(track):
+        raise ValueError(
+            f"depth is carried from {track.keypoints.shape} to the same people, not {moved.keypoints.shape}, and is "
+            f"({len(track)}, H, W), not {depth.shape}"
+        )
+    bones = LIMBS
+    if track.keypoints.shape[2] == WHOLE_BODY:
+        bones = np.concatenate([LIMBS, HAND_BONES + LEFT_HAND.start, HAND_BONES + RIGHT_HAND.start])
+    reach = int(np.ceil(min(moved.size) * _REACH)) + 1
+    sources = track.scaled((depth.shape[1], depth.shape[2])).keypoints
+    result = np.full((len(track), *moved.size), np.inf, np.float32)
+    # beyond this a joint is too far away to be drawn, NaN included
+    drawable = (np.abs(moved.keypoints) < 2**15).all(-1) & (np.abs(sources) < 2**15).all(-1)
+    seen = (np.minimum(track.scores, moved.scores) >= threshold) & (moved.scores > 0) & drawable
+    for frame, person, bone in np.argwhere(seen[:, :, bones].all(-1)).tolist():
+        joints = bones[bone]
+        _carry(
+            depth[frame], sources[frame, person, joints], result[frame], moved.keypoints[frame, person, joints], reach
+        )
+    return np.where(np.isinf(result), np.float32(np.nan), result)
+
+
+def _carry(depth: np.ndarray, source: np.ndarray, into: np.ndarray, target: np.ndarray, reach: int) -> None:
+    """One limb: (2, 2) joints in the pixels of `depth` and of `into`, which is changed where this limb is nearer."""
+    height, width = into.shape
+    left, top = np.maximum(np.floor(target.min(0)).astype(int) - reach, 0).tolist()
+    right, bottom = np.minimum(np.ceil(target.max(0)).astype(int) + reach + 1, (width, height)).tolist()
+    if left >= right or top >= bottom:
+        return
+    points = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), -1) + 0.5
+    along = (target[1] - target[0]).astype(np.float64)
+    share = np.clip((points - target[0]) @ along / max(along @ along, 1e-9), 0, 1)[..., None]
+    near = np.square(points - target[0] - share * along).sum(-1) <= reach**2
+    columns, rows = np.moveaxis(np.floor(source[0] + share * (source[1] - source[0])).astype(int), -1, 0)
+    inside = near & (rows >= 0) & (rows < depth.shape[0]) & (columns >= 0) & (columns < depth.shape[1])
+    carried = np.full(inside.shape, np.inf, np.float32)
+    carried[inside] = depth[rows[inside], columns[inside]]
+    np.fmin(into[top:bottom, left:right], carried, out=into[top:bottom, left:right])
 
 
 def _frames(
