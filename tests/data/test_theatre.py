@@ -4,6 +4,7 @@ import numpy as np
 
 from bunraku.data.theatre import TheatreSamples
 from bunraku.theatre import render, sample_scene
+from bunraku.theatre.photograph import photograph, sample_scene_photograph
 
 SMALL = {"size": (48, 40), "frames": 2}
 
@@ -88,3 +89,19 @@ def test_domains():
     np.testing.assert_array_equal(render(plain, 2, 64).frames, render(sample_scene(3, "train"), 2, 64).frames)
     one, again = (TheatreSamples(0, "train", size=(64, 64), domain="wide")[5] for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, again))
+
+
+def test_photographs_are_functions_of_their_number_with_worn_references():
+    data, again = (TheatreSamples(0, "train", size=(64, 48), frames=2, domain="photographs") for _ in range(2))
+    worn = 0
+    for index in range(6):
+        frames, poses, reference, _ = data[index]
+        assert all(np.array_equal(a, b) for a, b in zip(data[index], again[index]))
+        assert frames.shape == poses.shape == (2, 64, 48, 3)
+        rng = np.random.default_rng([0, index])
+        scene, style = sample_scene_photograph(int(rng.integers(2**31)))
+        still, *driven = (int(i) for i in rng.choice(64, 3, replace=False))
+        clean = photograph(scene, [still, *driven], (64, 48), style).frames
+        assert np.array_equal(frames, clean[1:])  # the truth is never worn
+        worn += not np.array_equal(reference, clean[0])
+    assert 0 < worn < 6

@@ -254,7 +254,7 @@ def test_plain_errors_before_training(tmp_path):
         training_config("animate-anyone", "mini", 1, tmp_path, {"lr": 1})
     with pytest.raises(BunrakuError, match="stages 1, 2, not 3"):
         training_config("animate-anyone", "mini", 3, tmp_path, {})
-    with pytest.raises(BunrakuError, match="the domains puppets, wide, humans, not 'narrow'"):
+    with pytest.raises(BunrakuError, match="the domains puppets, wide, humans, photographs, not 'narrow'"):
         config(tmp_path, domain="narrow")
     with pytest.raises(BunrakuError, match="multiple of 8"):
         config(tmp_path, resolution=100)

@@ -8,16 +8,19 @@ from torch.utils.data import Dataset
 
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.data.samples import Sample
-from bunraku.theatre import Scene, render, sample_scene
+from bunraku.theatre import Rendering, Scene, render, sample_scene
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
+from bunraku.theatre.photograph import photograph, sample_scene_photograph
 from bunraku.theatre.scene import SPLITS
+from bunraku.theatre.textures import wear
 
 CLIP_FRAMES = 64
 """Reference and frames of a sample are drawn from this many frames of a scene."""
 
-Domain = Literal["puppets", "wide", "humans"]
+Domain = Literal["puppets", "wide", "humans", "photographs"]
 """What is on the stage: puppets of proportions from chibi to human; these and odd ones, with props and set pieces, for a base
-that is to know everything; or human proportions alone, for a narrow second training."""
+that is to know everything; human proportions alone, for a narrow second training; or all of it photographed or drawn, with cloth,
+light, shadows, turned bodies and moving cameras, from references that cameras and files have worn."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +47,33 @@ class TheatreSamples(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
-        scene = self.scene(int(rng.integers(2**31)))
+        seed = int(rng.integers(2**31))
         if self.consecutive:
             start = int(rng.integers(CLIP_FRAMES - self.frames + 1))
             driven = list(range(start, start + self.frames))
             reference = int(rng.integers(CLIP_FRAMES))
         else:
             reference, *driven = (int(i) for i in rng.choice(CLIP_FRAMES, self.frames + 1, replace=False))
-        rendering = render(scene, [reference, *driven], self.size)
+        rendering = self._render(seed, [reference, *driven])
         images = rendering.frames
         if self.permute_colours:
             images = images[..., rng.permutation(3)]
         poses = draw_skeleton(rendering.pose)
-        return images[1:], poses[1:], images[0], poses[0]
+        still = wear(rng, images[0]) if self.domain == "photographs" and rng.random() < 0.5 else images[0]
+        return images[1:], poses[1:], still, poses[0]
+
+    def _render(self, seed: int, frames: list[int]) -> Rendering:
+        if self.domain == "photographs":
+            scene, style = sample_scene_photograph(seed, self.split)
+            return photograph(scene, frames, self.size, style)
+        return render(self.scene(seed), frames, self.size)
 
     def scene(self, seed: int) -> Scene:
         """Scene number `seed` of the domain."""
         if self.domain == "puppets":
             return sample_scene(seed, self.split)
+        if self.domain == "photographs":
+            return sample_scene_photograph(seed, self.split)[0]
         rng = np.random.default_rng([seed, 1])
         if self.domain == "humans":
             return sample_scene(seed, self.split).recast(character=sample_human(rng, SPLITS[self.split]))

@@ -16,7 +16,7 @@ class TrainingConfig:
     Attributes:
         output: folder of the run: checkpoints, logs, validation sheets, and the trained model.
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
-        domain: of the theatre: "puppets", "wide" or "humans", see `data.theatre`.
+        domain: of the theatre: "puppets", "wide", "humans" or "photographs", see `data.theatre`.
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         motion: where the motion modules that the stage trains start from: a model folder, or motion modules in any layout that
             `models convert` reads, such as the MotionAdapter that it writes from AnimateDiff's file. Each takes the weights of
