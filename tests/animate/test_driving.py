@@ -1,5 +1,7 @@
 """DRIVING of every kind becomes cues, and one person is followed."""
 
+import logging
+import shutil
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -14,7 +16,7 @@ from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, read_video, write_image
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
 from tests.tiny import walking_track
 
 
@@ -69,7 +71,7 @@ def test_openpose_folder_with_rate_and_range(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cues.pose.keypoints, track.keypoints[2:5])
     assert perceive(tmp_path / "json", MotionOptions(fps=Fraction(12))).fps == 12
     assert len(perceive(tmp_path / "json", MotionOptions(fps=Fraction(12)))) == 10
-    with pytest.raises(BunrakuError, match="has 10 frames; the range 10:None has none of them"):
+    with pytest.raises(BunrakuError, match="has 10 frames, numbered from 0; --start 10 leaves none of them"):
         open_driving(tmp_path / "json", MotionOptions(start=10))
 
 
@@ -147,12 +149,14 @@ def test_sound_belongs_to_videos_that_have_some(puppets: Path) -> None:
     assert open_driving(puppets / "b.mp4").sound == puppets / "b.mp4"
     assert open_driving(puppets / "a.mp4").sound is None
     assert open_driving(puppets / "b.cues").sound is None
+    assert open_driving(puppets / "b.mp4", MotionOptions(start=6)).sound_start == Fraction(1, 2)
+    assert open_driving(puppets / "b.mp4", MotionOptions(start=6, fps=Fraction(4))).sound_start == Fraction(1, 2)
     assert len(read_video(puppets / "b.mp4").frames) == len(open_driving(puppets / "b.mp4"))
 
 
 def test_the_range_and_rate_of_the_options_are_the_clips(puppets: Path) -> None:
-    clip = open_driving(puppets / "b.cues", MotionOptions(start=2, stop=5, fps=Fraction(6)))
-    assert (clip.kind, clip.start, len(clip)) == ("cues", 2, 3)
+    clip = open_driving(puppets / "b.cues", MotionOptions(start=4, stop=10, fps=Fraction(6)))
+    assert (clip.kind, len(clip)) == ("cues", 3)
     whole = Cues.load(puppets / "b.cues").pose
     half = clip.followed(MotionOptions())
     assert whole is not None
@@ -194,3 +198,104 @@ def test_drawn_skeletons_have_no_keypoints(puppets: Path, tmp_path: Path) -> Non
     assert not open_driving(puppets / "b.mp4", MotionOptions(driving_kind="skeleton")).has_keypoints
     assert open_driving(puppets / "b.mp4").has_keypoints
     assert open_driving(puppets / "b.cues").has_keypoints
+
+
+@pytest.mark.parametrize("fps", [None, Fraction(5), Fraction(30)])
+def test_ranges_count_the_frames_of_the_clip_itself(
+    fps: Fraction | None, puppets: Path, assets: Path, tmp_path: Path
+) -> None:
+    """Frames 3 to 8 of a clip at 12 (BVH: 30) frames per second, whatever the output's rate is: the same stretch of time."""
+    for path in (puppets / "b.mp4", puppets / "b.cues", assets / "motions" / "dab.bvh"):
+        whole = open_driving(path)
+        own, rate = whole.source.fps, fps or whole.source.fps
+        part = open_driving(path, MotionOptions(start=3, stop=9, fps=fps))
+        assert part.source.fps == rate
+        assert len(part) == round(9 * rate / own) - round(3 * rate / own)
+        everything = open_driving(path, MotionOptions(fps=fps))
+        first = round(3 * rate / own)
+        if isinstance(part.source, Cues) and isinstance(everything.source, Cues):
+            assert part.source.pose is not None
+            assert everything.source.pose is not None
+            np.testing.assert_array_equal(
+                part.source.pose.keypoints, everything.source.pose.keypoints[first : first + len(part)]
+            )
+        elif not isinstance(everything.source, Cues):
+            np.testing.assert_array_equal(list(part.source), list(everything.source)[first : first + len(part)])
+    with pytest.raises(BunrakuError, match="has 12 frames, numbered from 0; --start 5 and --stop 5 leave none of them"):
+        open_driving(puppets / "b.mp4", MotionOptions(start=5, stop=5, fps=fps))
+    assert len(open_driving(puppets / "b.mp4", MotionOptions(start=11, fps=Fraction(1)))) == 1
+
+
+class Somebody:
+    """A detector that sees `people` people of falling size, always in the same places."""
+
+    name, provider = "somebody", "nothing"
+
+    def __init__(self, people: int = 1) -> None:
+        self.people = people
+
+    def __call__(self, frame: np.ndarray) -> Detections:
+        spots = np.random.default_rng(0).uniform(-1, 1, (WHOLE_BODY, 2)).astype(np.float32)
+        spots -= np.median(spots[:18], axis=0)
+        places = [(16 * (i + 1), 48) + spots * (8 - i) for i in range(self.people)]
+        return Detections.of([(place.astype(np.float32), np.ones(WHOLE_BODY, np.float32)) for place in places])
+
+    def close(self) -> None:
+        pass
+
+
+def test_cues_find_the_sound_of_their_clip_wherever_both_are(
+    puppets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "here").mkdir()
+    shutil.copy(puppets / "b.mp4", tmp_path / "here" / "b.mp4")
+    clip = open_driving(tmp_path / "here" / "b.mp4", MotionOptions(start=3))
+    cues = clip.cues(MotionOptions(), Somebody())
+    assert (cues.media, cues.media_start) == (tmp_path / "here" / "b.mp4", Fraction(1, 4))
+    cues.save(tmp_path / "here" / "b.cues")
+    cues.save(tmp_path / "elsewhere.cues")
+    for path in (tmp_path / "here" / "b.cues", tmp_path / "elsewhere.cues"):
+        later = open_driving(path, MotionOptions(start=3))
+        assert (later.sound, later.sound_start) == (tmp_path / "here" / "b.mp4", Fraction(1, 2))
+        assert later.files == [path, tmp_path / "here" / "b.mp4"]
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert open_driving(tmp_path / "there" / "b.cues").sound == tmp_path / "there" / "b.mp4"
+    with caplog.at_level(logging.INFO):
+        assert open_driving(tmp_path / "elsewhere.cues").sound is None
+    assert "is not there any more: there will be no sound" in caplog.text
+
+
+def test_who_was_seen_and_who_is_followed_is_said(puppets: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip = open_driving(puppets / "b.mp4", MotionOptions(driving_kind="rgb", stop=4))
+    for people, person, words in (
+        (1, 0, "one person drives, from b.mp4; at most 2 are looked for (--max-people)"),
+        (3, 0, "2 people are in b.mp4: 0 at 25 % of the width, in all 4 frames; 1 at 50 %"),
+        (2, 1, "Person 1 drives; --person chooses another"),
+        (2, 0, "Person 0 drives, the largest; --person chooses another"),
+    ):
+        caplog.clear()
+        with caplog.at_level(logging.INFO), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "bunraku.cues.perceive.create_pose_detector", lambda *_, people=people, **__: Somebody(people)
+            )
+            clip.followed(MotionOptions(person=person))
+        assert words in caplog.text
+
+
+def test_a_rate_that_nobody_says_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_openpose_json(walking_track(3), tmp_path / "json")
+    (tmp_path / "frames").mkdir()
+    write_image(tmp_path / "frames" / "0.png", np.full((40, 40, 3), 90, np.uint8))
+    for folder in (tmp_path / "json", tmp_path / "frames"):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            open_driving(folder, MotionOptions(fps=Fraction(12)))
+            assert "frame rate" not in caplog.text
+            open_driving(folder)
+        assert "does not say its frame rate; it is played at 25 frames per second (--fps)" in caplog.text
+
+
+def test_a_web_address_is_no_file() -> None:
+    for address in ("https://example.org/dance.mp4", Path("https://example.org/dance.mp4")):
+        with pytest.raises(BunrakuError, match="is a web address; download it first"):
+            open_driving(address)

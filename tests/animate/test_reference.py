@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from bunraku.animate.options import MotionOptions
-from bunraku.animate.reference import detect_pose, open_reference, read_pose, reference_pose
+from bunraku.animate.reference import detect_people, open_reference, read_pose, reference_pose
 from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize, write_image
@@ -49,7 +50,7 @@ def picture() -> np.ndarray:
 
 def test_a_pose_is_found_in_a_framed_copy_and_comes_back_in_pixels_of_the_picture(picture: np.ndarray) -> None:
     finder = Finder((256 + 128, 171 + 128))
-    track = detect_pose(picture, finder)
+    track = detect_people(picture, finder)
     assert track is not None
     assert track.size == (120, 80)
     # of the two that are found the larger, whose joints are centred on the square
@@ -63,13 +64,13 @@ def test_the_clearest_of_all_copies_is_taken(picture: np.ndarray) -> None:
             self.shape, self.score = frame.shape[:2], 0.8 if max(frame.shape) == 768 else 0.5
             return super().__call__(frame)
 
-    track = detect_pose(picture, Twice((0, 0)))
+    track = detect_people(picture, Twice((0, 0)))
     assert track is not None
     assert track.scores[0, 0, 0] == np.float32(0.8)
 
 
 def test_nobody_is_none_and_a_plain_error(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert detect_pose(picture, Finder((1, 1))) is None
+    assert detect_people(picture, Finder((1, 1))) is None
     monkeypatch.setattr("bunraku.animate.reference.create_pose_detector", lambda *_, **__: Finder((1, 1)))
     with pytest.raises(
         BunrakuError, match=r"no person was found in the reference .*hero\.png .*finder.*hero\.pose\.json"
@@ -122,6 +123,31 @@ def test_a_pose_is_read_from_the_file_that_is_named_or_lies_beside(
     assert named is not None
     assert named.size == (192, 128)
     np.testing.assert_allclose(named.keypoints, 2 * beside.keypoints, rtol=1e-5)
+
+
+def test_of_several_people_one_is_chosen_and_all_are_named(
+    picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Pair(Finder):
+        def __call__(self, frame: np.ndarray) -> Detections:
+            spots = np.random.default_rng(0).uniform(-1, 1, (WHOLE_BODY, 2)).astype(np.float32)
+            people = [((x, 60) + size * spots).astype(np.float32) for x, size in ((60, 10), (20, 20))]
+            return Detections.of([(points, np.ones(WHOLE_BODY, np.float32)) for points in people])
+
+    monkeypatch.setattr("bunraku.animate.reference.create_pose_detector", lambda *_, **__: Pair((0, 0)))
+    write_image(tmp_path / "pair.png", picture)
+    middles = []
+    for person in (0, 1):
+        with caplog.at_level(logging.INFO):
+            options = MotionOptions(reference_person=person)
+            pose = open_reference(tmp_path / "pair.png", options).pose(options)
+        middles.append(np.median(pose.keypoints[0, 0, :18, 0]))
+        assert re.search(r"2 people are in .*pair\.png: 0 at \d+ % of the width; 1 at \d+ %", caplog.text)
+        assert f"Person {person} is moved; --reference-person chooses another" in caplog.text
+    assert middles[0] < 40 < middles[1]
+    options = MotionOptions(reference_person=2)
+    with pytest.raises(BunrakuError, match=r"no person 2 in .*pair\.png \(--reference-person\): 2 found"):
+        open_reference(tmp_path / "pair.png", options).pose(options)
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from bunraku.animate import AnimateOptions, Animation, animate
+from bunraku.animate import AnimateOptions, Animation, MotionOptions, animate
+from bunraku.animate.driving import open_driving
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
@@ -368,7 +369,7 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
         ({"debug": tmp_path / "text.png"}, r"text\.png is a file; --debug takes a folder"),
         ({"debug": tmp_path / "no" / "debug"}, r"the folder .*no does not exist"),
         ({"debug": tmp_path, "sheet": tmp_path / "skeletons.png"}, r"skeletons\.png is also a picture of --debug"),
-        ({"start": 12}, "has 12 frames; the range 12:None has none"),
+        ({"start": 12}, "has 12 frames, numbered from 0; --start 12 leaves none"),
         ({"reference_pose": tmp_path / "text.png"}, "is not JSON"),
         ({"driving_kind": "bvh"}, "not a BVH file"),
     ):
@@ -379,8 +380,8 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
 
 def test_settings_that_the_model_cannot_do(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
     for settings, message in (
-        ({"model": "minni"}, "no weights called 'minni'. Did you mean 'mini'"),
-        ({"model": str(tmp_path / "gone")}, "no model folder"),
+        ({"model": "minni"}, r"no model 'minni' \(--model\)\. Did you mean 'mini'\? There are puppet-warp, mini"),
+        ({"model": str(tmp_path / "gone")}, "there is no model .*gone"),
         ({"device": "abacus"}, "Device 'abacus' cannot be used"),
         ({"overlap": 9}, "a window of 8 frames cannot overlap by 9"),
     ):
@@ -447,3 +448,26 @@ def test_the_puppet_warp_needs_the_references_pose_even_if_nothing_is_retargeted
         animate(tmp_path / "grey.png", puppets / "b.cues", tmp_path / "out.mp4", options)
     made = animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", replace(options, stop=2))
     assert made.frames == 2
+
+
+def test_drawn_skeletons_need_nobody_in_the_reference(
+    puppets: Path, drawn: Path, tmp_path: Path, model_folder: Path
+) -> None:
+    """Neither as a video nor as the cues of it; whoever is not found is only a warning, where the model would like to know."""
+    pytest.importorskip("mediapipe")
+    write_image(tmp_path / "grey.png", np.full((96, 64, 3), 128, np.uint8))
+    open_driving(drawn).cues(MotionOptions()).save(tmp_path / "drawn.cues")
+    for driving in (drawn, tmp_path / "drawn.cues"):
+        made = animate(
+            tmp_path / "grey.png", driving, tmp_path / "out.mp4", AnimateOptions(model=str(model_folder), stop=2)
+        )
+        assert made.frames == 2
+
+
+def test_cues_of_a_video_have_its_sound(puppets: Path, drawn: Path, tmp_path: Path, options: AnimateOptions) -> None:
+    open_driving(drawn).cues(MotionOptions()).save(tmp_path / "drawn.cues")
+    for driving, audio in ((tmp_path / "drawn.cues", True), (tmp_path / "drawn.cues", False)):
+        animate(puppets / "a.png", driving, tmp_path / "out.mp4", replace(options, audio=audio, stop=3))
+        assert has_sound(tmp_path / "out.mp4") is audio
+    with pytest.raises(BunrakuError, match="is also an input"):
+        animate(puppets / "a.png", tmp_path / "drawn.cues", drawn, options)

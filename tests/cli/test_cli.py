@@ -140,7 +140,8 @@ def test_animate_prints_what_it_made(bunraku: Bunraku, puppets: Path, model_fold
         tmp_path / "debug",
     )
     made = json.loads(out)
-    assert (code, made["frames"], made["fps"], made["size"], made["seed"]) == (0, 3, "30000/1001", [64, 48], 5)
+    # three of the clip's own frames, at 12 per second
+    assert (code, made["frames"], made["fps"], made["size"], made["seed"]) == (0, 7, "30000/1001", [64, 48], 5)
     assert made["debug"] == str(tmp_path / "debug")
     assert sorted(path.name for path in (tmp_path / "debug").iterdir()) == ["skeletons.png", "temperature.png"]
 
@@ -315,6 +316,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ((tmp_path / "nobody.png", motion), "no person was found in the reference"),
         ((reference, footage), "no person was found in any of the 20 frames of"),
         ((reference, motion, "--model", "minni"), "Did you mean 'mini'"),
+        ((reference, motion, "--model", "nonsense"), "There are puppet-warp, mini, moore"),
+        ((reference, "https://example.org/dance.mp4"), "is a web address; download it first"),
         ((reference, motion, "--size", "big"), "'big' is no size"),
         ((reference, motion, "--fps", "1/0"), "'1/0' is no frame rate"),
         ((reference, motion, "--steps", 0), "steps 0 must be"),
@@ -385,6 +388,7 @@ def test_ctrl_c_during_sampling_leaves_everything_as_it_was(puppets: Path, model
     finally:
         process.kill()
     assert (process.returncode, out) == (130, b"")
+    assert b"stopped by Ctrl-C" in err
     assert b"Traceback" not in err
     assert listing(tmp_path) == before
 
@@ -408,3 +412,69 @@ def test_a_full_disk_while_writing(puppets: Path, model_folder: Path, tmp_path: 
     assert done.returncode == 2
     assert "the disk is full" in done.stderr
     assert not any(tmp_path.iterdir())
+
+
+def test_models_that_do_not_exist_are_named_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['bunraku', 'animate', 'a.png', 'b.mp4', '-o', 'c.mp4', '--model', 'nonsense']\n"
+        "from bunraku.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('torch', 'diffusers', 'transformers', 'mediapipe') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (2, "[]")
+    assert "there is no model 'nonsense' (--model). There are puppet-warp, mini" in re.sub(r"\s+", " ", done.stderr)
+    assert "dwpose" not in done.stderr
+
+
+def test_names_of_models_are_completed() -> None:
+    from bunraku.cli.options import complete_model
+
+    assert complete_model("m") == ["mini", "moore", "musepose", "magic-animate"]
+    assert complete_model("pup") == ["puppet-warp"]
+
+
+def test_quiet_says_nothing_but_warnings(bunraku: Bunraku, puppets: Path, model_folder: Path, tmp_path: Path) -> None:
+    arguments = ("animate", puppets / "a.png", puppets / "b.cues", "-o", tmp_path / "out.mp4", "--model", model_folder)
+    assert bunraku("-q", *arguments, "--stop", 2).err == ""
+    loud = bunraku(*arguments, "--stop", 2, "--size", "128").err
+    assert "paints 64x64 px: a demonstration" in loud
+    assert "warning: " in loud
+    assert "was made for 64x64 px; at 128x128 it may show ghosts" in loud
+    assert "denoise 2/2" in loud
+
+
+def test_the_pose_of_a_still_is_a_file_that_animate_reads(bunraku: Bunraku, puppets: Path, tmp_path: Path) -> None:
+    (tmp_path / "hero.png").write_bytes((puppets / "a.png").read_bytes())
+    code, out, _ = bunraku("perceive", tmp_path / "hero.png", "--draft", "--json")
+    assert (code, json.loads(out)["pose"]) == (0, str(tmp_path / "hero.pose.json"))
+    code, _, err = bunraku(
+        "animate", tmp_path / "hero.png", puppets / "b.cues", "-o", tmp_path / "out.mp4", "--model", "puppet-warp", "--stop", 2
+    )  # fmt: skip
+    assert code == 0
+    assert "the pose of the reference is read from" in err
+    for arguments, message in (
+        ((tmp_path / "hero.png", "--draft"), "would be replaced"),
+        ((tmp_path / "hero.png", "--json-folder", tmp_path / "json"), "the pose of a still is one file"),
+        ((puppets / "b.mp4", "--draft"), "--draft is for stills"),
+    ):
+        code, _, err = bunraku("perceive", *arguments)
+        assert code == 2
+        assert message in re.sub(r"\s+", " ", err)
+
+
+def test_cues_that_were_not_named_are_not_replaced(
+    bunraku: Bunraku, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    cues = footage.with_suffix(".cues")
+    cues.write_text("edited by hand")
+    code, _, err = bunraku("perceive", footage)
+    assert code == 2
+    assert "would be replaced" in err
+    assert cues.read_text() == "edited by hand"
+    assert bunraku("perceive", footage, "--overwrite").code == 0
+    assert len(Cues.load(cues)) == 20
+    cues.write_text("edited by hand")
+    assert bunraku("perceive", footage, "-o", cues).code == 0
+    assert len(Cues.load(cues)) == 20

@@ -52,7 +52,7 @@ def test_bad_input_is_one_line_and_exit_code_2(bunraku: Bunraku, puppets: Path, 
         ((reference, driving, "--person", 7), "no person 7"),
         ((reference, driving, "--person", -1), "person -1 must be at least 0"),
         ((reference, driving, "--retarget", "half"), "unknown retargeting 'half'; there are full, align, fit, off"),
-        ((reference, driving, "--start", 99), "has none of them"),
+        ((reference, driving, "--start", 99), "--start 99 leaves none of them"),
         ((reference, driving, "--fps", "fast"), "'fast' is no frame rate"),
         ((reference, driving, "-o", tmp_path / "out.xyz"), "neither a picture"),
     ):

@@ -1,10 +1,15 @@
-"""What is typed for settings arrives as the type that the setting has."""
+"""What is typed arrives as what is meant, and what goes on is shown as it can be seen."""
 
+import inspect
+import logging
 from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
 
-from bunraku.cli.terminal import parsed_settings
+from bunraku.cli import terminal
+from bunraku.cli.options import grouped
+from bunraku.cli.terminal import Log, parsed_settings, parsed_size, progress
 from bunraku.errors import BunrakuError
 
 
@@ -35,3 +40,75 @@ def test_types():
 def test_what_cannot_be_read(pair, message):
     with pytest.raises(BunrakuError, match=message):
         parsed_settings([pair], Settings)
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch):
+    """The clock, to be set."""
+    now = [100.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def level():
+    logger = logging.getLogger("bunraku")
+    before = logger.level
+    yield logger.setLevel
+    logger.setLevel(before)
+
+
+def test_piped_progress_is_a_line_now_and_then_with_the_time_left(capsys, seconds, level):
+    level(logging.INFO)
+    with progress() as advance:
+        for done in range(1, 31):
+            seconds[0] += 2
+            advance("denoise", done, 30)
+        advance("write", 8, 8)
+    # 29 steps of 2 s are counted from the first
+    expected = [f"denoise {done}/30, {2 * (30 - done)} s left" for done in (5, 10, 15, 20, 25)]
+    assert capsys.readouterr().err.splitlines() == [*expected, "denoise 30/30", "write 8/8"]
+
+
+def test_quiet_shows_no_progress(capsys, seconds, level):
+    level(logging.WARNING)
+    with progress() as advance:
+        seconds[0] += 100
+        advance("denoise", 1, 2)
+        advance("denoise", 2, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_same_sentence_is_said_once(capsys):
+    log = Log()
+    for text in ("pose detector: x", "pose detector: x", "another"):
+        log.emit(logging.LogRecord("bunraku", logging.INFO, "", 0, text, None, None))
+    assert capsys.readouterr().err.splitlines() == ["pose detector: x", "another"]
+
+
+def test_one_number_is_a_square_and_said(caplog):
+    with caplog.at_level(logging.INFO):
+        assert parsed_size("64x32") == (64, 32)
+        assert not caplog.records
+        assert parsed_size("1024") == (1024, 1024)
+    assert "1024 is a square, 1024x1024" in caplog.text
+
+
+def test_a_group_stands_for_its_fields():
+    @dataclass
+    class Group:
+        one: Annotated[int, "first"] = 1
+        two: str = "b"
+
+    given = []
+
+    def command(*, name: str, group: Group, last: bool = False) -> None:
+        given.append((name, group, last))
+
+    made = grouped(command)
+    assert [(p.name, p.default) for p in inspect.signature(made).parameters.values()] == [
+        ("name", inspect.Parameter.empty), ("one", 1), ("two", "b"), ("last", False),
+    ]  # fmt: skip
+    assert made.__annotations__["one"] == Annotated[int, "first"]
+    made(name="n", one=3, two="c", last=True)
+    assert given == [("n", Group(3, "c"), True)]

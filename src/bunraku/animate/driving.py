@@ -1,7 +1,7 @@
 """What drives: from the file or folder that a user calls DRIVING to its cues, and to those of the one person to follow."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -11,10 +11,20 @@ import numpy as np
 
 from bunraku.animate.options import DrivingKind, MotionOptions
 from bunraku.cues.cues import Cues
-from bunraku.cues.perceive import follow, mended, perceive_frames
+from bunraku.cues.openpose_json import json_files, read_openpose_json
+from bunraku.cues.perceive import follow, mended, people_in_words, perceive_frames
 from bunraku.errors import BunrakuError
-from bunraku.media import FOLDER_FPS, Frames, check_input, check_output, open_frames, resize
-from bunraku.media.frames import checked_range
+from bunraku.media import (
+    FOLDER_FPS,
+    FrameFolder,
+    Frames,
+    VideoReader,
+    check_free,
+    check_input,
+    check_output,
+    open_frames,
+    resize,
+)
 from bunraku.perception.detector import PoseDetector
 from bunraku.perception.pose import PoseTrack
 
@@ -40,21 +50,23 @@ class Driving:
         path: what the user gave.
         kind: what it is.
         source: its pictures ("rgb", "skeleton"), or its cues, where they only had to be read ("openpose", "bvh", "cues").
-        start: the first frame's number in the whole clip.
+        sound: the file whose sound belongs to the frames, if there is one.
+        sound_start: seconds of it that lie before the first frame.
     """
 
     path: Path
     kind: DrivingKind
     source: Frames | Cues
-    start: int = 0
+    sound: Path | None = None
+    sound_start: Fraction = Fraction(0)
 
     def __len__(self) -> int:
         return len(self.source)
 
     @property
-    def sound(self) -> Path | None:
-        """The file whose sound belongs to the frames."""
-        return self.path if getattr(self.source, "has_audio", False) else None
+    def files(self) -> list[Path]:
+        """What is read, and must not be written to."""
+        return [self.path] if self.sound is None else [self.path, self.sound]
 
     @property
     def has_keypoints(self) -> bool:
@@ -83,11 +95,13 @@ class Driving:
         if isinstance(self.source, Cues):
             return self.source
         if self.kind == "skeleton":
-            return _skeleton_cues(self.source, self.path.name, longest_side, on_frame)
-        return perceive_frames(
-            self.source, str(self.path), detector or options.detector, on_frame=on_frame, device=options.device,
-            max_people=max(options.max_people, options.person + 1),
-        )  # fmt: skip
+            cues = _skeleton_cues(self.source, self.path.name, longest_side, on_frame)
+        else:
+            cues = perceive_frames(
+                self.source, str(self.path), detector or options.detector, on_frame=on_frame, device=options.device,
+                max_people=_looked_for(options),
+            )  # fmt: skip
+        return replace(cues, media=self.sound, media_start=self.sound_start)
 
     def followed(
         self,
@@ -96,9 +110,22 @@ class Driving:
         longest_side: int | None = None,
         on_frame: Callable[[int, int], None] | None = None,
     ) -> Cues:
-        """The cues of the one person of the options (`follow`); arguments as of `cues`."""
+        """The cues of the one person of the options (`follow`), and a word about everybody who was seen; arguments as of `cues`."""
         cues = self.cues(options, longest_side=longest_side, on_frame=on_frame)
+        if cues.pose is not None:
+            self._tell_people(cues.pose, options)
         return follow(cues, options.person, smoothing=options.smoothing)
+
+    def _tell_people(self, track: PoseTrack, options: MotionOptions) -> None:
+        looked_for = f"; at most {_looked_for(options)} are looked for (--max-people)" if self.kind == "rgb" else ""
+        if track.people == 1:
+            logger.info("one person drives, from %s%s", self.path.name, looked_for)
+        elif options.person < track.people:
+            logger.info(
+                "%d people are in %s: %s. Person %d drives%s; --person chooses another%s",
+                track.people, self.path.name, people_in_words(track), options.person,
+                "" if options.person else ", the largest", looked_for,
+            )  # fmt: skip
 
     def footage(self, height: int) -> Iterator[np.ndarray]:
         """The pictures of the driving person, uint8 (`height`, W, 3), frame by frame; none where there are only poses."""
@@ -118,31 +145,18 @@ def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> 
     Raises:
         BunrakuError: missing, unreadable, damaged, of an unknown kind, or without frames in the range.
     """
-    path, start, stop, fps = Path(path), options.start, options.stop, options.fps
+    path = Path(path)
     kind = driving_kind(path) if options.driving_kind == "auto" else options.driving_kind
     logger.info("%s is read as %s", path, DESCRIPTIONS[kind])
     if kind in ("rgb", "skeleton"):
-        return Driving(path, kind, open_frames(path, start, stop, fps), start or 0)
-    if kind == "cues":
-        cues = Cues.load(path)
-    elif kind == "bvh":
-        from bunraku.cues.bvh import read_bvh
-
-        track, rate = read_bvh(path, fps)
-        cues = Cues(rate, track.size, path.name, track)
-    else:
-        from bunraku.cues.openpose_json import read_openpose_json
-
-        track = read_openpose_json(path, options.canvas)
-        if not track.people:
-            raise BunrakuError(f"no person is in any of the {len(track)} frames of {path}")
-        if options.canvas and options.canvas != track.size:
-            logger.warning(
-                "--canvas is not used: %s says that its pictures are %dx%d (height x width)", path, *track.size
-            )
-        rate = fps or FOLDER_FPS
-        cues = Cues(rate, track.size, path.name, mended(track, rate))
-    return Driving(path, kind, _excerpt(cues, start, stop, fps), start or 0)
+        frames, seconds = _chosen_frames(path, options)
+        sound = path if isinstance(frames, VideoReader) and frames.has_audio else None
+        return Driving(path, kind, frames, sound, seconds if sound else Fraction(0))
+    cues = _read_cues(path, kind, options)
+    if cues.media is not None and not cues.media.is_file():
+        logger.info("%s, which the cues are from, is not there any more: there will be no sound", cues.media)
+        cues = replace(cues, media=None)
+    return Driving(path, kind, cues, cues.media, cues.media_start)
 
 
 def perceive(
@@ -168,7 +182,7 @@ def driving_kind(path: str | Path) -> DrivingKind:
     suffix = path.suffix.lower()
     if not path.is_dir():
         check_input(path)
-    elif any(path.glob("*.json")):
+    elif json_files(path):
         return "openpose"
     if suffix == ".bvh":
         return "bvh"
@@ -192,19 +206,86 @@ def is_drawn_skeleton(frames: np.ndarray) -> bool:
     return bool(np.median(1 - lit.min(-1) / lit.max(-1)) > 0.6)
 
 
-def check_cues_outputs(cues: Path, json_folder: Path | None = None, inputs: tuple[Path, ...] = ()) -> None:
+def check_cues_outputs(cues: Path, json_folder: Path | None, inputs: Sequence[Path], *, overwrite: bool) -> None:
     """Before perception: whether the cues file and the folder of OpenPose JSON can be written.
 
     Raises:
-        BunrakuError: unwritable, or the folder holds .json files already.
+        BunrakuError: unwritable, an input, a cues file in the way, or a folder that holds .json files already.
     """
     if cues.suffix.lower() not in CUES:
-        raise BunrakuError(f"cannot write {cues}: a cues file ends in {' or '.join(CUES)}")
+        raise BunrakuError(f"cannot write {cues} (--output): a cues file ends in {' or '.join(CUES)}")
     check_output(cues, inputs)
+    check_free([cues], overwrite)
     if json_folder is not None:
-        if json_folder.is_dir() and any(json_folder.glob("*.json")):
+        if json_folder.is_dir() and json_files(json_folder):
             raise BunrakuError(f"{json_folder} has .json files already; choose an empty or new folder")
         check_output(json_folder / "frame.json" if json_folder.is_dir() else json_folder)
+
+
+def _looked_for(options: MotionOptions) -> int:
+    return max(options.max_people, options.person + 1)
+
+
+def _read_cues(path: Path, kind: DrivingKind, options: MotionOptions) -> Cues:
+    """The options' range of frames at the options' rate."""
+    if kind == "cues":
+        return _excerpt(Cues.load(path), path, options)
+    if kind == "bvh":
+        from bunraku.cues.bvh import read_bvh
+
+        track, own_rate = read_bvh(path)
+        first, last = _range(path, len(track), options)
+        if options.fps is None:
+            return Cues(own_rate, track.size, path.name, track[first:last])
+        track, rate = read_bvh(path, options.fps)  # interpolated, unlike cues
+        begin, end = _at_rate(first, last, rate / own_rate, len(track))
+        return Cues(rate, track.size, path.name, track[begin:end])
+    track = read_openpose_json(path, options.canvas)
+    if not track.people:
+        raise BunrakuError(f"no person is in any of the {len(track)} frames of {path}")
+    if options.canvas and options.canvas != track.size:
+        logger.warning("--canvas is not used: %s says that its pictures are %dx%d (height x width)", path, *track.size)
+    _tell_rate(path, options)
+    rate = options.fps or FOLDER_FPS
+    return _excerpt(Cues(rate, track.size, path.name, mended(track, rate)), path, options)
+
+
+def _chosen_frames(path: Path, options: MotionOptions) -> tuple[VideoReader | FrameFolder, Fraction]:
+    """The frames of the options' range at the options' rate, and the seconds before them."""
+    own = open_frames(path)
+    if isinstance(own, FrameFolder):
+        _tell_rate(path, options)
+        rate = options.fps or own.fps
+        first, last = _range(path, len(own), options)
+        return FrameFolder(path, first, last, rate), first / rate
+    first, last = _range(path, len(own), options)
+    if options.fps is None:
+        return own.part(first, last), first / own.fps
+    whole = open_frames(path, fps=options.fps)
+    begin, end = _at_rate(first, last, options.fps / own.fps, len(whole))
+    return whole.part(begin, end), begin / options.fps
+
+
+def _tell_rate(path: Path, options: MotionOptions) -> None:
+    if options.fps is None:
+        logger.info("%s does not say its frame rate; it is played at %s frames per second (--fps)", path, FOLDER_FPS)
+
+
+def _range(path: Path, count: int, options: MotionOptions) -> tuple[int, int]:
+    """The range of the options, of `count` frames; raises BunrakuError where none of them is in it."""
+    first, last = options.start or 0, count if options.stop is None else min(options.stop, count)
+    if not 0 <= first < last:
+        given = [f"--{name} {value}" for name in ("start", "stop") if (value := getattr(options, name)) is not None]
+        raise BunrakuError(
+            f"{path} has {count} frames, numbered from 0; {' and '.join(given)} leave{'s' * (len(given) == 1)} none of them"
+        )
+    return first, last
+
+
+def _at_rate(first: int, last: int, ratio: Fraction, count: int) -> tuple[int, int]:
+    """The range of frames [first, last) at a rate `ratio` times as high, at which there are `count` in all; at least one."""
+    begin = min(round(first * ratio), count - 1)
+    return begin, max(begin + 1, min(round(last * ratio), count))
 
 
 def _skeleton_cues(
@@ -220,12 +301,13 @@ def _skeleton_cues(
     return Cues(frames.fps, (height, width), name, skeleton=skeleton)
 
 
-def _excerpt(cues: Cues, start: int | None, stop: int | None, fps: Fraction | None) -> Cues:
-    """The frames nearest in time to those of another rate, then the range [start, stop) of them."""
-    rate = fps or cues.fps
+def _excerpt(cues: Cues, path: Path, options: MotionOptions) -> Cues:
+    """The range of the options, and of it the frames nearest in time to those of another rate."""
+    rate = options.fps or cues.fps
+    first, last = _range(path, len(cues), options)
     count = max(1, round(len(cues) * rate / cues.fps))
-    first, last = checked_range(cues.source, count, start, stop)
-    chosen = np.minimum(np.rint(np.arange(first, last) * float(cues.fps / rate)).astype(int), len(cues) - 1)
+    begin, end = _at_rate(first, last, rate / cues.fps, count)
+    chosen = np.minimum(np.rint(np.arange(begin, end) * float(cues.fps / rate)).astype(int), len(cues) - 1)
     pose = cues.pose
     return replace(
         cues,
@@ -233,4 +315,5 @@ def _excerpt(cues: Cues, start: int | None, stop: int | None, fps: Fraction | No
         pose=None if pose is None else PoseTrack(pose.keypoints[chosen], pose.scores[chosen], pose.size),
         skeleton=None if cues.skeleton is None else cues.skeleton[chosen],
         maps={name: values[chosen] for name, values in cues.maps.items()},
+        media_start=cues.media_start + begin / rate,
     )

@@ -1,7 +1,11 @@
 """What makes the frames: an AnimationPipeline or the puppet warp, opened for one animation with its settings checked."""
 
 import logging
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,6 +23,9 @@ PUPPET_WARP = "puppet-warp"
 """The model without weights."""
 
 PUPPET_SIDE = 1024  # longest side of the puppet warp's default output
+SMALL = 256  # longest side of a model that can only demonstrate
+TOO_LARGE = 1.5  # times the area that a model was made for
+HUB_REPOSITORY = r"\w[\w.-]*/\w[\w.-]*"
 MOST_WINDOWS = 8  # of which temperature maps are shown
 
 UseOfReferencePose = Literal["needed", "used", "unused"]
@@ -60,12 +67,32 @@ class ModelAdapter(Protocol):
         ...
 
 
+def model_names() -> list[str]:
+    """The names of everything that animates, whether its weights are here or not."""
+    from bunraku.weights.registry import list_models
+
+    return [PUPPET_WARP, *(model.name for model in list_models() if model.kind in ("pipeline", "checkpoint"))]
+
+
+def check_model(model: str) -> None:
+    """Raise BunrakuError where this is neither the name of a model, nor a folder, nor a repository on the Hub (owner/name); loads
+    nothing, and so takes no time."""
+    if model in (names := model_names()) or Path(model).expanduser().is_dir() or re.fullmatch(HUB_REPOSITORY, model):
+        return
+    near = get_close_matches(model, names, 1)
+    raise BunrakuError(
+        f"there is no model {model!r} (--model).{f' Did you mean {near[0]!r}?' if near else ''} There are {', '.join(names)}, model "
+        "folders, and repositories on the Hub (owner/name)."
+    )
+
+
 def open_model(options: AnimateOptions, clip: Driving, report: Progress = silent) -> ModelAdapter:
     """The model of the options, ready to animate the clip. What is fetched or converted for it is reported.
 
     Raises:
         BunrakuError: there is no such model, or it cannot animate this clip as asked.
     """
+    check_model(options.model)
     if options.model == PUPPET_WARP:
         return PuppetWarpAdapter(options, clip)
     return PipelineAdapter(options, len(clip), report)
@@ -89,11 +116,23 @@ class PipelineAdapter:
         self.reference_pose: UseOfReferencePose = "used" if self._pipeline.config.reference_pose else "unused"
 
     def canvas(self, reference: tuple[int, int]) -> Canvas:
-        return choose_canvas(
-            reference, tuple(self._pipeline.config.size), fitting=self._options.fit, size=self._options.size,
+        own = tuple(self._pipeline.config.size)
+        canvas = choose_canvas(
+            reference, own, fitting=self._options.fit, size=self._options.size,
             # a model with positions on a grid was trained at one size
             any_size=not self._pipeline.denoiser.config.spatial_positions,
         )  # fmt: skip
+        if max(own) <= SMALL:
+            logger.info(
+                "%s paints %dx%d px: a demonstration, soft in faces, hands and patterns; --model %s is sharp at any size",
+                self._options.model, *own, PUPPET_WARP,
+            )  # fmt: skip
+        if math.prod(canvas.size) > TOO_LARGE * math.prod(own):
+            logger.warning(
+                "%s was made for %dx%d px; at %dx%d it may show ghosts and limbs twice. Leave --size out, or take --model %s",
+                self._options.model, *own, *canvas.size, PUPPET_WARP,
+            )  # fmt: skip
+        return canvas
 
     def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
         return list(self._pipeline.temperatures(poses, size, most=MOST_WINDOWS, **self._sampling))
@@ -134,6 +173,10 @@ class PuppetWarpAdapter:
     def canvas(self, reference: tuple[int, int]) -> Canvas:
         factor = min(1, PUPPET_SIDE / max(reference))
         own = 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
+        if factor < 1 and self._options.size is None:
+            logger.info(
+                "the reference of %dx%d px (height x width) is reduced to %dx%d; --size asks for more", *reference, *own
+            )
         return choose_canvas(
             reference, own, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=2
         )

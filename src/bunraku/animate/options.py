@@ -41,8 +41,9 @@ class MotionOptions:
         reference_pose: OpenPose JSON file with the pose of the reference; None: NAME.pose.json beside the picture, else
             it is detected.
         driving_kind: what DRIVING is, see `open_driving`.
-        person: whom to follow, 0 being the largest.
-        start, stop: range of driving frames [start, stop) at the output frame rate.
+        person: whom to follow in the driving clip, 0 being the largest.
+        reference_person: who of the reference is moved, 0 being the largest (of an OpenPose JSON file: the first).
+        start, stop: range of driving frames [start, stop), counted as they are in the clip itself, whatever `fps` is.
         fps: frames per second of the output; None: the driving clip's.
         canvas: (height, width) of OpenPose JSON files that do not say it.
         smoothing: One-Euro filter on the driving joints.
@@ -56,6 +57,7 @@ class MotionOptions:
 
     limits: ClassVar[dict[str, Limits]] = {
         "person": Limits(0),
+        "reference_person": Limits(0),
         "max_people": Limits(1),
         "fps": Limits(0.001, 1000),
         "canvas": Limits(1, 100_000),
@@ -68,6 +70,7 @@ class MotionOptions:
     reference_pose: Path | None = None
     driving_kind: DrivingKind | Literal["auto"] = "auto"
     person: int = 0
+    reference_person: int = 0
     start: int | None = None
     stop: int | None = None
     fps: Fraction | None = None

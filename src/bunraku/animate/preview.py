@@ -85,18 +85,17 @@ def draw_retargeting(
     Raises:
         BunrakuError: input that cannot be used, a clip without keypoints, nobody in the reference or in any driving frame.
     """
-    reference, driving, output = Path(reference), Path(driving), Path(output)
-    report = on_progress or silent
+    output, report = Path(output), on_progress or silent
     if unknown := [method for method in methods if method not in get_args(Retarget)]:
         raise BunrakuError(f"unknown retargeting {unknown[0]!r}; there are {', '.join(get_args(Retarget))}")
     still = _is_still(output)
-    inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
+    character = open_reference(reference, options)
+    clip = open_driving(driving, options)
+    inputs = [*character.files, *clip.files]
     if still:
         check_output(output, inputs)
     else:
         check_video_output(output, inputs, overwrite=overwrite)
-    character = open_reference(reference, options)
-    clip = open_driving(driving, options)
     if not clip.has_keypoints:
         raise BunrakuError(
             f"the drawn skeletons of {driving} have no keypoints to retarget; give footage, OpenPose JSON, BVH or cues"

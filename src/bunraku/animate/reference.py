@@ -11,6 +11,7 @@ import numpy as np
 
 from bunraku.animate.options import MotionOptions
 from bunraku.cues.openpose_json import read_openpose_json, sidecar
+from bunraku.cues.perceive import people_in_words
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
@@ -34,16 +35,23 @@ class Reference:
         path: what the user gave.
         image: uint8 (H, W, 3) RGB.
         known_pose: its pose, (1, 1, K) in pixels of the image, if a file gives it.
+        pose_file: that file.
     """
 
     path: Path
     image: np.ndarray
-    known_pose: PoseTrack | None
+    known_pose: PoseTrack | None = None
+    pose_file: Path | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def files(self) -> list[Path]:
+        """What is read, and must not be written to."""
+        return [self.path] if self.pose_file is None else [self.path, self.pose_file]
 
     def pose(self, options: MotionOptions) -> PoseTrack:
         """The known pose, or else the one that is detected now.
@@ -53,7 +61,7 @@ class Reference:
         """
         if self.known_pose is not None:
             return self.known_pose
-        return reference_pose(self.image, self.path, options.detector, options.device)
+        return reference_pose(self.image, self.path, options.detector, options.device, options.reference_person)
 
 
 def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:
@@ -68,14 +76,15 @@ def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -
     if file is None and beside.is_file():
         file = beside
         logger.info("the pose of the reference is read from %s", file)
-    return Reference(path, image, None if file is None else read_pose(file, image.shape[:2]))
+    known = None if file is None else read_pose(file, image.shape[:2], options.reference_person)
+    return Reference(path, image, known, file)
 
 
-def read_pose(path: Path, size: tuple[int, int]) -> PoseTrack:
-    """The pose of the first person in an OpenPose JSON file, (1, 1, K) in pixels of a picture of `size` (height, width).
+def read_pose(path: Path, size: tuple[int, int], person: int = 0) -> PoseTrack:
+    """The pose of one person in an OpenPose JSON file, (1, 1, K) in pixels of a picture of `size` (height, width).
 
     Raises:
-        BunrakuError: not one OpenPose JSON frame, nobody in it, no neck, or a canvas of another shape.
+        BunrakuError: not one OpenPose JSON frame, no such person in it, no neck, or a canvas of another shape.
     """
     if path.is_dir():
         raise BunrakuError(f"{path} is a folder; the pose of a reference is one OpenPose JSON file")
@@ -85,44 +94,68 @@ def read_pose(path: Path, size: tuple[int, int]) -> PoseTrack:
             f"{path} is for a picture of {track.size[1]}x{track.size[0]} px, the reference has {size[1]}x{size[0]}: the "
             "pose belongs to another picture; make it again or remove it"
         )
-    if not track.people or not _usable(track.person(0)[:1]):
+    if not track.people or not _usable(chosen := _chosen(track, path, person)):
         raise BunrakuError(f"{path} shows no person with at least {MIN_JOINTS} body joints, the neck among them")
-    return track.person(0)[:1].scaled(size)
+    return chosen.scaled(size)
 
 
-def detect_pose(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None:
-    """The pose of the largest person in a picture, uint8 (H, W, 3); (1, 1, 134), or None where nobody is found.
+def detect_people(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None:
+    """Everybody in a picture, uint8 (H, W, 3), the largest first; (1, P, 134), or None where nobody is found.
 
     Detectors are made for photographs. Drawn characters are often found in a smaller copy or in one with more room around
     it, so unless the picture itself gives a clear answer several copies are looked at, and the highest mean score of the
-    body joints decides. (On 48 theatre puppets MediaPipe was right for 30 as they are, and for 36 this way.)
+    largest person's body joints decides. (On 48 theatre puppets MediaPipe was right for 30 as they are, and for 36 this way.)
     """
-    best: PoseTrack | None = None
+    best: list[PoseTrack] = []
     for copy, scale, margin in _copies(image):
         found = detector(copy)
         people = PoseTrack((found.keypoints[None] - margin) / np.float32(scale), found.scores[None], image.shape[:2])
-        candidates = [people.person(i) for i in range(people.people) if _usable(people.person(i))]
-        if candidates:
-            largest = max(candidates, key=_extent)
-            if best is None or _clarity(largest) > _clarity(best):
-                best = largest
-            if _clarity(best) >= CLEAR:
-                break
-    return best
+        usable = [people.person(i) for i in range(people.people) if _usable(people.person(i))]
+        largest_first = sorted(usable, key=_extent, reverse=True)
+        if largest_first and (not best or _clarity(largest_first[0]) > _clarity(best[0])):
+            best = largest_first
+        if best and _clarity(best[0]) >= CLEAR:
+            break
+    if not best:
+        return None
+    keypoints, scores = (np.concatenate([getattr(p, name) for p in best], 1) for name in ("keypoints", "scores"))
+    return PoseTrack(keypoints, scores, image.shape[:2])
 
 
-def reference_pose(
-    image: np.ndarray, path: Path, detector: DetectorName = "auto", device: str | None = None
+def people_of(
+    image: np.ndarray, path: Path, detector: DetectorName = "auto", device: str | None = None, most: int = 2
 ) -> PoseTrack:
-    """As `detect_pose` with a new detector for stills; nobody is an error that names `path` and the ways out."""
-    with closing(create_pose_detector(detector, max_people=2, device=device, video=False)) as opened:
-        track = detect_pose(image, opened)
+    """As `detect_people` with a new detector for stills; nobody is an error that names `path` and the ways out."""
+    with closing(create_pose_detector(detector, max_people=most, device=device, video=False)) as opened:
+        track = detect_people(image, opened)
         if track is None:
             raise BunrakuError(
                 f"no person was found in the reference {path} (detector: {opened.name}); use a picture that shows one whole "
-                f"figure, or give its pose as OpenPose JSON (--reference-pose FILE, or {sidecar(path).name} beside it)"
+                f"figure, or give its pose as OpenPose JSON (--reference-pose FILE, or {sidecar(path).name} beside it; "
+                f"`bunraku perceive {path.name} --draft` writes one to be moved by hand)"
             )
     return track
+
+
+def reference_pose(
+    image: np.ndarray, path: Path, detector: DetectorName = "auto", device: str | None = None, person: int = 0
+) -> PoseTrack:
+    """One of `people_of`, (1, 1, 134); says whom there is to choose from."""
+    people = people_of(image, path, detector, device, max(2, person + 1))
+    return _chosen(people, path, person)
+
+
+def _chosen(track: PoseTrack, path: Path, person: int) -> PoseTrack:
+    if person >= track.people:
+        raise BunrakuError(
+            f"there is no person {person} in {path} (--reference-person): {track.people} found, counted from 0, the largest first"
+        )
+    if track.people > 1:
+        logger.info(
+            "%d people are in %s: %s. Person %d is moved; --reference-person chooses another",
+            track.people, path, people_in_words(track[:1]), person,
+        )  # fmt: skip
+    return track.person(person)[:1]
 
 
 def _copies(image: np.ndarray) -> Iterator[tuple[np.ndarray, float, int]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bunraku.animate.driving import Driving, open_driving
-from bunraku.animate.models import ModelAdapter, open_model
+from bunraku.animate.models import ModelAdapter, check_model, open_model
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleton_frames, write_debug_pictures
 from bunraku.animate.reference import Reference, open_reference
@@ -66,11 +66,12 @@ def animate(
         BunrakuError: input that cannot be used, nobody in the reference or in any driving frame (names which), a full disk,
             a prediction that is not finite.
     """
-    reference, driving, output = Path(reference), Path(driving), Path(output)
+    output = Path(output)
     report, seconds = on_progress or silent, dict[str, float]()
-    _check_outputs(reference, driving, output, options)
+    check_model(options.model)
     character = open_reference(reference, options)
     clip = open_driving(driving, options)
+    _check_outputs([*character.files, *clip.files], output, options)
     with _timed(seconds, "load"):
         model = open_model(options, clip, report)
         canvas = model.canvas(character.size)
@@ -108,7 +109,7 @@ def _write(
     """The video, and beside it the side-by-side video and the sheet that were asked for."""
     settings: dict[str, Any] = {"fps": fps, "overwrite": options.overwrite}
     if options.audio and clip.sound:
-        settings |= {"audio_from": clip.sound, "audio_start": clip.start / fps}
+        settings |= {"audio_from": clip.sound, "audio_start": clip.sound_start}
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(output, size=size, **settings))
         panels = None
@@ -128,8 +129,7 @@ def _write(
         write_image(options.sheet, comparison.sheet())
 
 
-def _check_outputs(reference: Path, driving: Path, output: Path, options: AnimateOptions) -> None:
-    inputs = tuple(path for path in (reference, driving, options.reference_pose) if path is not None and path.exists())
+def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) -> None:
     outputs = [path.absolute() for path in (output, options.side_by_side, options.sheet, options.debug) if path]
     if twice := [path for path in outputs if outputs.count(path) > 1]:
         raise BunrakuError(f"{twice[0]} is given for two outputs; give each a name of its own")

@@ -5,6 +5,7 @@ cannot be used (one line on stderr says why), 130 Ctrl-C. With --json, stdout ha
 """
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from bunraku import __version__
 from bunraku.cli import animate, bench, doctor, evaluate, models, perceive, retarget, theatre, train
 from bunraku.cli.terminal import Log, err
 from bunraku.errors import BunrakuError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,8 +38,10 @@ def main() -> None:
     except BunrakuError as error:
         err.print(f"error: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as exit:
+        if exit.code == INTERRUPTED:  # typer turns Ctrl-C into it
+            err.print("stopped by Ctrl-C; what was not finished is not written", style="yellow")
+        raise
 
 
 def _version(wanted: bool) -> None:
@@ -50,9 +55,16 @@ def configure(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Warnings and errors only: no progress, no remarks.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Details as well.")] = False,
 ) -> None:
+    # of the libraries; they read it when they are imported, which is later
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if quiet:
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     logger = logging.getLogger("bunraku")
     logger.handlers = [Log()]
     logger.propagate = False

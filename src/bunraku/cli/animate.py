@@ -10,31 +10,29 @@ from bunraku.cli.options import (
     MOTION,
     OUTPUT,
     SAMPLING,
-    Canvas,
-    Detector,
-    Device,
     Dtype,
     Guidance,
     JsonFlag,
-    Kind,
-    MaxPeople,
+    MotionArguments,
     Overwrite,
-    Person,
-    Rate,
-    ReferencePose,
-    Smooth,
-    Start,
+    ReferencePicture,
     Steps,
-    Stop,
+    complete_model,
+    grouped,
 )
-from bunraku.cli.terminal import parsed_rate, parsed_size, progress, result
+from bunraku.cli.terminal import parsed_size, progress, result
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: bunraku animate character.png dance.mp4 -o out.mp4 --sheet sheet.png")
+@app.command(
+    epilog="Example: bunraku animate character.png dance.mp4 -o out.mp4 --sheet sheet.png, or "
+    "bunraku animate character.png dance.mp4 -o out.mp4 --model puppet-warp --start 100 --stop 200"
+)
+@grouped
 def animate(
-    reference: Annotated[Path, typer.Argument(help="Picture of one character.")],
+    *,
+    reference: ReferencePicture,
     driving: Annotated[
         Path,
         typer.Argument(
@@ -54,8 +52,9 @@ def animate(
         str,
         typer.Option(
             rich_help_panel=SAMPLING,
-            help="Name (`bunraku models list`), model folder, Hub repository, or puppet-warp: the reference cut out and moved limb "
-            "by limb, without weights.",
+            autocompletion=complete_model,
+            help="mini: a demonstration at 128x128 px. puppet-warp: the reference cut out and moved limb by limb, without weights, "
+            "sharp at any size. Or another name of `bunraku models list`, a model folder, or a repository on the Hub.",
         ),
     ] = "mini",
     steps: Steps = None,
@@ -81,9 +80,6 @@ def animate(
             "made for one size, and gives others the reference's aspect ratio."
         ),
     ] = "auto",
-    fps: Rate = None,
-    start: Start = None,
-    stop: Stop = None,
     window: Annotated[
         int | None,
         typer.Option(
@@ -114,15 +110,8 @@ def animate(
             "constants; fit: the driver's proportions at the reference's size and place; off: the pose as it is.",
         ),
     ] = "full",
-    smooth: Smooth = False,
-    person: Person = 0,
-    max_people: MaxPeople = 2,
-    pose: Detector = "auto",
-    reference_pose: ReferencePose = None,
-    driving_kind: Kind = "auto",
-    canvas: Canvas = None,
+    motion: MotionArguments,
     dtype: Dtype = "auto",
-    device: Device = None,
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
     sheet: Annotated[
         Path | None,
@@ -150,17 +139,16 @@ def animate(
 ) -> None:
     """Animate the character of a picture with the motion of a clip.
 
-    Keeps the clip's frame rate and sound, and the picture's aspect ratio. Ctrl-C leaves no partial file.
+    Keeps the clip's frame rate and sound, and the picture's aspect ratio. Ctrl-C leaves no partial file. `bunraku retarget` shows
+    beforehand, in seconds, whether poses were found and limbs fit.
     """
-    rate, canvas_size, output_size = parsed_rate(fps), parsed_size(canvas), parsed_size(size)
     from bunraku.animate import AnimateOptions
     from bunraku.animate import animate as run
 
     options = AnimateOptions(
-        model=model, reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
-        canvas=canvas_size, retarget=retarget, smoothing=smooth, fit=fit, size=output_size, steps=steps, guidance=guidance,
-        scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, device=device, detector=pose,
-        max_people=max_people, audio=audio, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
+        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
+        scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, audio=audio,
+        sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     with progress() as advance:
         made = run(reference, driving, output, options, advance)

@@ -1,21 +1,34 @@
-"""Options that several commands share."""
+"""Options that several commands share, stated once: one by one, and as groups that stand for many (see `grouped`)."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
+
+from bunraku.cli.terminal import parsed_rate, parsed_size
 
 MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace pictures that an output folder holds."),
+    bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace pictures that an output folder holds.")
 ]
 Start = Annotated[
-    int | None, typer.Option(rich_help_panel=MOTION, help="First driving frame, counted from 0.", show_default=False)
+    int | None,
+    typer.Option(
+        rich_help_panel=MOTION,
+        help="First driving frame, counted from 0 in DRIVING itself, whatever --fps is.",
+        show_default=False,
+    ),
 ]
-Stop = Annotated[int | None, typer.Option(rich_help_panel=MOTION, help="Frame after the last.", show_default=False)]
+Stop = Annotated[
+    int | None,
+    typer.Option(rich_help_panel=MOTION, help="Frame after the last, counted in the same way.", show_default=False),
+]
 Rate = Annotated[
     str | None,
     typer.Option(
@@ -49,7 +62,12 @@ Smooth = Annotated[
     bool,
     typer.Option("--smooth", rich_help_panel=MOTION, help="Take jitter out of the driving pose (One-Euro filter)."),
 ]
-Person = Annotated[int, typer.Option(rich_help_panel=MOTION, help="Whom to follow, counted from 0; 0 is the largest.")]
+Person = Annotated[
+    int, typer.Option(rich_help_panel=MOTION, help="Whom of DRIVING to follow, counted from 0; 0 is the largest.")
+]
+ReferencePerson = Annotated[
+    int, typer.Option(rich_help_panel=MOTION, help="Who of REFERENCE moves, counted from 0; 0 is the largest.")
+]
 ReferencePose = Annotated[
     Path | None,
     typer.Option(
@@ -75,3 +93,73 @@ Dtype = Annotated[
     Literal["auto", "float32", "float16", "bfloat16"],
     typer.Option(rich_help_panel=SAMPLING, help="auto: float16 on a GPU, else float32."),
 ]
+ReferencePicture = Annotated[Path, typer.Argument(help="Picture of one character.")]
+
+
+def complete_model(start: str) -> list[str]:
+    """Names of models that begin as typed, for the shell."""
+    from bunraku.animate.models import model_names
+
+    return [name for name in model_names() if name.startswith(start)]
+
+
+@dataclass(frozen=True)
+class ClipArguments:
+    """What of DRIVING is used, and how people are looked for."""
+
+    fps: Rate = None
+    start: Start = None
+    stop: Stop = None
+    max_people: MaxPeople = 2
+    pose: Detector = "auto"
+    driving_kind: Kind = "auto"
+    canvas: Canvas = None
+    device: Device = None
+
+    def values(self) -> dict[str, Any]:
+        """Arguments of `MotionOptions`."""
+        return {
+            "fps": parsed_rate(self.fps), "start": self.start, "stop": self.stop, "max_people": self.max_people,
+            "detector": self.pose, "driving_kind": self.driving_kind, "canvas": parsed_size(self.canvas), "device": self.device,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MotionArguments(ClipArguments):
+    """As `ClipArguments`, and who follows whom."""
+
+    person: Person = 0
+    reference_person: ReferencePerson = 0
+    reference_pose: ReferencePose = None
+    smooth: Smooth = False
+
+    def values(self) -> dict[str, Any]:
+        return super().values() | {
+            "person": self.person, "reference_person": self.reference_person, "reference_pose": self.reference_pose,
+            "smoothing": self.smooth,
+        }  # fmt: skip
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in which each parameter whose type is a dataclass stands for the fields of it, as options of their own."""
+    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for name, parameter in signature.parameters.items():
+        if name in groups:
+            types = get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=types[f.name])
+                for f in fields(groups[name])
+            ]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]))
+
+    @wraps(command)
+    def expanded(**given: Any) -> None:
+        made = {name: group(**{f.name: given.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
+        command(**given, **made)
+
+    expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded

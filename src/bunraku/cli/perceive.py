@@ -5,100 +5,121 @@ from typing import Annotated, Any
 
 import typer
 
-from bunraku.cli.options import Canvas, Detector, Device, JsonFlag, Kind, MaxPeople, Rate, Start, Stop
-from bunraku.cli.terminal import parsed_rate, parsed_size, progress, result
+from bunraku.cli.options import ClipArguments, JsonFlag, grouped
+from bunraku.cli.terminal import progress, result
 from bunraku.errors import BunrakuError
 
 app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: bunraku perceive dance.mp4 -o dance.cues, then bunraku animate character.png dance.cues -o out.mp4"
+    epilog="Example: bunraku perceive dance.mp4 -o dance.cues, then bunraku animate character.png dance.cues -o out.mp4; or "
+    "bunraku perceive drawing.png --draft, then move the joints in drawing.pose.json"
 )
+@grouped
 def perceive(
+    *,
     driving: Annotated[
-        Path, typer.Argument(help="Anything that `animate` takes as DRIVING, or a folder of video clips.")
+        Path, typer.Argument(help="Anything that `animate` takes as DRIVING, a folder of video clips, or a still.")
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Cues file (default: NAME.cues beside DRIVING)", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Cues file; of a still its OpenPose JSON (default: NAME.cues or NAME.pose.json beside it)",
+            show_default=False,
+        ),
     ] = None,
     json_folder: Annotated[
         Path | None, typer.Option(help="Write OpenPose JSON as well, one file per frame.", show_default=False)
     ] = None,
-    fps: Rate = None,
-    start: Start = None,
-    stop: Stop = None,
-    max_people: MaxPeople = 2,
-    pose: Detector = "auto",
-    driving_kind: Kind = "auto",
-    canvas: Canvas = None,
-    device: Device = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Of a folder: perceive clips anew that have their cues.")
+    clip: ClipArguments,
+    draft: Annotated[
+        bool,
+        typer.Option(
+            "--draft",
+            help="Of a still: look for nobody, and write a standing figure whose joints are then moved by hand, in a pose "
+            "editor or as text. For characters that no detector understands.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", "--again", help="Replace what has the default name; of a folder: perceive all clips anew."
+        ),
     ] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Find the people in a clip, once: the cues file drives `animate` and can be inspected or edited.
 
-    Everybody is kept, the largest first. A folder of clips is prepared for training: NAME.cues beside every NAME.mp4.
+    Everybody is kept, the largest first; the clip's sound is found again as long as the clip stays where it is beside the cues. A
+    folder of clips is prepared for training: NAME.cues beside every NAME.mp4. Of a still, the pose is written as OpenPose JSON.
     """
-    rate, canvas_size = parsed_rate(fps), parsed_size(canvas)
-    from bunraku.animate.driving import check_cues_outputs, open_driving
     from bunraku.animate.options import MotionOptions
-    from bunraku.cues.openpose_json import write_openpose_json
+    from bunraku.animate.still import is_still, perceive_still
     from bunraku.media import clips_in
 
-    options = MotionOptions(
-        driving_kind=driving_kind, start=start, stop=stop, fps=rate, canvas=canvas_size, detector=pose,
-        max_people=max_people, device=device,
-    )  # fmt: skip
+    options = MotionOptions(**clip.values())
+    if is_still(driving):
+        if json_folder is not None:
+            raise BunrakuError("--json-folder is for clips; the pose of a still is one file, --output")
+        file, track = perceive_still(driving, output, options, draft=draft, overwrite=overwrite)
+        what = "a standing figure to be moved joint by joint" if draft else f"{track.people} people"
+        return result({"pose": file, "people": track.people, "size": track.size}, json_output, f"{file}: {what}")
+    if draft:
+        raise BunrakuError(f"--draft is for stills, and {driving} is none")
     clips = clips_in(driving)
     if clips and (output or json_folder):
         raise BunrakuError(
             f"{driving} is a folder of clips: their cues lie beside them; leave out --output and --json-folder"
         )
-    jobs = [(clip, clip.with_suffix(".cues")) for clip in clips] or [(driving, output or driving.with_suffix(".cues"))]
+    with progress() as advance:
+        if clips:
+            return _folder(driving, clips, options, overwrite, json_output, advance)
+        row = _clip(driving, output, json_folder, options, overwrite, advance)
+    result(row, json_output, _described(row))
+
+
+def _folder(folder: Path, clips: list[Path], options: Any, again: bool, json_output: bool, advance: Any) -> None:
+    """Cues beside every clip; one that cannot be perceived does not keep the others from it."""
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    with progress() as advance:
-        for number, (clip, target) in enumerate(jobs):
-            if clips:
-                advance("clips", number, len(jobs))
-                if target.exists() and not again:
-                    continue
-            try:
-                check_cues_outputs(target, json_folder, (clip,))
-                cues = open_driving(clip, options).cues(
-                    options, on_frame=lambda done, total: advance("perceive", done, total)
-                )
-                if json_folder and cues.pose is None:
-                    raise BunrakuError(f"{clip} is drawn already: it has no keypoints for {json_folder}")
-                cues.save(target)
-                if json_folder and cues.pose is not None:
-                    write_openpose_json(cues.pose, json_folder)
-            except BunrakuError as error:
-                if not clips:
-                    raise
-                failed.append({"clip": clip, "error": str(error)})
-                continue
-            people = cues.pose.people if cues.pose is not None else None
-            rows.append(
-                {
-                    "cues": target,
-                    "frames": len(cues),
-                    "fps": cues.fps,
-                    "size": cues.size,
-                    "people": people,
-                    "source": cues.source,
-                }
-            )
-        if clips:
-            advance("clips", len(jobs), len(jobs))
-    result(
-        {"written": rows, "failed": failed} if clips else rows[0],
-        json_output,
-        *(f"{row['cues']}: {row['frames']} frames, {row['people'] or 'drawn'} people, {row['source']}" for row in rows),
-    )
+    for number, clip in enumerate(clips):
+        advance("clips", number, len(clips))
+        if clip.with_suffix(".cues").exists() and not again:
+            continue
+        try:
+            rows.append(_clip(clip, None, None, options, again, advance))
+        except BunrakuError as error:
+            failed.append({"clip": clip, "error": str(error)})
+    advance("clips", len(clips), len(clips))
+    result({"written": rows, "failed": failed}, json_output, *map(_described, rows))
     if failed:
-        raise BunrakuError(f"{len(failed)} of {len(jobs)} clips: " + "; ".join(row["error"] for row in failed))
+        raise BunrakuError(f"{len(failed)} of {len(clips)} clips: " + "; ".join(row["error"] for row in failed))
+
+
+def _clip(
+    clip: Path, output: Path | None, json_folder: Path | None, options: Any, overwrite: bool, advance: Any
+) -> dict[str, Any]:
+    from bunraku.animate.driving import check_cues_outputs, open_driving
+    from bunraku.cues.openpose_json import write_openpose_json
+
+    driving = open_driving(clip, options)
+    target = output or clip.with_suffix(".cues")
+    check_cues_outputs(target, json_folder, driving.files, overwrite=overwrite or output is not None)
+    if json_folder and not driving.has_keypoints:
+        raise BunrakuError(f"{clip} is drawn already: it has no keypoints for --json-folder {json_folder}")
+    cues = driving.cues(options, on_frame=lambda done, total: advance("perceive", done, total))
+    cues.save(target)
+    if json_folder and cues.pose is not None:
+        write_openpose_json(cues.pose, json_folder)
+    people = None if cues.pose is None else cues.pose.people
+    return {
+        "cues": target, "frames": len(cues), "fps": cues.fps, "size": cues.size, "people": people, "source": cues.source,
+        "sound": cues.media,
+    }  # fmt: skip
+
+
+def _described(row: dict[str, Any]) -> str:
+    return f"{row['cues']}: {row['frames']} frames, {row['people'] or 'drawn'} people, {row['source']}"

@@ -6,30 +6,17 @@ from typing import Annotated
 
 import typer
 
-from bunraku.cli.options import (
-    MOTION,
-    Canvas,
-    Detector,
-    Device,
-    JsonFlag,
-    Kind,
-    MaxPeople,
-    Overwrite,
-    Person,
-    Rate,
-    ReferencePose,
-    Smooth,
-    Start,
-    Stop,
-)
-from bunraku.cli.terminal import parsed_rate, parsed_size, progress, result
+from bunraku.cli.options import MOTION, JsonFlag, MotionArguments, Overwrite, ReferencePicture, grouped
+from bunraku.cli.terminal import progress, result
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: bunraku retarget character.png dance.mp4 -o skeletons.png --retarget full --retarget fit")
+@grouped
 def retarget(
-    reference: Annotated[Path, typer.Argument(help="Picture of one character.")],
+    *,
+    reference: ReferencePicture,
     driving: Annotated[
         Path,
         typer.Argument(
@@ -47,7 +34,7 @@ def retarget(
         ),
     ],
     method: Annotated[
-        list[str] | None,  # typer has no lists of choices; what is called so checks them
+        list[str] | None,  # text, and checked later: typer cannot take a list of choices
         typer.Option(
             "--retarget",
             metavar="[full|align|fit|off]",
@@ -56,17 +43,7 @@ def retarget(
             show_default=False,
         ),
     ] = None,
-    fps: Rate = None,
-    start: Start = None,
-    stop: Stop = None,
-    smooth: Smooth = False,
-    person: Person = 0,
-    max_people: MaxPeople = 2,
-    pose: Detector = "auto",
-    reference_pose: ReferencePose = None,
-    driving_kind: Kind = "auto",
-    canvas: Canvas = None,
-    device: Device = None,
+    motion: MotionArguments,
     overwrite: Overwrite = False,
     json_output: JsonFlag = False,
 ) -> None:
@@ -74,14 +51,10 @@ def retarget(
 
     Each skeleton lies over its picture, so that one sees before a long run whether poses were found and limbs fit.
     """
-    rate, canvas_size = parsed_rate(fps), parsed_size(canvas)
     from bunraku.animate.options import MotionOptions
     from bunraku.animate.preview import METHODS, draw_retargeting
 
-    options = MotionOptions(
-        reference_pose=reference_pose, driving_kind=driving_kind, person=person, start=start, stop=stop, fps=rate,
-        canvas=canvas_size, smoothing=smooth, device=device, detector=pose, max_people=max_people,
-    )  # fmt: skip
+    options = MotionOptions(**motion.values())
     with progress() as advance:
         made = draw_retargeting(reference, driving, output, method or METHODS, options, advance, overwrite=overwrite)  # type: ignore[arg-type]
     height, width = made.size

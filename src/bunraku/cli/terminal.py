@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -15,20 +16,67 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bunraku.errors import BunrakuError
 
 err = Console(stderr=True)
+logger = logging.getLogger("bunraku")
+
+
+SECONDS_BETWEEN_LINES = 10  # of progress, where nobody sees a bar move
 
 
 class Log(logging.Handler):
-    """The library's log on stderr, above a running progress bar."""
+    """The library's log on stderr, above a running progress bar; the same sentence is said once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         serious = record.levelno >= logging.WARNING
         text = f"{'warning: ' if serious else ''}{record.getMessage()}"
+        if text in self._said:
+            return
+        self._said.add(text)
         err.print(text, style="yellow" if serious else "dim", soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A function (what, done, total) that shows a bar with the time left for everything that goes on."""
+    """A function (what, done, total) that shows how far everything is: bars with the time left in a terminal, a line now and
+    then where the output is piped into a file, nothing with --quiet."""
+    if not logging.getLogger("bunraku").isEnabledFor(logging.INFO):
+        yield lambda what, done, total: None
+    elif err.is_terminal:
+        with _bars() as advance:
+            yield advance
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """Progress as lines of text: the first after some seconds, and the last of everything."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, tuple[float, int]] = {}
+        self._done: dict[str, int] = {}
+        self._last = time.monotonic()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what not in self._began or done < self._done[what]:
+            self._began[what] = now, done
+        finished = done >= total and self._done.get(what) != done
+        self._done[what] = done
+        if finished or now - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = now
+            since, first = self._began[what]
+            left = (now - since) / (done - first) * (total - done) if first < done < total else 0
+            err.print(
+                f"{what} {done}/{total}" + (f", {left:.0f} s left" if left else ""),
+                style="dim", soft_wrap=True, markup=False, highlight=False,
+            )  # fmt: skip
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -57,6 +105,8 @@ def parsed_size(text: str | None) -> tuple[int, int] | None:
         return None
     if (found := re.fullmatch(r"(\d+)(?:\s*[x×,]\s*(\d+))?", text.strip())) is None:
         raise BunrakuError(f"{text!r} is no size; give height x width in pixels, such as 768x512, or one number")
+    if found[2] is None:
+        logger.info("the size %s is a square, %sx%s; give height x width for another shape", *3 * [found[1]])
     return int(found[1]), int(found[2] or found[1])
 
 

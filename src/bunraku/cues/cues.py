@@ -1,6 +1,7 @@
 """Cues: what is known of a driving clip, in one file, so that perception is paid once."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,8 @@ class Cues:
         source: where the cues come from, for people to read: a file name, a detector.
         pose: the people's keypoints, or None.
         skeleton: uint8 (F, H, W, 3) RGB, an already drawn skeleton video, or None. There is either pose or skeleton.
+        media: the video that shows these frames, for its sound; by reference, so it may be gone by now. None: there is none.
+        media_start: seconds of that video that lie before the first frame.
         maps: further per-frame arrays (F, ...) by name, such as background flow, depth order or masks.
 
     Raises:
@@ -39,6 +42,8 @@ class Cues:
     pose: PoseTrack | None = None
     skeleton: np.ndarray | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    media: Path | None = None
+    media_start: Fraction = Fraction(0)
 
     def __post_init__(self) -> None:
         if (self.pose is None) == (self.skeleton is None):
@@ -76,6 +81,11 @@ class Cues:
         if self.skeleton is not None:
             tensors["skeleton"] = self.skeleton
         header = {"version": VERSION, "fps": str(self.fps), "size": list(self.size), "source": self.source}
+        if self.media is not None:
+            media, folder = self.media.absolute(), path.absolute().parent
+            header["media"] = {
+                "path": str(media), "beside": os.path.relpath(media, folder), "start": str(self.media_start)
+            }  # fmt: skip
         contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
         try:
             with replacing(path) as temporary:
@@ -119,6 +129,17 @@ class Cues:
             if "pose.keypoints" in tensors:
                 pose = PoseTrack(tensors["pose.keypoints"], tensors["pose.scores"], size)
             maps = {name.removeprefix("maps."): v for name, v in tensors.items() if name.startswith("maps.")}
-            return cls(Fraction(header["fps"]), size, str(header["source"]), pose, tensors.get("skeleton"), maps)
+            media, media_start = _media(header.get("media"), path)
+            return cls(
+                Fraction(header["fps"]), size, str(header["source"]), pose, tensors.get("skeleton"), maps, media, media_start
+            )  # fmt: skip
         except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
             raise BunrakuError(f"{path} has broken contents ({error}). {again}") from error
+
+
+def _media(recorded: dict[str, str] | None, cues: Path) -> tuple[Path | None, Fraction]:
+    """The video that cues name and where in it they start: from the cues file on, as when both were moved, or else as it was."""
+    if recorded is None:
+        return None, Fraction(0)
+    beside = Path(os.path.normpath(cues.absolute().parent / recorded["beside"]))
+    return beside if beside.is_file() else Path(recorded["path"]), Fraction(recorded["start"])

@@ -66,7 +66,7 @@ def read_openpose_json(path: str | Path, size: tuple[int, int] | None = None) ->
             the size is not known.
     """
     path = Path(path)
-    files = sorted(_json_files(path), key=natural_order) if path.is_dir() else [path]
+    files = sorted(json_files(path), key=natural_order) if path.is_dir() else [path]
     if not files:
         raise BunrakuError(f"{path} holds no .json files; give a folder with one OpenPose JSON file per frame")
     contents = [_frames(file) for file in files]
@@ -102,7 +102,7 @@ def write_openpose_json(track: PoseTrack, folder: str | Path) -> None:
         BunrakuError: the folder has .json files already; they would be read together with the new ones.
     """
     folder = Path(folder)
-    if _json_files(folder):
+    if json_files(folder):
         raise BunrakuError(f"{folder} has .json files already; choose an empty or new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with plain_write_errors(folder), filling(folder) as temporary:
@@ -139,7 +139,7 @@ def _contents(track: PoseTrack) -> Iterator[str]:
         yield json.dumps(content)
 
 
-def _json_files(folder: Path) -> list[Path]:
+def json_files(folder: Path) -> list[Path]:
     """Those that are not hidden: macOS puts ._NAME.json beside NAME.json on other systems' disks."""
     return [file for file in folder.glob("*.json") if not file.name.startswith(".")]
 

@@ -7,17 +7,20 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from bunraku.cues.cues import Cues
 from bunraku.cues.smoothing import smooth
-from bunraku.cues.tracking import bridge, hold, link, lost_ranges
+from bunraku.cues.tracking import MIN_JOINTS, bridge, hold, link, lost_ranges
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import BODY, PoseTrack
 
 logger = logging.getLogger(__name__)
 
 LONGEST_GAP = 0.5  # seconds that are bridged
+SEEN = 0.3  # joints with a lower score count as missing
 
 
 def perceive_frames(
@@ -68,6 +71,21 @@ def mended(track: PoseTrack, fps: Fraction) -> PoseTrack:
     return bridge(track, round(LONGEST_GAP * fps))
 
 
+def people_in_words(track: PoseTrack) -> str:
+    """Where each person is, for somebody who has to choose by number.
+
+    Example: "0 at 31 % of the width, in all 48 frames; 1 at 74 % of the width, in 40 of 48 frames"; of a still, the place alone.
+    """
+    words = []
+    for person in range(track.people):
+        seen = track.scores[:, person, BODY] >= SEEN
+        there = int((seen.sum(-1) >= MIN_JOINTS).sum())
+        place = np.median(track.keypoints[:, person, BODY, 0][seen]) / track.size[1] if seen.any() else np.nan
+        frames = f", in {'all' if there == len(track) else f'{there} of'} {len(track)} frames" if len(track) > 1 else ""
+        words.append(f"{person} at {100 * place:.0f} % of the width{frames}")
+    return "; ".join(words)
+
+
 def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
     """The cues of one person, held in its last pose while it is lost; a warning names the frames.
 
@@ -86,7 +104,7 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
         return cues
     if not 0 <= person < track.people:
         raise BunrakuError(
-            f"there is no person {person} in {cues.source}: {track.people} found, counted from 0, the largest first"
+            f"there is no person {person} in {cues.source} (--person): {track.people} found, counted from 0, the largest first"
         )
     track = track.person(person)
     if lost := lost_ranges(track, 0):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -26,6 +27,8 @@ def check_input(path: str | os.PathLike[str]) -> Path:
             if not file.read(1):
                 raise BunrakuError(f"{path} is empty (0 bytes); copy or download it again")
     except FileNotFoundError:
+        if re.match(r"\w{2,}:/", str(path)):
+            raise BunrakuError(f"{path} is a web address; download it first, and give the file") from None
         raise BunrakuError(f"{path} does not exist; check the spelling and the current folder ({Path.cwd()})") from None
     except OSError as error:
         raise BunrakuError(f"{path} cannot be read: {error.strerror}") from error

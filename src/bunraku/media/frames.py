@@ -100,7 +100,9 @@ def checked_range(name: str, count: int, start: int | None, stop: int | None) ->
     """The range [start, stop) of `count` frames; raises BunrakuError where none of them is in it."""
     first, last = start or 0, count if stop is None else min(stop, count)
     if first < 0 or last <= first:
-        raise BunrakuError(f"{name} has {count} frames; the range {start}:{stop} has none of them")
+        raise BunrakuError(
+            f"{name} has {count} frames; the range {start or 0}:{'' if stop is None else stop} has none of them"
+        )
     return first, last
 
 

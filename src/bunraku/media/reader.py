@@ -90,7 +90,7 @@ class VideoReader:
         self._start, self._stop = (start or 0), total if stop is None else min(stop, total)
         if self._start < 0 or self._stop <= self._start:
             raise BunrakuError(
-                f"{self.path} has {total} frames at {float(self.fps):g} fps; the range {start}:{stop} has none of them"
+                f"{self.path} has {total} frames at {float(self.fps):g} fps; the range {start or 0}:{'' if stop is None else stop} has none of them"
             )
 
     @property

@@ -1,0 +1,103 @@
+"""The pose of a still as a file: everybody who is detected, or a standing figure whose joints a person moves by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from bunraku.animate.options import MotionOptions
+from bunraku.animate.reference import people_of
+from bunraku.cues.openpose_json import sidecar, write_pose
+from bunraku.errors import BunrakuError
+from bunraku.media import check_free, check_output, plain_write_errors, read_image, replacing
+from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.perception.pose import PoseTrack
+
+JOINTS = (
+    "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
+    "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle",
+    "right eye", "left eye", "right ear", "left ear",
+)  # fmt: skip
+"""Of OpenPose's 18, in its order. Right and left are the character's own."""
+
+STANDING = np.array(
+    [
+        (0, 0.11), (0, 0.2), (-0.1, 0.2), (-0.14, 0.36), (-0.16, 0.5), (0.1, 0.2), (0.14, 0.36), (0.16, 0.5),
+        (-0.06, 0.5), (-0.07, 0.73), (-0.07, 0.95), (0.06, 0.5), (0.07, 0.73), (0.07, 0.95),
+        (-0.025, 0.09), (0.025, 0.09), (-0.05, 0.1), (0.05, 0.1),
+    ]
+)  # fmt: skip
+"""A person who faces the viewer: x from the middle, y from the top of the head, in heights of the figure."""
+
+FILLED = 0.9  # of the picture's height
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file is one picture: by its name, and where that may be an animation, by its contents."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+        return False
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) == 1
+    except (UnidentifiedImageError, OSError):
+        return True  # whoever reads it says what is wrong
+
+
+def perceive_still(
+    path: Path,
+    output: Path | None = None,
+    options: MotionOptions = MotionOptions(),
+    *,
+    draft: bool = False,
+    overwrite: bool = False,
+) -> tuple[Path, PoseTrack]:
+    """Write the pose of a picture as OpenPose JSON, which `animate` reads where it lies beside the picture.
+
+    Args:
+        path: the picture.
+        output: file to write, which may exist; None: NAME.pose.json beside the picture, which may not.
+        options: how people are looked for.
+        draft: write a standing figure in the middle of the picture instead of looking for people: a file to be edited, with
+            one joint a line.
+        overwrite: whether the file beside the picture may exist.
+
+    Returns:
+        The file, and what is in it, (1, P, K).
+
+    Raises:
+        BunrakuError: not a picture, nobody found, or a file in the way.
+    """
+    target = check_output(output or sidecar(path), (path,))
+    if target.suffix.lower() != ".json":
+        raise BunrakuError(f"cannot write {target} (--output): the pose of a still is a .json file")
+    if output is None:
+        check_free([target], overwrite)
+    image = read_image(path)
+    if draft:
+        track = standing(image.shape[:2])
+        _write_draft(track, target)
+    else:
+        track = people_of(image, path, options.detector, options.device, options.max_people)
+        write_pose(track, target)
+    return target, track
+
+
+def standing(size: tuple[int, int]) -> PoseTrack:
+    """A standing figure in the middle of a picture of `size` (height, width); (1, 1, 18)."""
+    height = FILLED * min(size[0], 2 * size[1])
+    points = STANDING * height + (size[1] / 2, (size[0] - height) / 2)
+    return PoseTrack(points[None, None].astype(np.float32), np.ones((1, 1, 18), np.float32), size)
+
+
+def _write_draft(track: PoseTrack, path: Path) -> None:
+    """One OpenPose JSON file with one joint a line, as far as JSON lets people read it: names stand beside in the same order."""
+    joints = ",\n      ".join(f"{x:.0f}, {y:.0f}, 1" for x, y in track.keypoints[0, 0])
+    text = (
+        f'{{"version": 1.3, "canvas_height": {track.size[0]}, "canvas_width": {track.size[1]},\n'
+        f'  "joints": {json.dumps(JOINTS)},\n'
+        '  "people": [{"person_id": [0], "pose_keypoints_2d": [\n'
+        f"      {joints}]}}]}}\n"
+    )
+    with plain_write_errors(path), replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
