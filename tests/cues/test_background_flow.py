@@ -1,14 +1,18 @@
 """The flow condition against its formula in float64, pixel by pixel."""
 
+import itertools
 import math
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunraku.cues.background_flow import draw_background_flow
+from bunraku.cues.background_flow import draw_background_flow, unexplained
 from bunraku.cues.character_region import character_regions
+from bunraku.media import VideoReader
+from bunraku.media.images import resize
 from bunraku.theatre import render, sample_scene
 from bunraku.theatre.flow import background_flow, dense_flow
 from tests.tiny import crowd
@@ -77,6 +81,32 @@ def test_of_the_theatre_the_cameras_motion_remains_and_the_dancers_does_not():
     naked = np.abs(real - camera).max(-1) > 0.1
     assert naked.mean() > 0.05  # somebody dances
     assert differ.sum() < 0.25 * naked.sum()  # all but hats, hems and hair, which no skeleton knows
+
+
+def test_a_cut_is_found_and_motion_is_none():
+    """Exact flow within two scenes of the theatre with moving cameras, and whatever flow at the cut between them."""
+    clips = []
+    for seed in (7, 8):
+        scene = sample_scene(seed, "train", people=2, moving_camera=True)
+        clips.append((render(scene, [0, 1, 2], (96, 96)).frames, dense_flow(scene, [0, 1, 2], (96, 96)).flow))
+    frames, flow = (np.concatenate(parts) for parts in zip(*clips))
+    assert unexplained(frames, flow) == [2]
+    assert unexplained(frames, flow[:-1]) == [2]
+    assert unexplained(frames[:3], flow[:3]) == []
+    with pytest.raises(ValueError, match="flow of frames"):
+        unexplained(frames, flow[:, :50])
+
+
+@pytest.mark.parametrize("driver", ["dance_outdoors", "two_people"])
+def test_real_footage_is_explained_by_the_flow_that_opencv_finds_and_a_cut_is_not(assets, driver):
+    with VideoReader(assets / "drivers" / f"{driver}.mp4") as video:
+        frames = np.stack([resize(frame[None], (180, 320))[0] for _, frame in zip(range(6), video)])
+    with VideoReader(assets / "drivers" / "juggling_ball.mp4") as video:
+        frames[4:] = resize(next(iter(video))[None], (180, 320))[0]
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = np.stack([finder.calc(now, then, None) for now, then in itertools.pairwise(grey)])
+    assert unexplained(frames, flow) == [3]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The optical-flow condition of Follow-Your-Pose v2: how the background moves, and where the characters are."""
 
+import itertools
 from typing import Literal
 
 import cv2
@@ -14,6 +15,7 @@ SCALE = 1 / 8
 CEILING = 0.6
 _CHARACTER = 255
 _REST = 128
+_UNEXPLAINED = 20
 
 
 def draw_background_flow(
@@ -79,6 +81,35 @@ def draw_background_flow(
             np.maximum(inside[region.at], region.mask, out=inside[region.at])
         np.copyto(drawn[frame], np.array(character, np.uint8), where=inside[..., None] > 0)
     return drawn
+
+
+def unexplained(frames: np.ndarray, flow: np.ndarray) -> list[int]:
+    """Frames after which flow does not lead to the next frame: the footage is cut there, and its flow means nothing.
+
+    The next frame, fetched back along the flow, differs from the frame by more than 20 of 255 grey levels on average. With OpenCV's DIS flow, four
+    real clips stayed below 14, even between frames that are six apart; cuts from one of them to another were above 38.
+
+    Args:
+        frames: uint8 (F, H, W, 3).
+        flow: float (F, H, W, 2) in pixels, or without the last frame's, which is not looked at.
+
+    Returns:
+        the frames i whose flow to i + 1 is of no use.
+
+    Raises:
+        ValueError: flow of another size or length.
+    """
+    if flow.shape[1:] != (*frames.shape[1:3], 2) or len(flow) not in (len(frames), len(frames) - 1):
+        raise ValueError(f"flow of frames {frames.shape} is {(*frames.shape[:3], 2)}; got {flow.shape}")
+    rows, columns = np.indices(frames.shape[1:3], np.float32)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    found = []
+    for i, (now, then) in enumerate(itertools.pairwise(grey)):
+        x, y = columns + flow[i, ..., 0].astype(np.float32), rows + flow[i, ..., 1].astype(np.float32)
+        fetched = cv2.remap(then, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        if cv2.absdiff(now, fetched).mean() > _UNEXPLAINED:
+            found.append(i)
+    return found
 
 
 def _resized(flow: np.ndarray, size: tuple[int, int]) -> np.ndarray:
