@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bunraku.bench.experiment import Claim, Experiment, Training, Variant
-from bunraku.bench.run import RECORD, commands, records, run
+from bunraku.bench.run import RECORD, commands, default_processes, records, run
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.results import Results
 
@@ -63,7 +63,9 @@ def test_two_ranks_train_one_model_that_is_scored(done: Path) -> None:
 def test_what_is_there_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("subprocess.run", lambda *a, **k: pytest.fail("it was trained again"))
     monkeypatch.setattr("bunraku.bench.run.evaluate", lambda *a, **k: pytest.fail("it was scored again"))
-    asked: dict[str, Any] = {"clips": 1, "detector": None, "settings": QUICK | {"steps": 2, "workers": 3}}
+    asked: dict[str, Any] = {
+        "clips": 1, "processes": 2, "detector": None, "settings": QUICK | {"steps": 2, "workers": 3}
+    }  # fmt: skip
     (psnr, ssim) = run(only_base(), done, **asked)
     assert [psnr.metric.label, ssim.metric.label] == ["PSNR", "SSIM"]
     assert psnr.verdict == "open"
@@ -89,7 +91,7 @@ def test_a_model_of_other_settings_is_refused(
 @pytest.mark.slow
 def test_a_report_of_other_metrics_or_variants_is_written_anew(done: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(done, tmp_path / "copy")
-    asked: dict[str, Any] = {"clips": 1, "detector": None, "settings": QUICK | {"steps": 2}}
+    asked: dict[str, Any] = {"clips": 1, "processes": 2, "detector": None, "settings": QUICK | {"steps": 2}}
     fewer = replace(only_base(), metrics=["psnr", "ssim", "flicker"])
     run(fewer, folder, **asked)
     assert "flicker" in Results.load(folder / "bizarre" / "report.json").metrics
@@ -99,9 +101,9 @@ def test_the_settings_of_the_start_model_count(tmp_path: Path) -> None:
     """The base was deleted and is to be trained anew; what was made from the old one does not fit any more."""
     here = tmp_path / "training" / "one"
     here.mkdir(parents=True)
-    (here / RECORD).write_text(json.dumps(records(experiment(seed=1), settings=QUICK)["one"]))
+    (here / RECORD).write_text(json.dumps(records(experiment(seed=1), 2, QUICK)["one"]))
     with pytest.raises(BunrakuError, match=r"training one was .* \(base\.seed was 1, now 2\)"):
-        run(experiment(seed=2), tmp_path, settings=QUICK)
+        run(experiment(seed=2), tmp_path, processes=2, settings=QUICK)
 
 
 def test_a_training_of_unknown_settings_is_refused(tmp_path: Path) -> None:
@@ -130,6 +132,17 @@ def test_a_failed_training_is_named_with_its_command_and_can_be_tried_again(
         ):
             run(experiment(), tmp_path / "out", processes=1, settings=QUICK)
     assert not (tmp_path / "out" / "bizarre").exists()
+
+
+def test_as_many_processes_as_gpus_are_the_default_and_the_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert default_processes() == 2
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert default_processes() == 3
+    with pytest.raises(BunrakuError, match="4 processes need as many GPUs, and there are 3: give --processes 3"):
+        run(experiment(), tmp_path, processes=4, settings=QUICK)
 
 
 def test_one_process_needs_no_launcher(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def run(
     folder: Path,
     *,
     clips: int | None = None,
-    processes: int = 2,
+    processes: int | None = None,
     detector: DetectorName | None = "auto",
     device: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -56,15 +56,18 @@ def run(
         experiment: what is done.
         folder: of everything that comes out.
         clips: of each split, the first so many; None: all.
-        processes: that each training runs in; the batch is that of one times their number.
+        processes: that each training runs in; the batch is that of one times their number. None: see `default_processes`.
         detector: finds the poses of generated frames again; None: pose errors are left out.
         device: of the models in evaluation.
         settings: of every training, such as {"steps": 10} to try the whole out.
         on_progress: called after every clip.
 
     Raises:
-        BunrakuError: the folder holds trainings of other settings, a training failed, or see `evaluate`.
+        BunrakuError: more processes than GPUs, the folder holds trainings of other settings, a training failed, or see `evaluate`.
     """
+    processes = processes or default_processes()
+    if 0 < (gpus := gpu_count()) < processes:
+        raise BunrakuError(f"{processes} processes need as many GPUs, and there are {gpus}: give --processes {gpus}")
     made_of = records(experiment, processes, settings)
     for name, record in made_of.items():
         _check_record(folder / "training" / name, name, record)
@@ -86,8 +89,20 @@ def run(
     return findings
 
 
+def default_processes() -> int:
+    """One per GPU; without one, two, as a training on a CPU gains little from more."""
+    return gpu_count() or 2
+
+
+def gpu_count() -> int:
+    """Of this machine."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def commands(
-    experiment: Experiment, folder: Path, processes: int = 2, settings: Mapping[str, Any] | None = None
+    experiment: Experiment, folder: Path, processes: int, settings: Mapping[str, Any] | None = None
 ) -> dict[str, list[str]]:
     """The command line of every training, in order."""
     made = {}
@@ -104,7 +119,7 @@ def commands(
 
 
 def records(
-    experiment: Experiment, processes: int = 2, settings: Mapping[str, Any] | None = None
+    experiment: Experiment, processes: int, settings: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Everything that the model of each training depends on: setting -> JSON value, those of the training it starts from included.
 

@@ -30,8 +30,13 @@ def bench(
         int | None, typer.Option(help="Evaluate the first clips of each split only (default: all)", show_default=False)
     ] = None,
     processes: Annotated[
-        int, typer.Option(help="Processes of each training, one per GPU or CPU core; the batch grows with them.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            help="Processes of each training; the batch grows with them (default: one per GPU, without GPUs 2)",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     pose: Annotated[
         Literal["auto", "mediapipe", "dwpose", "none"],
         typer.Option(help="Detector that finds the poses of generated frames again; none: no pose errors."),
@@ -59,14 +64,17 @@ def bench(
     """
     from bunraku.bench import get_experiment
     from bunraku.bench.findings import tables
-    from bunraku.bench.run import commands, run
+    from bunraku.bench.run import commands, default_processes, run
     from bunraku.training.config import TrainingConfig
 
     chosen = get_experiment(experiment)
     folder = output or Path("runs") / f"bench-{experiment}"
     given: dict[str, Any] = parsed_settings(settings or [], TrainingConfig)
     if plan:
-        trainings = {name: shlex.join(command) for name, command in commands(chosen, folder, processes, given).items()}
+        trainings = {
+            name: shlex.join(command)
+            for name, command in commands(chosen, folder, processes or default_processes(), given).items()
+        }
         claims = [f"theatre/{c.benchmark}, {c.first} to {c.second}: {c.text}" for c in chosen.claims]
         return result({"trainings": trainings, "claims": claims}, json_output, *trainings.values(), "", *claims)
 

@@ -12,10 +12,8 @@ from scipy.optimize import linear_sum_assignment
 
 from bunraku.errors import BunrakuError
 from bunraku.perception.detector import PoseDetector
-from bunraku.perception.pose import BODY, Detections, PoseTrack
+from bunraku.perception.pose import BODY, SEEN, Detections, PoseTrack
 
-SEEN = 0.3
-"""A joint with a lower score was not seen."""
 TOLERANCE = 0.1
 MIN_JOINTS = 3  # fewer visible joints have no box to speak of
 

@@ -13,6 +13,8 @@ FACE = slice(24, 92)  # the 68 iBUG landmarks
 LEFT_HAND = slice(92, 113)  # 21 each: wrist, then thumb to little finger, root to tip
 RIGHT_HAND = slice(113, 134)
 WHOLE_BODY = 134
+SEEN = 0.3
+"""A joint with a lower score counts as not seen."""
 
 PARENTS = (1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15)
 """Parent of each of the 18 body joints; the neck (1) is the root."""

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import BODY, LEFT_HAND, PARENTS, RIGHT_HAND, PoseTrack
-from bunraku.puppet_warp.cutout import SEEN
+from bunraku.perception.pose import BODY, LEFT_HAND, PARENTS, RIGHT_HAND, SEEN, PoseTrack
 
 NECK = 1
 TRUNK = [1, 2, 5, 8, 11]

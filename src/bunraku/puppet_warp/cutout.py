@@ -5,10 +5,9 @@ import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.media import resize
-from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 SIDE = 512  # longest side in pixels at which people are looked for
-SEEN = 0.3
 LIMBS = {
     (2, 3): 0.1,
     (3, 4): 0.08,
@@ -21,17 +20,13 @@ LIMBS = {
 }
 """Bones of arms and legs, and half their usual thickness in lengths of the trunk."""
 
-HAND, SOLE, TRUNK = (
-    0.3,
-    0.12,
-    0.15,
-)  # how far a hand, a sole and the sides reach beyond the joints, in lengths of the trunk
+HAND, SOLE, TRUNK = 0.3, 0.12, 0.15
+"""How far a hand, a sole and the sides reach beyond the joints, in lengths of the trunk."""
 HEAD = [14, 15, 16, 17, 0]
-CORE, BEYOND = 0.35, 3.0  # in half thicknesses: certainly the person, certainly not
-DIFFERENT, PREDICTABLE = (
-    3.0,
-    25.0,
-)  # in units of CIELAB: what the eye tells apart, and the error up to which a fill is believed
+CORE, BEYOND = 0.35, 3.0
+"""In half thicknesses of the body: nearer to a bone than the first is certainly the person, farther than the second certainly not."""
+DIFFERENT, PREDICTABLE = 3.0, 25.0
+"""In units of CIELAB: what the eye tells apart, and the error up to which a predicted background is believed."""
 ROUNDS = 4
 
 

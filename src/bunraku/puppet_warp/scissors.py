@@ -31,10 +31,8 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 
 EDGE, BLEND = 0.4, 0.7  # sigmas in pixels that soften the figure's edge and the cuts
 FRONT = 0.9  # radii round its bones in which an arm lies over everything else
-HAND, FINGER = (
-    0.35,
-    0.6,
-)  # length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known
+HAND, FINGER = 0.35, 0.6
+"""Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
 SIDES = 0.6  # how far the trunk goes beyond the shoulders, in half thicknesses of the arm
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
 HEALED = 1.3  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
