@@ -11,7 +11,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	# mediapipe 0.10.21 asks for numpy<2, protobuf<5, jax and a second OpenCV, and needs none of them for the models used here
+	# only the networks in mediapipe's wheel are used, not its code, which asks for numpy<2, protobuf<5, jax and a second OpenCV
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mediapipe==0.10.21
 	touch $@
 

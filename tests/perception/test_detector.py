@@ -38,7 +38,7 @@ def test_detections_stack_people_and_may_be_empty():
 
 
 def test_auto_takes_dwpose_when_its_weights_are_there(monkeypatch, tmp_path):
-    installed(monkeypatch, "onnxruntime", "mediapipe")
+    installed(monkeypatch, "onnxruntime", "mediapipe", "ai_edge_litert")
     assert detector._best_backend(put_weights(tmp_path)) == "dwpose"
     monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path / "home"))
     assert detector._best_backend(None) == "mediapipe"
@@ -47,12 +47,15 @@ def test_auto_takes_dwpose_when_its_weights_are_there(monkeypatch, tmp_path):
 
 
 def test_auto_takes_mediapipe_when_a_weight_or_onnxruntime_is_missing(monkeypatch, tmp_path):
-    installed(monkeypatch, "onnxruntime", "mediapipe")
+    installed(monkeypatch, "onnxruntime", "mediapipe", "ai_edge_litert")
     put_weights(tmp_path)
     (tmp_path / WEIGHTS[0]).unlink()
     assert detector._best_backend(tmp_path) == "mediapipe"
-    installed(monkeypatch, "mediapipe")
+    installed(monkeypatch, "mediapipe", "ai_edge_litert")
     assert detector._best_backend(put_weights(tmp_path)) == "mediapipe"
+    installed(monkeypatch, "mediapipe")
+    with pytest.raises(BunrakuError, match=r"\.\[mediapipe\]"):
+        detector._best_backend(put_weights(tmp_path))
 
 
 def test_without_any_backend_the_error_names_both_ways(monkeypatch, tmp_path):
@@ -64,10 +67,11 @@ def test_without_any_backend_the_error_names_both_ways(monkeypatch, tmp_path):
 
 
 def test_bad_arguments():
-    with pytest.raises(BunrakuError, match="Unknown pose detector 'openpose'"):
+    with pytest.raises(BunrakuError, match="unknown pose detector 'openpose'; there are auto, mediapipe and dwpose"):
         create_pose_detector("openpose")
-    with pytest.raises(BunrakuError, match="max_people is 0"):
-        create_pose_detector("mediapipe", max_people=0)
+    for people in (0, 9):
+        with pytest.raises(BunrakuError, match=rf"1 to 8, not {people} \(--people\)"):
+            create_pose_detector("mediapipe", max_people=people)
 
 
 def test_provider_is_logged_and_a_gpu_for_mediapipe_is_refused_aloud(caplog):
@@ -75,14 +79,14 @@ def test_provider_is_logged_and_a_gpu_for_mediapipe_is_refused_aloud(caplog):
     with caplog.at_level(logging.INFO, logger="bunraku"):
         create_pose_detector("mediapipe", device="cuda").close()
     messages = {record.levelname: record.message for record in caplog.records}
-    assert "mediapipe (CPU)" in messages["INFO"]
+    assert "LiteRT (CPU)" in messages["INFO"]
     assert "CPU only" in messages["WARNING"]
 
 
 def test_importing_the_interface_loads_no_backend():
     code = (
         "import sys, bunraku.perception.detector;"
-        "sys.exit(', '.join({'mediapipe', 'onnxruntime', 'cv2', 'torch'} & set(sys.modules)))"
+        "sys.exit(', '.join({'mediapipe', 'ai_edge_litert', 'onnxruntime', 'cv2', 'torch'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.strip() == ""

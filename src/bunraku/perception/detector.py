@@ -13,6 +13,7 @@ from bunraku.perception.pose import Detections
 logger = logging.getLogger(__name__)
 
 DetectorName = Literal["auto", "mediapipe", "dwpose"]
+MOST_PEOPLE = 8
 
 
 class PoseDetector(Protocol):
@@ -28,6 +29,10 @@ class PoseDetector(Protocol):
         """The people in `frame`, uint8 (H, W, 3) RGB."""
         ...
 
+    def restart(self) -> None:
+        """Forget the frames so far: the next one belongs to another shot."""
+        ...
+
     def close(self) -> None:
         """Free the models; the detector cannot be used afterwards."""
         ...
@@ -41,20 +46,22 @@ def create_pose_detector(
     models: Path | None = None,
     video: bool = True,
 ) -> PoseDetector:
-    """The pose detector called `name`; "auto" is DWPose where it can run, else MediaPipe.
+    """The pose detector called `name`.
 
     Args:
-        name: the backend. "auto" downloads nothing: fetch DWPose's weights first if they are wanted.
-        max_people: at most so many people per frame, >= 1.
+        name: the backend. "auto" is the first of these that can run here, and downloads nothing: DWPose, the better one,
+            where ONNX Runtime is installed and its weights are on disk; else MediaPipe's networks, which come with the
+            `mediapipe` extra.
+        max_people: at most so many people per frame, the largest; 1 to 8.
         device: "cuda", "cuda:1", "mps" (CoreML) or "cpu"; None takes the best there is. MediaPipe has the CPU only.
         models: folder of DWPose's weight files; default `$BUNRAKU_HOME/dwpose`, see `dwpose.locate_weights`.
         video: frames follow one another, so tracking and smoothing between them may help; False for unrelated stills.
 
     Raises:
-        BunrakuError: unknown name, max_people < 1, or a backend that is not installed or lacks its weights.
+        BunrakuError: unknown name, max_people beyond 1 to 8, or a backend that is not installed or lacks its weights.
     """
-    if max_people < 1:
-        raise BunrakuError(f"max_people is {max_people}, expected at least 1.")
+    if not 1 <= max_people <= MOST_PEOPLE:
+        raise BunrakuError(f"the number of people to look for is 1 to {MOST_PEOPLE}, not {max_people} (--people)")
     if name == "auto":
         name = _best_backend(models)
     detector: PoseDetector
@@ -66,11 +73,11 @@ def create_pose_detector(
         from bunraku.perception.mediapipe_pose import MediaPipePose
 
         if device not in (None, "cpu"):
-            logger.warning("The mediapipe pose detector runs on the CPU only; device %r is not used for it.", device)
+            logger.warning("the mediapipe pose detector runs on the CPU only; device %r is not used for it", device)
         detector = MediaPipePose(max_people=max_people, video=video)
     else:
-        raise BunrakuError(f"Unknown pose detector {name!r}, expected 'auto', 'mediapipe' or 'dwpose'.")
-    logger.info("Pose detector: %s on %s", detector.name, detector.provider)
+        raise BunrakuError(f"unknown pose detector {name!r}; there are auto, mediapipe and dwpose")
+    logger.info("pose detector: %s on %s", detector.name, detector.provider)
     return detector
 
 
@@ -80,9 +87,9 @@ def _best_backend(models: Path | None) -> DetectorName:
     missing = missing_weights(models)
     if not missing and find_spec("onnxruntime"):
         return "dwpose"
-    if find_spec("mediapipe"):
+    if find_spec("mediapipe") and find_spec("ai_edge_litert"):
         return "mediapipe"
     raise BunrakuError(
-        "No pose detector can run. Either install MediaPipe (`pip install '.[mediapipe]'`), or install ONNX Runtime "
-        f"(`pip install '.[onnx]'`) and put {' and '.join(WEIGHTS)} from {SOURCE} into {weights_folder(models)}."
+        "no pose detector can run here; either install MediaPipe (`pip install '.[mediapipe]'`), or install ONNX Runtime "
+        f"(`pip install '.[onnx]'`) and put {' and '.join(WEIGHTS)} from {SOURCE} into {weights_folder(models)}"
     )

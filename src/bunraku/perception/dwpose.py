@@ -80,6 +80,9 @@ class DWPose:
         people = [coco_to_openpose(*self._keypoints(frame, box)) for box in boxes[largest]]
         return Detections.of([person for person in people if (person[1][BODY] > SCORE_THRESHOLD).any()])
 
+    def restart(self) -> None:
+        """Nothing to forget: every frame is looked at afresh."""
+
     def close(self) -> None:
         del self._detector, self._pose
 
