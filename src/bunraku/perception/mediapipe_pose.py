@@ -118,20 +118,22 @@ class MediaPipePose:
 
     def _follow(self, picture: Picture) -> list["_Track"]:
         """Those of the people known so far who are found again, each where it was expected."""
-        seen = [(track, self._body(picture, track.region)) for track in self._tracks]
+        seen = [(track, self._again(picture, track)) for track in self._tracks]
         # where two end up on one body, the one who was on it before stays
         seen.sort(key=lambda pair: (pair[1] is None, pair[0].missed, pair[1] is not None and pair[0].jump(pair[1])))
         found: list[_Track] = []
         for track, pose in seen:
-            rivals = [other for other in found if pose is not None and other.jump(pose) < CLOSE]
-            if rivals:  # in each other's arms: look again without the other's pixels
-                pose = self._body(picture, track.region, [other.mask for other in rivals], track.mask)
             if pose is None or any(other.is_same(pose) for other in found):
                 track.missed += 1
             else:
                 track.add(pose, smooth=self._video)
                 found.append(track)
         return found
+
+    def _again(self, picture: Picture, track: "_Track") -> "_Pose | None":
+        """The pose of a known person, looked for without the pixels of those who stood in the way in the last frame."""
+        near = [other for other in self._tracks if other is not track and other.distance(track.points) < CLOSE]
+        return self._body(picture, track.region, [other.mask for other in near], track.mask)
 
     def _look(self, picture: Picture, known: list["_Track"]) -> list["_Track"]:
         """People in the frame beside those known; one who was lost is not recognised here."""
@@ -193,10 +195,12 @@ class _Track:
         self.points, self.visibility = pose.points[:33], pose.visibility
         self._raw, self._filtered, self._speed = pose.points, pose.points, np.zeros_like(pose.points)
 
+    def distance(self, points: np.ndarray) -> float:
+        """How far landmarks (33, 2) are from the last ones, on average, in sides of the region."""
+        return float(np.linalg.norm(self.points - points, axis=1).mean() / max(self.region.side, 1e-6))
+
     def jump(self, pose: _Pose) -> float:
-        """How far a pose is from the last one, on average over the landmarks, in sides of the region."""
-        distance = np.linalg.norm(self._filtered[:33] - pose.points[:33], axis=1).mean()
-        return float(distance / max(min(self.region.side, pose.region.side), 1e-6))
+        return self.distance(pose.points[:33])
 
     def is_same(self, pose: _Pose) -> bool:
         return self.jump(pose) < SAME
