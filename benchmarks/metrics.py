@@ -60,7 +60,7 @@ def main() -> None:
         for name in networks.available if networks else ():
             scorer = LearnedMetrics([name]).scorer()
             rows.setdefault(name, {})[size] = measured(
-                partial(scorer.update, generated, truth, truth[0]), len(truth), 1
+                partial(scorer.update, {"made": generated}, truth, truth[0]), len(truth), 1
             )
     print(f"ms per frame, median of {options.repeats}, {options.frames} frames, {os.cpu_count()} cores")
     print(f"{'':>22} " + " ".join(f"{f'{size}x{size}':>10}" for size in options.sizes))

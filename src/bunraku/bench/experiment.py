@@ -28,7 +28,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Variant:
-    """A trained model, asked in one way.
+    """A trained model with the settings that it animates with; a system of the report.
 
     Attributes:
         training: whose model.

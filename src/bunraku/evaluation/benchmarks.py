@@ -22,7 +22,7 @@ from bunraku.perception.pose import PoseTrack
 logger = logging.getLogger(__name__)
 
 PEOPLE = {"multi-character": 8}
-"""How many people are followed in the clips of a layout, where it is not one."""
+"""Layouts whose clips show several people, and how many of them are followed at most; in all others it is one."""
 
 LARGEST_CLIP = 8 << 30
 """Bytes that the frames of one clip may take."""

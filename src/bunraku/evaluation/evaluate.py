@@ -17,7 +17,7 @@ from bunraku.perception.detector import DetectorName
 from bunraku.puppet_warp import PUPPET_WARP
 
 DEFAULT_CODEC = "mini"
-"""Whose autoencoder the codec's row is about where the model has none."""
+"""The model whose autoencoder is scored as codec where the evaluated one has none (puppet-warp)."""
 
 
 @dataclass(frozen=True)

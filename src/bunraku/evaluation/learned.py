@@ -41,7 +41,7 @@ LEARNED_METRICS = tuple(name for name, metric in METRICS.items() if metric.weigh
 
 @dataclass
 class SetScores:
-    """What one system has as a whole set: scores; for metrics without one, why; and how much each rests on."""
+    """One system by the metrics that compare whole sets of clips: scores, why others are missing, how many samples each rests on."""
 
     scores: dict[str, float] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class LearnedMetrics:
         self.available = tuple(name for name in wanted if name not in self.unavailable)
 
     def _open(self, weights: str) -> str | None:
-        """Open one network; returns why it cannot be."""
+        """Open one network; returns the reason if that fails."""
         from bunraku.weights.loading import usable_device
 
         self._device = usable_device(self._device)
@@ -347,7 +347,7 @@ def _state(weights: str, file: str) -> "dict[str, torch.Tensor]":
 
 
 def _filled(network: Any, weights: str, state: "dict[str, torch.Tensor]", unexpected: list[str]) -> Any:
-    """`network` with `state`; files from before 2019 do not count batches."""
+    """`network` with the weights `state`. Files from before 2019 lack the number of batches that batch normalisation has seen."""
     from bunraku.weights.states import load_state
 
     load_state(network, state, allowed_missing=["*.num_batches_tracked"], allowed_unexpected=unexpected, name=weights)

@@ -96,7 +96,7 @@ class Codec:
 
 
 class PipelineSystem:
-    """An AnimationPipeline, asked for one clip after the other with the same seed.
+    """An AnimationPipeline that animates every clip with the same seed.
 
     Args:
         pipeline: the model.

@@ -98,7 +98,7 @@ def benchmark_scenes(split: str, index: int) -> BenchmarkScenes:
 
 
 def _standing_like(own: Scene, truth: Scene, frames: int) -> tuple[Scene, int]:
-    """The reference of a truth that stands elsewhere in its own scene, and the frame of the still.
+    """Scene and frame of the still, chosen so that the character stands in it where it will stand in the truth.
 
     Of twenty seconds of its own dance it is the frame in which the neck is nearest to its median place in the truth, moved sideways to
     be exactly there: a still and a driving clip do not say where in the picture the character is to stand, so all three agree.
@@ -171,8 +171,8 @@ def _driving_scene(scene: Scene, shown: Rendering, indices: range) -> DrivingSce
 
 
 def _static(scene: Scene, shown: Rendering) -> np.ndarray:
-    """Pixels away from actors and props in this frame and the one before, that also show exactly the same: an edge of a set piece may
-    let through a trace of who moves behind it."""
+    """Pixels that show exactly the same in this frame and in the one before, and that no actor or prop touches in either. Looking at the
+    masks alone would not do: at the soft edge of a set piece, who moves behind it shows through a little."""
     static = np.zeros(shown.labels.shape, bool)
     if scene.camera.moves:
         return static

@@ -289,7 +289,7 @@ def rungs(body: Body, joints: np.ndarray, scale: float) -> tuple[np.ndarray, np.
 
 
 def head_at(vertices: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarray, scale: float) -> np.ndarray:
-    """Where points (N, 2) of the head go; see the module `puppet_warp`."""
+    """Where points (N, 2) of the head go; see the module `puppet_warp.warp`."""
     face = [joint for joint in FACE if seen[joint]] or [joint for joint in FACE if body.seen[joint]]
     ears = [joint for joint in EARS if seen[joint]]
     used = [*face, NECK] if face else TRUNK

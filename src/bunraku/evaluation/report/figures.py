@@ -27,7 +27,7 @@ class Scale:
         return rounded.replace("-", "−")
 
     def unit(self, unit: str = "") -> str:
-        """What the numbers are to be multiplied with: the unit behind the power of ten."""
+        """What stands behind the numbers: the power of ten they are to be multiplied with, and the unit."""
         power = f"×10{superscript(self.power)}" if self.power else ""
         return " ".join(part for part in (power, unit) if part)
 
