@@ -508,7 +508,7 @@ def test_errors_say_what_to_do():
 @pytest.mark.parametrize("method", METHODS)
 def test_real_faces_and_hands_get_the_size_of_the_references(assets, driver, start, character, method):
     """A dancer seen from the front, her left lower arm foreshortened, and a man whose head is turned aside."""
-    pose, own = detected(assets / "drivers" / driver, start, assets / "references" / character)
+    pose, own = driven(assets / "drivers" / driver, start), still(assets / "references" / character)
     result = METHODS[method](pose, own)
     compared = 0
     for part, most in ((FACE, 1.4), (LEFT_HAND, 1.7), (RIGHT_HAND, 1.7)):
@@ -525,11 +525,16 @@ def test_real_faces_and_hands_get_the_size_of_the_references(assets, driver, sta
 
 
 @cache
-def detected(driver, start, character):
+def driven(clip, start):
     pytest.importorskip("mediapipe")
     options = MotionOptions(detector="mediapipe", start=start, stop=start + 12)
-    pose = open_driving(driver, options).followed(options).pose
-    return pose, reference_pose(read_image(character), character, "mediapipe")
+    return open_driving(clip, options).followed(options).pose
+
+
+@cache
+def still(picture):
+    pytest.importorskip("mediapipe")
+    return reference_pose(read_image(picture), picture, "mediapipe")
 
 
 def spread(pose, part):
