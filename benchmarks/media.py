@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, VideoWriter, read_video
+from bunraku.media import VideoReader, VideoWriter
 
 FORMATS = ("a.mp4", "a.webm", "a.gif", "a.webp", "frames")
 
@@ -60,9 +60,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args()
 
-    frames = (
-        read_video(options.video, stop=options.frames).frames if options.video else scene(options.frames, *options.size)
-    )
+    shown = VideoReader(options.video, stop=options.frames) if options.video else scene(options.frames, *options.size)
+    frames = np.stack(list(shown))
     count, height, width, _ = frames.shape
     print(f"{count} frames of {height}x{width}, {os.cpu_count()} cores; frames/s, median of {options.repeats}")
     print(f"{'format':>8} {'write':>8} {'read':>8} {'KB':>8}")

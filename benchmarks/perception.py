@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bunraku.errors import BunrakuError
-from bunraku.media.reader import read_video
+from bunraku.media import VideoReader
 from bunraku.perception.detector import DetectorName, create_pose_detector
 from bunraku.theatre.scene import render, sample_scene
 
@@ -56,7 +56,7 @@ def main() -> None:
     args = parser.parse_args()
 
     if args.video:
-        frames = read_video(args.video, stop=args.frames).frames
+        frames = np.stack(list(VideoReader(args.video, stop=args.frames)))
     else:
         frames = render(sample_scene(THEATRE_SCENE), args.frames, 512).frames
     rows = [measure(backend, frames, args.people, args.device, args.models) for backend in BACKENDS]

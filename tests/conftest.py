@@ -71,9 +71,10 @@ def puppets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two theatre scenes of 12 frames, 96x64, 12 fps: a and b, each .mp4 .png .pose.json .cues; b.mp4 has sound."""
     import wave
 
-    from bunraku.media import VideoWriter, read_video
+    from bunraku.media import VideoWriter
     from bunraku.theatre import sample_scene
     from bunraku.theatre.files import write_scene
+    from tests.video import read_video
 
     folder = tmp_path_factory.mktemp("puppets")
     for name, seed in (("a", 3), ("b", 5)):

@@ -15,9 +15,10 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoWriter, read_video, write_image
+from bunraku.media import VideoWriter, write_image
 from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
 from tests.tiny import walking_track
+from tests.video import read_video
 
 
 def drawn(path: Path, frames: int = 6) -> np.ndarray:

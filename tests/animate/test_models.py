@@ -8,7 +8,7 @@ from bunraku.animate import AnimateOptions, animate
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import PuppetWarpAdapter, open_pipeline
 from bunraku.animate.options import SCHEDULERS
-from bunraku.media import read_video
+from tests.video import read_video
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.cues.temperature import draw_temperature, temperature_map
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, VideoWriter, read_image, read_video, side_by_side, write_image
+from bunraku.media import VideoReader, VideoWriter, read_image, side_by_side, write_image
 from bunraku.pipeline import AnimationPipeline
 from bunraku.sampling.denoise import denoise
 from bunraku.sampling.windows import time_windows
 from tests.tiny import build_tiny_pipeline
+from tests.video import read_video
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ import pytest
 from bunraku import __version__
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import read_openpose_json
-from bunraku.media import VideoWriter, read_image, read_video, write_image
+from bunraku.media import VideoWriter, read_image, write_image
 from bunraku.perception.pose import WHOLE_BODY, Detections
 from tests.conftest import Bunraku, Outcome
+from tests.video import read_video
 
 COMMANDS = (
     "animate",

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bunraku.media import read_video
 from bunraku.weights import load_pipeline, registry
 from bunraku.weights.registry import File, Model, get
 from tests.conftest import Bunraku
+from tests.video import read_video
 from tests.weights.small import control_net, moore_family, save, stable_diffusion_family, still, unet
 
 COMMANDS = ("list", "pull", "verify", "convert", "info")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from bunraku.cues.cues import Cues
 from bunraku.data.clips import ClipFolder, random_crop, read_frames
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, VideoWriter, read_video
+from bunraku.media import VideoReader, VideoWriter
 from bunraku.theatre import render, sample_scene
+from tests.video import read_video
 
 LENGTH = 40
 SIZE = (96, 128)

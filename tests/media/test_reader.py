@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, VideoWriter, read_video
+from bunraku.media import VideoReader, VideoWriter
+from tests.video import read_video
 
 from .conftest import psnr
 

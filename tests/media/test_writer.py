@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoWriter, check_video_output, open_frames, read_image, read_video
+from bunraku.media import VideoWriter, check_video_output, open_frames, read_image
+from tests.video import read_video
 
 from .conftest import psnr
 

@@ -7,9 +7,10 @@ import pytest
 
 from bunraku.cli.theatre import theatre
 from bunraku.cues.cues import Cues
-from bunraku.media import read_image, read_video
+from bunraku.media import read_image
 from bunraku.theatre import render, sample_scene
 from bunraku.theatre.files import write_scene
+from tests.video import read_video
 
 
 @pytest.mark.parametrize("options", [{}, {"people": 3, "props": True, "objects": True, "moving_camera": True}])

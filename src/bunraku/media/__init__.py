@@ -11,7 +11,7 @@ from bunraku.media.files import (
 )
 from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, clips_in, open_frames
 from bunraku.media.images import Affine, fit, placement, read_image, resize, write_image
-from bunraku.media.reader import Clip, VideoReader, read_video
+from bunraku.media.reader import VideoReader
 from bunraku.media.sheet import contact_sheet, side_by_side
 from bunraku.media.writer import VideoWriter, check_video_output
 
@@ -19,7 +19,6 @@ __all__ = [
     "CLIPS",
     "FOLDER_FPS",
     "Affine",
-    "Clip",
     "FrameFolder",
     "Frames",
     "VideoReader",
@@ -37,7 +36,6 @@ __all__ = [
     "placement",
     "plain_write_errors",
     "read_image",
-    "read_video",
     "replacing",
     "resize",
     "side_by_side",

@@ -4,7 +4,6 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, cast
 
@@ -19,19 +18,6 @@ from bunraku.media.images import over
 from bunraku.media.source import STANDARD_RATES, Source, opened
 
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A short video in memory.
-
-    Attributes:
-        frames: uint8 (F, H, W, 3) RGB.
-        fps: frames per second.
-    """
-
-    frames: np.ndarray
-    fps: Fraction
 
 
 class VideoReader:
@@ -140,22 +126,6 @@ class VideoReader:
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:
         return _upright(_to_rgb(frame, self._stored_size, self._background), self._matrix)
-
-
-def read_video(
-    path: str | os.PathLike[str],
-    *,
-    start: int | None = None,
-    stop: int | None = None,
-    fps: Fraction | None = None,
-    background: tuple[int, int, int] = (255, 255, 255),
-) -> Clip:
-    """A whole video (or frame range) in memory; arguments and errors as for VideoReader."""
-    reader = VideoReader(path, start=start, stop=stop, fps=fps, background=background)
-    frames = np.empty((reader.frames, *reader.size, 3), np.uint8)
-    for index, frame in enumerate(reader):
-        frames[index] = frame
-    return Clip(frames, reader.fps)
 
 
 def _frame_rate(times: list[int], source: Source) -> Fraction:

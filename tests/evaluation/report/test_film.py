@@ -11,7 +11,8 @@ from PIL import Image
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.report.film import FRAMES, HEIGHT, film
-from bunraku.media import VideoReader, read_video
+from bunraku.media import VideoReader
+from tests.video import read_video
 
 GAP = 4
 
