@@ -269,7 +269,7 @@ def test_a_real_dancer_moves_a_drawing(assets: Path) -> None:
         perceive(assets / "drivers" / "dance_plain.mp4", MotionOptions(detector="mediapipe", stop=3)), 0
     ).pose
     assert driver is not None
-    track = retarget(driver, pose, travel="body")
+    track = retarget(driver, pose)
     made = np.concatenate(list(PuppetWarp().stream(image, track, pose)))
     assert made.shape == (3, *image.shape)
     # the hand on the hip has gone down with the arm: where it was is dress or background

@@ -13,11 +13,11 @@ so bones keep the driver's direction, and descendants move along. The methods di
     align      r_k = the ratio |s| / |i| of the body part to which k belongs
     fit        r_k = one ratio |s| / |i| for the whole body
 
-g is foreshortening: a bone that the driver turns towards the camera shortens by as much on the character.
+g is foreshortening: a bone that the driver turns towards the camera shortens by as much on the character. It needs lengths
+|s| and |i| that are not foreshortened themselves; how those are found says `_believable`.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,8 +26,9 @@ from bunraku.errors import BunrakuError
 from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, PARENTS, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 NECK = 1
-ANKLES = [10, 13]
 HEAD = slice(14, 18)
+SHOULDERS = [2, 5]
+TRUNK_AND_LEGS = slice(8, 14)
 TREE = np.array([*PARENTS, *[13] * 3, *[10] * 3, *[0] * 68, *[7] * 21, *[4] * 21])
 """Parent of each of the 134 keypoints: feet hang on the ankles, the face on the nose, hands on the wrists."""
 
@@ -37,9 +38,29 @@ OUTWARDS = [0, 2, 5, 8, 11, 3, 6, 9, 12, 14, 15, 4, 7, 10, 13, 16, 17]
 CHILD = np.array(OUTWARDS)
 MIRROR = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
 MAX_STRETCH = 1.1
-MIN_LENGTH = (
-    0.1  # of neck to nose (or of the median bone); a shorter bone points at the camera, and its ratio says nothing
-)
+MIN_LENGTH = 0.1
+"""Of neck to nose (or of the median bone): a shorter bone points at the camera, and its ratio says nothing."""
+
+PROPORTIONS = np.full(18, np.nan)
+"""Lengths of a person's bones, of the person's height, by the joint at their end (Winter, Biomechanics, 2009, Figure 4.1)."""
+PROPORTIONS[[2, 5]], PROPORTIONS[[3, 6]], PROPORTIONS[[4, 7]] = 0.129, 0.186, 0.146
+PROPORTIONS[[8, 11]], PROPORTIONS[[9, 12]], PROPORTIONS[[10, 13]] = 0.29, 0.245, 0.246
+
+LIMBS = ((3, 4), (6, 7), (9, 10), (12, 13))
+BONE_TURNED = 0.35
+"""A bone that is shorter than this share of its mirror image, or of the other bone of its limb, points at the camera."""
+
+ARM_TURNED = 0.2
+"""So does a bone of trunk or arms that is shorter than this share of a person's; drawn characters have arms of 0.3 and legs
+of 0.1."""
+
+MEDIAN_TURNED = 1.5
+"""A bone of the driver is foreshortened in most frames where the length that it exceeds in a tenth of them is this much
+longer than its median."""
+
+MOST_BY_SHOULDERS = 1.3
+"""What the reference does not show of trunk and legs is scaled at most so much more (or less) than the shoulders."""
+
 PALM = ((0, 5), (0, 17), (5, 17))
 """Wrist and knuckles of forefinger and little finger: a triangle, which is seldom foreshortened in all directions."""
 
@@ -60,35 +81,25 @@ PARTS: tuple[tuple[tuple[tuple[int, int], ...], tuple[int | slice, ...]], ...] =
 """Neck, head, shoulders, upper arms, lower arms, hands, torso, upper legs, lower legs: (bones measured, joints moved)."""
 
 
-def retarget(
-    driving: PoseTrack,
-    reference: PoseTrack,
-    *,
-    initial: Literal["median", "first"] = "median",
-    symmetric: bool = True,
-    travel: Literal["neck", "body"] = "neck",
-    threshold: float = 0.3,
-) -> PoseTrack:
+def retarget(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = 0.3) -> PoseTrack:
     """Give the driver's pose the bone lengths of the reference, bone by bone, foreshortening kept.
 
-    The neck-nose bone has g = 1, however short. The neck goes to s_1 + (c_1 - i_1) r_0, with r_0 the ratio |s| / |i| of
-    that bone. What hangs on a bone goes with it: feet are scaled by the |s| / |i| of the lower leg, both hands by that of
+    The neck-nose bone has g = 1, however short. The driver's initial pose is the median over its frames, bone by bone,
+    which survives an occluded limb or a bad first frame. The driver's way through the picture is scaled by the ratio of the
+    whole body. What hangs on a bone goes with it: feet are scaled by the |s| / |i| of the lower leg, both hands by that of
     the longer lower arm of each (the less foreshortened one), the face by the mean of the head's bones.
 
     A bone cannot be compared where driver or reference does not show it, or only below a tenth of neck to nose (of the
     median bone where neck to nose is not seen or below that itself). Then one of the head takes the face's ratio (neck
-    to nose where none of the head can be compared), any other that of the whole body. A joint whose parent is missing
-    hangs on its nearest seen ancestor, scaled by the ratio of the whole body.
+    to nose where none of the head can be compared), any other that of the whole body, trunk and legs within a factor 1.3 of
+    the shoulders' ratio. A joint whose parent is missing hangs on its nearest seen ancestor, scaled by the ratio of the
+    whole body.
 
     Args:
         driving: (F, 1, K).
         reference: (1, 1, K') in pixels of the reference image.
-        initial: initial pose of the driver: per bone the median over frames in which it is seen, which survives an
-            occluded limb or a bad first frame, or the paper's first frame alone.
-        symmetric: take the longer of the reference's left and right bone for both, as a character seen half from the
-            side needs.
-        travel: what scales the driver's way through the picture: r_0 ("neck", the paper), or the ratio of the whole
-            body ("body", calmer for large heads).
+        believable: correct measured lengths that are foreshortened: the longer of the reference's left and right bone is
+            taken for both, and bones that point at the camera get the length of their mirror image, or that of a person.
         threshold: keypoints with a lower score count as missing.
 
     Returns:
@@ -98,109 +109,88 @@ def retarget(
         BunrakuError: the neck is nowhere seen in one of the two, or a track has other than one person.
 
     Source: TCAN (Kim et al., ECCV 2024), Algorithm 1, with the printed slips corrected: the nose ratio is s / c, g
-    belongs to the child, the child and its descendants move, and the shift of the neck is in pixels.
+    belongs to the child, the child and its descendants move, and the shift of the neck is in pixels. The paper's initial
+    pose is the first frame, and its way is scaled by the ratio of neck to nose.
     """
-    cur, src = _check(driving, reference, threshold)
-    first = slice(None) if initial == "median" else slice(0, 1)
-    lengths = _lengths(cur.points)
-    initial_lengths = _median(lengths[first], _bone_seen(cur.seen)[first])
-    reference_lengths = _median(_lengths(src.points), _bone_seen(src.seen))
-    if symmetric:
-        reference_lengths = np.fmax(reference_lengths, reference_lengths[MIRROR])
+    cur, src = _check(driving, reference, believable, threshold)
+    reference_lengths = np.fmax(src.lengths, src.lengths[MIRROR]) if believable else src.lengths
 
-    usable = (reference_lengths > _shortest(reference_lengths)) & (initial_lengths > _shortest(initial_lengths))
-    body_ratio = _ratio(reference_lengths, initial_lengths, usable, default=reference.size[0] / driving.size[0])
+    usable = (reference_lengths > _shortest(reference_lengths)) & (cur.lengths > _shortest(cur.lengths))
+    body_ratio = _ratio(reference_lengths, cur.lengths, usable, default=reference.size[0] / driving.size[0])
     ratios = np.full(WHOLE_BODY, body_ratio)
-    np.divide(reference_lengths, initial_lengths, out=ratios[BODY], where=usable)
+    np.divide(reference_lengths, cur.lengths, out=ratios[BODY], where=usable)
+    if usable[SHOULDERS].any():
+        shoulders = ratios[SHOULDERS][usable[SHOULDERS]].mean()
+        bounded = np.clip(body_ratio, shoulders / MOST_BY_SHOULDERS, shoulders * MOST_BY_SHOULDERS)
+        ratios[TRUNK_AND_LEGS] = np.where(usable[TRUNK_AND_LEGS], ratios[TRUNK_AND_LEGS], bounded)
     ratios[FEET] = ratios[TREE[FEET]]
     ratios[FACE] = head = ratios[HEAD][usable[HEAD]].mean() if usable[HEAD].any() else ratios[0]
     ratios[HEAD] = np.where(usable[HEAD], ratios[HEAD], head)
     arms = [joint for joint in (4, 7) if usable[joint]]
-    hands = reference_lengths[arms].max() / initial_lengths[arms].max() if arms else body_ratio
+    hands = reference_lengths[arms].max() / cur.lengths[arms].max() if arms else body_ratio
     ratios[LEFT_HAND] = ratios[RIGHT_HAND] = hands
 
     # s g / c = s min(1 / i, 1.1 / c): no division by a bone that has no length in this frame
-    exact = reference_lengths / np.maximum(lengths, 1e-6)
+    exact = reference_lengths / np.maximum(_lengths(cur.points), 1e-6)
     scales = np.broadcast_to(ratios, (len(driving), WHOLE_BODY)).copy()
     scales[:, BODY] = np.where(usable, np.minimum(ratios[BODY], MAX_STRETCH * exact), ratios[BODY])
     if reference_lengths[0] > 0:
         scales[:, 0] = exact[:, 0]
-
-    nose = initial_lengths[0] > 0 and reference_lengths[0] > 0
-    way_ratio = reference_lengths[0] / initial_lengths[0] if travel == "neck" and nose else body_ratio
-    way = (cur.points[:, NECK] - _start(cur, first)) * way_ratio
-    return _moved(driving, reference, _unfold(cur, src.points[0, NECK] + way, scales, body_ratio))
+    return _moved(driving, reference, _unfold(cur, _way(cur, src, body_ratio), scales, body_ratio))
 
 
-def align(
-    driving: PoseTrack,
-    reference: PoseTrack,
-    *,
-    anchor: Literal["neck", "feet"] = "neck",
-    threshold: float = 0.3,
-) -> PoseTrack:
-    """Scale each body part of the driver by one constant, then place it where the reference stands.
+def align(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = 0.3) -> PoseTrack:
+    """Scale each body part of the driver by one constant, then place its neck where the reference has it.
 
     The ratio of a part is reference / driver, the driver's length being the median over the frames in which it is
     seen, averaged over its bones, left and right; parts that one of the two does not show, or only shorter than a tenth
-    of neck to nose (see `retarget`), get the mean of the others. The way of the driver through the picture is scaled by
-    the ratio of the whole body.
+    of neck to nose (see `retarget`), get the mean of the others, trunk and legs within a factor 1.3 of the shoulders' ratio.
+    The way of the driver through the picture is scaled by the ratio of the whole body.
 
     Args:
         driving: (F, 1, K).
         reference: (1, 1, K') in pixels of the reference image.
-        anchor: what lies on the reference's: the driver's median neck, or the middle of its median ankles.
+        believable: correct measured lengths that are foreshortened, see `retarget`.
         threshold: keypoints with a lower score count as missing.
 
     Returns:
         (F, 1, K) in pixels of the reference image; size is the reference's, scores are the driver's.
 
     Raises:
-        BunrakuError: the neck (or for anchor "feet" the ankles) is nowhere seen in one of the two, or a track has
-            other than one person.
+        BunrakuError: the neck is nowhere seen in one of the two, or a track has other than one person.
 
     Source: the rescaling of Animate Anyone (Hu et al., CVPR 2024, section 3.1; no recipe is given) in the form of
     MusePose's pose_align, there with frame 0 alone.
     """
-    cur, src = _check(driving, reference, threshold)
-    least = tuple(_shortest(_median(_lengths(pose.points), _bone_seen(pose.seen))) for pose in (cur, src))
+    cur, src = _check(driving, reference, believable, threshold)
+    least = _shortest(cur.lengths), _shortest(src.lengths)
     found = [[ratio for bone in bones if (ratio := _bone_ratio(bone, cur, src, least))] for bones, _ in PARTS]
     body_ratio = _body_ratio(cur, src, default=reference.size[0] / driving.size[0])
     mean = np.mean([np.mean(part) for part in found if part]) if any(found) else body_ratio
+    shoulders = next((np.mean(part) for (_, joints), part in zip(PARTS, found) if joints == (2, 5) and part), mean)
+    bounded = np.clip(mean, shoulders / MOST_BY_SHOULDERS, shoulders * MOST_BY_SHOULDERS)
     ratios = np.ones(WHOLE_BODY)
     for (_, joints), part in zip(PARTS, found):
         for joint in joints:
-            ratios[joint] = np.mean(part) if part else mean
+            ratios[joint] = np.mean(part) if part else bounded if joints[0] in range(8, 14) else mean
 
-    neck = src.points[0, NECK] + (cur.points[:, NECK] - _start(cur)) * body_ratio
-    points = _unfold(cur, neck, np.broadcast_to(ratios, (len(driving), WHOLE_BODY)), body_ratio)
-    return _moved(driving, reference, _placed(points, cur, src, anchor))
+    scales = np.broadcast_to(ratios, (len(driving), WHOLE_BODY))
+    return _moved(driving, reference, _unfold(cur, _way(cur, src, body_ratio), scales, body_ratio))
 
 
-def fit(
-    driving: PoseTrack,
-    reference: PoseTrack,
-    *,
-    anchor: Literal["neck", "feet"] = "neck",
-    threshold: float = 0.3,
-) -> PoseTrack:
+def fit(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = 0.3) -> PoseTrack:
     """Scale and shift the driver as a whole: its own proportions, at the size and place of the reference.
 
     The scale is the summed length of the reference's bones over that of the driver's (medians over frames), counting
     bones that both show. Arguments, result and errors are those of `align`.
     """
-    cur, src = _check(driving, reference, threshold)
+    cur, src = _check(driving, reference, believable, threshold)
     scale = _body_ratio(cur, src, default=reference.size[0] / driving.size[0])
-    points = src.points[0, NECK] + (cur.points - _start(cur)) * scale
-    return _moved(driving, reference, _placed(points, cur, src, anchor))
+    return _moved(driving, reference, src.points[0, NECK] + (cur.points - _start(cur)) * scale)
 
 
 Method = Literal["full", "align", "fit"]
-METHODS: dict[Method, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {
-    "full": partial(retarget, travel="body"),
-    "align": align,
-    "fit": fit,
-}
+METHODS: dict[Method, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {"full": retarget, "align": align, "fit": fit}
 """By the names that `animate --retarget` knows them by."""
 
 Retarget = Literal["full", "align", "fit", "off"]
@@ -235,36 +225,64 @@ def retarget_people(driving: PoseTrack, reference: PoseTrack, method: Method = "
     return PoseTrack(keypoints, driving.scores, reference.size)
 
 
+def turned_to_the_camera(reference: PoseTrack, *, threshold: float = 0.3) -> list[str]:
+    """What of a reference pose, (1, 1, K), is so short that `retarget` gives it a person's length: "arms", "trunk", ...
+
+    A character with arms that are a fifth of a person's looks the same as one whose arms point at the camera, so whoever
+    shows the result should say it.
+    """
+    measured = _pose(reference, "reference image", believable=False, threshold=threshold).lengths
+    corrected = _believable(measured)
+    bones = {"shoulders": (2, 5), "arms": (3, 4, 6, 7), "trunk": (8, 11), "legs": (9, 10, 12, 13)}
+    changed = np.isfinite(measured) & (corrected != measured)
+    both = changed & changed[MIRROR]  # one side alone takes its length from the other
+    return [name for name, joints in bones.items() if both[list(joints)].any()]
+
+
 class _Pose(NamedTuple):
-    """One person: float64 points (F, K, 2), finite, the neck's path without gaps, and which are seen (F, K)."""
+    """One person.
+
+    Attributes:
+        points: float64 (F, K, 2), finite, the neck's path without gaps.
+        seen: bool (F, K).
+        lengths: (18,) of the bone from each body joint to its parent over all frames, NaN where it is never seen.
+    """
 
     points: np.ndarray
     seen: np.ndarray
+    lengths: np.ndarray
 
 
-def _check(driving: PoseTrack, reference: PoseTrack, threshold: float) -> tuple[_Pose, _Pose]:
+def _check(driving: PoseTrack, reference: PoseTrack, believable: bool, threshold: float) -> tuple[_Pose, _Pose]:
     if driving.people != 1 or reference.people != 1 or len(reference) != 1:
         raise BunrakuError(
-            f"Retargeting takes one driving person and one reference pose; got {driving.people} driving people and a "
+            f"retargeting takes one driving person and one reference pose; got {driving.people} driving people and a "
             f"reference of {len(reference)} frames with {reference.people} people. Choose one with track.person(index)."
         )
-    return _pose(driving, "driving video", threshold), _pose(reference, "reference image", threshold)
+    return _pose(driving, "driving video", believable, threshold), _pose(
+        reference, "reference image", believable, threshold
+    )
 
 
-def _pose(track: PoseTrack, name: str, threshold: float) -> _Pose:
+def _pose(track: PoseTrack, name: str, believable: bool, threshold: float) -> _Pose:
     points = track.keypoints[:, 0].astype(np.float64)
     finite = np.all(np.isfinite(points), axis=-1)
     seen = (track.scores[:, 0] >= threshold) & (track.scores[:, 0] > 0) & finite
     points = np.where(finite[..., None], points, 0)
     if not seen[:, NECK].any():
         raise BunrakuError(
-            f"No neck was found in the {name}, so its pose has no place to start from. Use a picture in which the "
-            f"head and both shoulders are visible, or lower the score threshold (now {threshold})."
+            f"no neck was found in the {name}, so its pose has no place to start from; use a picture in which the "
+            f"head and both shoulders are visible"
         )
     known = np.flatnonzero(seen[:, NECK])
     for axis in (0, 1):
         points[:, NECK, axis] = np.interp(np.arange(len(points)), known, points[known, NECK, axis])
-    return _Pose(points, seen)
+    lengths, bone_seen = _lengths(points), _bone_seen(seen)
+    median = _quantile(lengths, bone_seen, 0.5)
+    if believable:
+        long = np.where(np.isfinite(PROPORTIONS), _quantile(lengths, bone_seen, 0.9), np.nan)
+        median = _believable(np.where(long > MEDIAN_TURNED * median, long, median))
+    return _Pose(points, seen, median)
 
 
 def _lengths(points: np.ndarray) -> np.ndarray:
@@ -280,9 +298,32 @@ def _bone_seen(seen: np.ndarray) -> np.ndarray:
     return bone_seen
 
 
-def _median(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Median over frames of the valid values, NaN where there is none."""
-    return np.array([np.median(column[ok]) if ok.any() else np.nan for column, ok in zip(values.T, valid.T)])
+def _quantile(values: np.ndarray, valid: np.ndarray, q: float) -> np.ndarray:
+    """Quantile over frames of the valid values, NaN where there is none."""
+    return np.array([np.quantile(column[ok], q) if ok.any() else np.nan for column, ok in zip(values.T, valid.T)])
+
+
+def _believable(lengths: np.ndarray) -> np.ndarray:
+    """Lengths of the body's bones, (18,), those of bones that point at the camera replaced; unknown ones stay NaN.
+
+    A picture can only shorten a bone. One that is much shorter than its mirror image gets that length; one that is much
+    shorter than the other bone of its limb says gets what that says; and a bone of trunk or arms that is very short for a
+    person's, by the longer of shoulders and trunk, gets a person's. Legs are not judged by the trunk: those of drawn
+    characters may be as short as that.
+    """
+    limbs = np.isfinite(PROPORTIONS)
+    result = np.where(limbs & (lengths < BONE_TURNED * lengths[MIRROR]), lengths[MIRROR], lengths)
+    for upper, lower in LIMBS:
+        for bone, other in ((upper, lower), (lower, upper)):
+            expected = PROPORTIONS[bone] / PROPORTIONS[other] * result[other]
+            if result[bone] < BONE_TURNED * expected:
+                result[bone] = expected
+    heights = (result / PROPORTIONS)[[2, 5, 8, 11]]
+    if np.isfinite(heights).any():
+        person = PROPORTIONS * np.nanmax(heights)
+        judged = np.isin(np.arange(18), (2, 3, 4, 5, 6, 7, 8, 11))
+        result = np.where(judged & (result < ARM_TURNED * person), person, result)
+    return result
 
 
 def _shortest(lengths: np.ndarray) -> float:
@@ -292,10 +333,14 @@ def _shortest(lengths: np.ndarray) -> float:
     return MIN_LENGTH * (float(lengths[0]) if lengths[0] > MIN_LENGTH * typical else typical)
 
 
-def _start(cur: _Pose, first: slice = slice(None)) -> np.ndarray:
-    """Initial place of the neck, (2,)."""
-    neck, seen = cur.points[first, NECK], cur.seen[first, NECK]
-    return np.median(neck[seen] if seen.any() else neck, axis=0)
+def _start(pose: _Pose) -> np.ndarray:
+    """Median place of the neck, (2,)."""
+    return np.median(pose.points[pose.seen[:, NECK], NECK], axis=0)
+
+
+def _way(cur: _Pose, src: _Pose, ratio: float) -> np.ndarray:
+    """Where the neck goes, (F, 2): the driver's way, scaled, from the place of the reference's."""
+    return src.points[0, NECK] + (cur.points[:, NECK] - _start(cur)) * ratio
 
 
 def _ratio(reference_lengths: np.ndarray, lengths: np.ndarray, usable: np.ndarray, default: float) -> float:
@@ -303,22 +348,25 @@ def _ratio(reference_lengths: np.ndarray, lengths: np.ndarray, usable: np.ndarra
 
 
 def _body_ratio(cur: _Pose, src: _Pose, default: float) -> float:
-    lengths = _median(_lengths(cur.points), _bone_seen(cur.seen))
-    reference_lengths = _median(_lengths(src.points), _bone_seen(src.seen))
-    return _ratio(reference_lengths, lengths, (lengths > 0) & (reference_lengths > 0), default)
+    return _ratio(src.lengths, cur.lengths, (cur.lengths > 0) & (src.lengths > 0), default)
 
 
 def _bone_ratio(bone: tuple[int, int], cur: _Pose, src: _Pose, least: tuple[float, ...]) -> float | None:
     """Reference length over the driver's median length, None where one of them is unknown or does not exceed its least."""
-    a, b = bone
     if max(bone) >= min(cur.points.shape[1], src.points.shape[1]):
         return None
-    length, reference_length = (
-        np.median(np.linalg.norm(pose.points[seen, a] - pose.points[seen, b], axis=-1)) if seen.any() else 0
-        for pose in (cur, src)
-        for seen in [pose.seen[:, a] & pose.seen[:, b]]
-    )
+    length, reference_length = _distance(bone, cur), _distance(bone, src)
     return float(reference_length / length) if length > least[0] and reference_length > least[1] else None
+
+
+def _distance(bone: tuple[int, int], pose: _Pose) -> float:
+    """Length of a bone of the body, or else the median distance of two keypoints; NaN if they are never seen together."""
+    parent, child = bone
+    if child in OUTWARDS and TREE[child] == parent:
+        return float(pose.lengths[child])
+    both = pose.seen[:, parent] & pose.seen[:, child]
+    distances = np.linalg.norm(pose.points[both, parent] - pose.points[both, child], axis=-1)
+    return float(np.median(distances)) if both.any() else np.nan
 
 
 def _unfold(cur: _Pose, neck: np.ndarray, scales: np.ndarray, body_ratio: float) -> np.ndarray:
@@ -335,16 +383,6 @@ def _unfold(cur: _Pose, neck: np.ndarray, scales: np.ndarray, body_ratio: float)
         scale = np.where(anchor == parent, scales[:, joint], body_ratio)
         result[:, joint] = result[rows, anchor] + scale[:, None] * (points[:, joint] - points[rows, anchor])
     return result
-
-
-def _placed(points: np.ndarray, cur: _Pose, src: _Pose, anchor: Literal["neck", "feet"]) -> np.ndarray:
-    if anchor == "neck":
-        return points
-    stands = cur.seen[:, ANKLES].all(-1)
-    if not stands.any() or not src.seen[0, ANKLES].all():
-        where = "reference image" if stands.any() else "driving video"
-        raise BunrakuError(f"The {where} shows no ankles to stand on; use anchor='neck' instead of 'feet'.")
-    return points + src.points[0, ANKLES].mean(0) - np.median(points[stands][:, ANKLES].mean(1), axis=0)
 
 
 def _moved(driving: PoseTrack, reference: PoseTrack, points: np.ndarray) -> PoseTrack:
