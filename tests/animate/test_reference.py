@@ -156,3 +156,19 @@ def test_a_cartoon_is_found_as_it_is(assets: Path) -> None:
     track = reference_pose(read_image(path), path, "mediapipe")
     nose, ankle = track.keypoints[0, 0, 0], track.keypoints[0, 0, 10]
     assert nose[1] < 0.25 * track.size[0] < 0.75 * track.size[0] < ankle[1]
+
+
+def test_limbs_that_point_at_the_camera_are_warned_of(
+    picture: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_image(tmp_path / "a.png", picture)
+    for share, expected in ((1.0, ""), (0.1, "the arms in")):
+        track = walking_track(1, picture.shape[:2])
+        points = track.keypoints[0, 0]
+        for joint, parent in ((3, 2), (4, 3), (6, 5), (7, 6)):
+            points[joint : joint + (2 if joint in (3, 6) else 1)] += (share - 1) * (points[joint] - points[parent])
+        write_pose(track, tmp_path / "a.pose.json")
+        caplog.clear()
+        open_reference(tmp_path / "a.png").pose(MotionOptions())
+        assert expected in caplog.text
+        assert any(record.levelname == "WARNING" for record in caplog.records) is bool(expected)

@@ -12,7 +12,7 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.perceive import follow, perceive_frames
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter
-from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
+from bunraku.perception.pose import FACE, WHOLE_BODY, Detections, PoseTrack
 from tests.tiny import walking_track
 
 
@@ -75,6 +75,31 @@ def test_short_gaps_are_bridged_long_ones_stay_missing(tmp_path: Path) -> None:
     np.testing.assert_allclose(cues.pose.keypoints[6, 0], person(36, 40), atol=1e-3)
     assert (cues.pose.scores[:14] == 1).all()
     assert not cues.pose.scores[14:21].any()
+
+
+class FromBehind(Scripted):
+    """Finds no face in the frames where it shows the back, but nose and eyes, as detectors of bodies do."""
+
+    def __call__(self, frame: np.ndarray) -> Detections:
+        found = super().__call__(frame)
+        found.scores[found.keypoints[:, 2, 0] > found.keypoints[:, 5, 0], FACE] = 0
+        return found
+
+
+def test_a_back_has_no_face(tmp_path: Path) -> None:
+    def facing(width: float) -> np.ndarray:
+        points = person(60, 40)
+        for joint, x, y in ((1, 0, 20), (2, -width, 20), (5, width, 20), (8, -width / 2, 60), (11, width / 2, 60)):
+            points[joint] = 60 + x, y
+        return points
+
+    # turned away for a quarter of a second: shorter than the gaps that are bridged
+    frames = [[facing(-15 if 4 <= i < 7 else 15)] for i in range(12)]
+    cues = perceived(video(tmp_path / "turn.mp4", 12), FromBehind(frames))
+    assert cues.pose is not None
+    for joints in ([0, 14, 15], FACE):
+        np.testing.assert_array_equal((cues.pose.scores[:, 0, joints] == 0).all(-1), np.isin(np.arange(12), (4, 5, 6)))
+    assert cues.pose.scores[:, 0, [1, 2, 16, 17]].all()
 
 
 def test_a_lost_person_is_held_and_the_frames_are_named(caplog: pytest.LogCaptureFixture) -> None:

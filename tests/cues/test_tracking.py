@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunraku.cues.tracking import bridge, hold, link, lost_ranges
-from bunraku.perception.pose import PoseTrack
+from bunraku.cues.tracking import bridge, from_behind, hold, join, largest_first, link, lost_ranges
+from bunraku.perception.pose import FACE, WHOLE_BODY, PoseTrack
 
 SIZE = (480, 640)
 BODY = np.random.default_rng(7).normal(0, 1, (18, 2)) * (15, 40)
@@ -113,3 +113,62 @@ def test_lost_ranges_and_hold():
     assert lost_ranges(held, 0) == []
     never = hold(series([0, 1], [0, 0]))
     assert lost_ranges(never, 0) == [(0, 2)]
+
+
+def test_joining_keeps_every_pose_and_takes_nobody_twice():
+    """Two who cross, cut into pieces with identities of their own."""
+    points = crossing(noise=0)
+    keypoints, scores = np.zeros((60, 6, 18, 2), np.float32), np.zeros((60, 6, 18), np.float32)
+    for piece, frames in enumerate((slice(0, 20), slice(20, 35), slice(40, 60))):
+        for p in range(2):
+            keypoints[frames, 2 * piece + p], scores[frames, 2 * piece + p] = points[frames, p], 1
+    track = join(PoseTrack(keypoints, scores, SIZE))
+    assert track.people == 2
+    seen = np.delete(np.arange(60), range(35, 40))
+    np.testing.assert_array_equal(track.keypoints[seen], points[seen].astype(np.float32))
+    assert not track.scores[35:40].any()
+
+
+def test_people_are_ordered_by_their_mean_size_while_seen():
+    points = crossing(noise=0).astype(np.float32)
+    scores = np.ones((60, 2, 18), np.float32)
+    scores[:50, 1] = 0
+    points[50:, 1] = points[50:, 1].mean(1, keepdims=True) + 3 * (
+        points[50:, 1] - points[50:, 1].mean(1, keepdims=True)
+    )
+    track = largest_first(PoseTrack(points, scores, SIZE))
+    np.testing.assert_array_equal(track.keypoints, points[:, ::-1])
+    np.testing.assert_array_equal(track.scores, scores[:, ::-1])
+
+
+def whole_body(turns, faces, roll=0.0):
+    """One person over frames: the width of shoulders and hips, as shares of the trunk (negative from behind), and a face or none."""
+    keypoints = np.zeros((len(turns), 1, WHOLE_BODY, 2), np.float32)
+    scores = np.ones((len(turns), 1, WHOLE_BODY), np.float32)
+    for frame, turn in enumerate(turns):
+        width = 50 * turn
+        for joint, place in {
+            1: (0, -100),
+            2: (-width, -100),
+            5: (width, -100),
+            8: (-width / 2, 0),
+            11: (width / 2, 0),
+        }.items():
+            keypoints[frame, 0, joint] = place
+    scores[:, 0, FACE] = np.array(faces)[:, None]
+    angle = np.radians(roll)
+    turned = keypoints @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+    return PoseTrack(turned + np.float32(240), scores, SIZE)
+
+
+@pytest.mark.parametrize("roll", [0, 70, 180])
+def test_backs_are_told_from_fronts_and_profiles(roll):
+    turns = [0.6, 0.6, -0.6, -0.6, 0.05, -0.05, 0.6]
+    behind = from_behind(whole_body(turns, [1, 0, 0, 0, 0, 0, 1], roll))[:, 0]
+    assert behind.tolist() == [False, False, True, True, False, False, False]
+    assert not from_behind(whole_body(turns, [1] * 7, roll)).any(), "whoever looks over the shoulder has a face"
+
+
+def test_left_and_right_may_be_exchanged_in_a_back():
+    behind = from_behind(whole_body([0.6, -0.6, -0.6, 0.5, -0.6, -0.6, 0.6], [1, 0, 0, 0, 0, 0, 1]))[:, 0]
+    assert behind.tolist() == [False, *[True] * 5, False]

@@ -12,6 +12,7 @@ import numpy as np
 from bunraku.animate.options import MotionOptions
 from bunraku.cues.openpose_json import read_openpose_json, sidecar
 from bunraku.cues.perceive import people_in_words
+from bunraku.cues.retarget import turned_to_the_camera
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
@@ -59,9 +60,16 @@ class Reference:
         Raises:
             BunrakuError: nobody is found.
         """
-        if self.known_pose is not None:
-            return self.known_pose
-        return reference_pose(self.image, self.path, options.detector, options.device, options.reference_person)
+        pose = self.known_pose
+        if pose is None:
+            pose = reference_pose(self.image, self.path, options.detector, options.device, options.reference_person)
+        if turned := turned_to_the_camera(pose):
+            logger.warning(
+                "the %s in %s are far shorter than a person's: they are taken to point at the camera, and retargeting gives "
+                "them a person's length",
+                " and ".join(turned), self.path,
+            )  # fmt: skip
+        return pose
 
 
 def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:

@@ -11,16 +11,17 @@ import numpy as np
 
 from bunraku.cues.cues import Cues
 from bunraku.cues.smoothing import smooth
-from bunraku.cues.tracking import MIN_JOINTS, bridge, hold, link, lost_ranges
+from bunraku.cues.tracking import MIN_JOINTS, bridge, from_behind, hold, link, lost_ranges
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.perception.pose import BODY, FACE, WHOLE_BODY, PoseTrack
 
 logger = logging.getLogger(__name__)
 
 LONGEST_GAP = 0.5  # seconds that are bridged
 SEEN = 0.3  # joints with a lower score count as missing
+IN_FACE = np.isin(np.arange(WHOLE_BODY), [0, 14, 15, *range(FACE.start, FACE.stop)])
 
 
 def perceive_frames(
@@ -35,6 +36,7 @@ def perceive_frames(
     """The poses of the people in a clip, frame by frame, each with one identity over the clip.
 
     The frames are streamed. Gaps of up to half a second are bridged joint by joint; what is lost for longer stays missing.
+    Nose, eyes and face are missing (score 0) where a person shows the back.
 
     Args:
         frames: of one clip.
@@ -62,8 +64,12 @@ def perceive_frames(
             f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
             "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
         )
+    behind = from_behind(track)  # before gaps are bridged: a back may be one of the face
+    track = mended(track, frames.fps)
+    scores = track.scores.copy()
+    scores[behind] = np.where(IN_FACE, 0, scores[behind])
     source = f"{Path(name).name}, {detector.name} on {detector.provider}"
-    return Cues(frames.fps, frames.size, source, mended(track, frames.fps))
+    return Cues(frames.fps, frames.size, source, replace(track, scores=scores))
 
 
 def mended(track: PoseTrack, fps: Fraction) -> PoseTrack:

@@ -233,7 +233,7 @@ def turned_to_the_camera(reference: PoseTrack, *, threshold: float = 0.3) -> lis
     """
     measured = _pose(reference, "reference image", believable=False, threshold=threshold).lengths
     corrected = _believable(measured)
-    bones = {"shoulders": (2, 5), "arms": (3, 4, 6, 7), "trunk": (8, 11), "legs": (9, 10, 12, 13)}
+    bones = {"shoulders": (2, 5), "arms": (3, 4, 6, 7), "sides of the trunk": (8, 11), "legs": (9, 10, 12, 13)}
     changed = np.isfinite(measured) & (corrected != measured)
     both = changed & changed[MIRROR]  # one side alone takes its length from the other
     return [name for name, joints in bones.items() if both[list(joints)].any()]

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.perception.pose import BODY, FACE, PoseTrack
 
 SPREAD = 0.25  # how far a joint moves in one frame, in person sizes (one standard deviation)
 MIN_SIMILARITY = 0.1
 MIN_JOINTS = 3  # fewer body joints are not a person
 SAME_PLACE = 0.5  # of a person's size: how far joints are from where the same person was seen last
 LONGEST_ABSENCE = 60  # frames after which nobody is taken for the same person
+NECK, HIPS, RIGHT_SIDE, LEFT_SIDE = 1, [8, 11], [2, 8], [5, 11]
+TURNED = 0.35  # of the trunk's length: how far shoulders and hips, added, must be turned for a back
 
 
 def link(
@@ -191,6 +193,33 @@ def largest_first(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
     ]
     order = sorted(range(track.people), key=lambda p: -np.mean(sizes[p]) if sizes[p] else 0.0)
     return PoseTrack(track.keypoints[:, order], track.scores[:, order], track.size)
+
+
+def from_behind(track: PoseTrack, *, threshold: float = 0.3) -> np.ndarray:
+    """Where people of a whole-body detection show their back, bool (F, P).
+
+    Detectors of bodies give nose and eyes to a head that is seen from behind, and sometimes exchange left and right there.
+    So a frame shows a back where no face was found and the right shoulder and hip are right of the left ones, as seen along
+    the trunk; in a run of frames without a face in which most show a back, all do.
+
+    Args:
+        track: (F, P, 134) of a detector that looks for faces.
+    """
+    seen = _seen(track.keypoints, track.scores, threshold, slice(None))
+    joints = track.keypoints[:, :, BODY].astype(np.float64)
+    trunk = joints[:, :, NECK] - joints[:, :, HIPS].mean(2)
+    left = (joints[:, :, LEFT_SIDE] - joints[:, :, RIGHT_SIDE]).sum(2)
+    # positive where the left side is on the right of the trunk's own up, in the picture's coordinates with y down
+    turn = (left[..., 1] * trunk[..., 0] - left[..., 0] * trunk[..., 1]) / np.maximum(np.square(trunk).sum(-1), 1)
+    known = seen[:, :, [NECK, *HIPS, *LEFT_SIDE, *RIGHT_SIDE]].all(-1)
+    faceless, back = ~seen[:, :, FACE].any(-1), known & (turn < -TURNED)
+    result = faceless & back
+    edges = np.diff(faceless.astype(int), axis=0, prepend=0, append=0)
+    for p in range(track.people):
+        for start, stop in zip(np.flatnonzero(edges[:, p] > 0), np.flatnonzero(edges[:, p] < 0)):
+            if back[start:stop, p].mean() > 0.5:
+                result[start:stop, p] = True
+    return result
 
 
 def hold(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
