@@ -1,4 +1,3 @@
-import doctest
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -6,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bunraku.cues import bvh
 from bunraku.cues.bvh import FACE, read_bvh
+from bunraku.cues.retarget import retarget
 from bunraku.errors import BunrakuError
 
 MOTIONS = Path(__file__).parents[3] / "shared/assets/motions"
@@ -417,5 +416,14 @@ def test_missing_file_and_bad_rate(tmp_path):
         read_bvh(write(tmp_path / "a.bvh", [row()]), fps=-1)
 
 
-def test_examples_in_docstrings():
-    assert doctest.testmod(bvh).failed == 0
+def test_arms_that_point_at_the_camera_stay_short_on_a_character(tmp_path):
+    """Most of the time, or always: they end near the shoulders, and are not drawn in full above the head."""
+    character, _ = read_bvh(write(tmp_path / "character.bvh", [row()]), size=(256, 256))
+    forward, rest = row(), row()
+    forward[7], forward[8], forward[13], forward[14] = -8, -88, -8, 88  # nearly level, a little upwards
+    arm = np.linalg.norm(character.keypoints[0, 0, 7] - character.keypoints[0, 0, 5])
+    for rows in ([forward] * 9 + [rest], [forward] * 10):
+        driver, _ = read_bvh(write(tmp_path / "driver.bvh", rows))
+        points = retarget(driver, character).keypoints[0, 0]
+        for wrist, shoulder in ((4, 2), (7, 5)):
+            assert np.linalg.norm(points[wrist] - points[shoulder]) < 0.3 * arm

@@ -1,10 +1,8 @@
-import doctest
 import json
 
 import numpy as np
 import pytest
 
-from bunraku.cues import openpose_json
 from bunraku.cues.openpose_json import read_openpose_json, write_openpose_json
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import FEET, WHOLE_BODY, PoseTrack
@@ -297,10 +295,6 @@ def test_low_confidences_are_told(tmp_path):
     folder = write(tmp_path / "a", [person(pose_keypoints_2d=body(confidence=0.25))], **CANVAS)
     with pytest.raises(BunrakuError, match=r"all confidences in .* are below 0\.3 \(the highest is 0\.25\)"):
         read_openpose_json(folder)
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(openpose_json).failed == 0
 
 
 @pytest.mark.parametrize(

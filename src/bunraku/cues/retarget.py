@@ -272,7 +272,7 @@ def _pose(track: PoseTrack, name: str, believable: bool, threshold: float) -> _P
     if not seen[:, NECK].any():
         raise BunrakuError(
             f"no neck was found in the {name}, so its pose has no place to start from; use a picture in which the "
-            f"head and both shoulders are visible"
+            "head and both shoulders are visible"
         )
     known = np.flatnonzero(seen[:, NECK])
     for axis in (0, 1):

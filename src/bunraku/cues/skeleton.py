@@ -57,6 +57,12 @@ def draw_skeleton(
 
     Source: the drawing code of ControlNet (Zhang et al. 2023) and DWPose (Yang et al. 2023); at 512 px equal to it to
     the pixel.
+
+    >>> scores = np.zeros((1, 1, 18), np.float32)
+    >>> scores[0, 0, 1] = 1  # the neck, in the middle of the picture
+    >>> drawn = draw_skeleton(PoseTrack(np.full((1, 1, 18, 2), 8, np.float32), scores, (16, 16)))
+    >>> drawn.shape, drawn[0, 8, 8].tolist()
+    ((1, 16, 16, 3), [255, 85, 0])
     """
     if style not in ("openpose", "dwpose"):
         raise ValueError(f"style is 'openpose' or 'dwpose', not {style!r}")

@@ -41,6 +41,12 @@ def smooth(
         ValueError: fps or a cutoff is not positive, or beta is negative.
 
     Source: Casiez, Roussel and Vogel, "1 Euro Filter", CHI 2012.
+
+    >>> jittery = np.full((30, 1, 18, 2), 50, np.float32)
+    >>> jittery[::2] += 1
+    >>> track = PoseTrack(jittery, np.ones((30, 1, 18), np.float32), (100, 100))
+    >>> bool(np.ptp(smooth(track, fps=30).keypoints[10:]) < 0.5 * np.ptp(jittery))
+    True
     """
     if min(fps, min_cutoff, derivative_cutoff) <= 0 or beta < 0:
         raise ValueError(

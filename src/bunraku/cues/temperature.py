@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 TAU = 3.0
+"""Slope of the temperature with the distance from the poses, as the paper has it."""
 
 
 def temperature_map(poses: np.ndarray, tau: float = TAU) -> np.ndarray:
