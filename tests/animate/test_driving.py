@@ -241,6 +241,9 @@ class Somebody:
         places = [(16 * (i + 1), 48) + spots * (8 - i) for i in range(self.people)]
         return Detections.of([(place.astype(np.float32), np.ones(WHOLE_BODY, np.float32)) for place in places])
 
+    def restart(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -22,6 +22,9 @@ class Two:
         ones = np.ones(WHOLE_BODY, np.float32)
         return Detections.of([(spots + 5, ones), (2 * spots + 30, ones)])
 
+    def restart(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -42,6 +42,9 @@ class Blind:
     def __call__(self, frame: np.ndarray) -> Detections:
         return Detections.of([])
 
+    def restart(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.perceive import follow, perceive_frames
+from bunraku.cues.perceive import follow, in_words, perceive_frames
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter
 from bunraku.perception.pose import FACE, WHOLE_BODY, Detections, PoseTrack
@@ -28,6 +28,9 @@ class Scripted:
         people = self.frames[self.calls]
         self.calls += 1
         return Detections.of([(person, np.ones(WHOLE_BODY, np.float32)) for person in people])
+
+    def restart(self) -> None:
+        pass
 
     def close(self) -> None:
         self.closed = True
@@ -138,3 +141,31 @@ def test_smoothing_calms_the_followed_person() -> None:
         return float(np.abs(np.diff(pose.keypoints, n=2, axis=0)).mean())
 
     assert jitter(follow(cues, smoothing=True).pose) < 0.8 * jitter(follow(cues).pose)
+
+
+def test_a_cut_is_said_and_begins_the_detector_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Counting(Scripted):
+        restarts: tuple[int, ...] = ()
+
+        def restart(self) -> None:
+            self.restarts += (self.calls,)
+
+    rng = np.random.default_rng(0)
+    scenes = [np.kron(rng.integers(0, 256, (5, 8, 3)), np.ones((16, 15, 1))).astype(np.uint8) for _ in range(2)]
+    scenes.append(np.zeros((80, 120, 3), np.uint8))
+    with VideoWriter(tmp_path / "cut.mp4", fps=12, size=(80, 120)) as writer:
+        for scene in (0, 0, 0, 0, 1, 1, 1, 2):
+            writer.write(scenes[scene])
+    # somebody is lost in the frame before the cut and stands elsewhere after it: nothing is interpolated between
+    detector = Counting([[person(30, 40)]] * 3 + [[]] + [[person(90, 40)]] * 4)
+    cues = perceived(tmp_path / "cut.mp4", detector)
+    assert detector.restarts == (4,)
+    assert cues.pose is not None
+    assert not cues.pose.scores[3, 0].any()
+    assert "is cut before frame 4: " in caplog.text
+    assert "nothing to see in frames 7 of" in caplog.text
+
+
+def test_frame_numbers_in_words() -> None:
+    assert in_words([3, 7, 8, 9, 11]) == "3, 7-9, 11"
+    assert in_words([]) == ""

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bunraku.cues.tracking import bridge, from_behind, hold, join, largest_first, link, lost_ranges
+from bunraku.perception.clothes import clothes
 from bunraku.perception.pose import FACE, WHOLE_BODY, PoseTrack
+from bunraku.theatre.scene import render, sample_scene
 
 SIZE = (480, 640)
 BODY = np.random.default_rng(7).normal(0, 1, (18, 2)) * (15, 40)
@@ -172,3 +174,77 @@ def test_backs_are_told_from_fronts_and_profiles(roll):
 def test_left_and_right_may_be_exchanged_in_a_back():
     behind = from_behind(whole_body([0.6, -0.6, -0.6, 0.5, -0.6, -0.6, 0.6], [1, 0, 0, 0, 0, 0, 1]))[:, 0]
     assert behind.tolist() == [False, *[True] * 5, False]
+
+
+def uniforms(*people):
+    """Clothes (P, 2, 4) of one colour each."""
+    return np.eye(4, dtype=np.float32)[np.array(people, int)][:, None].repeat(2, axis=1)
+
+
+def test_clothes_bring_somebody_back_after_any_time_and_at_any_place():
+    points = crossing()[:, :1]
+    points[40:] += (0, -80)  # and comes back elsewhere
+    absent = {(frame, 0) for frame in range(10, 40)}
+    frames = detections(points, absent=absent)
+    dressed = [uniforms(*[2] * len(keypoints)) for keypoints, _ in frames]
+    assert link(frames, SIZE, max_lost=5).people == 2
+    assert link(frames, SIZE, max_lost=5, clothes=dressed).people == 1
+    changed = [uniforms(*[2 if i < 20 else 3] * len(frames[i][0])) for i in range(60)]
+    assert link(frames, SIZE, max_lost=5, clothes=changed).people == 2
+
+
+def test_after_a_cut_clothes_say_who_is_who_and_motion_does_not():
+    points = crossing()[:8]
+    points[4:] = points[4:, ::-1]  # they have changed places
+    frames = detections(points, shuffle=3)
+    order = [int(abs(f[0][0] - p[1]).max() < 1e-3) for f, p in zip(frames, points)]  # who comes first
+    dressed = [uniforms(*((1, 0) if first else (0, 1))) for first in order]
+    track = link(frames, SIZE, clothes=dressed, cuts=[4])
+    np.testing.assert_allclose(track.keypoints[:4], points[:4], atol=1e-3)
+    np.testing.assert_allclose(track.keypoints[4:], points[4:], atol=1e-3)
+    assert link(frames, SIZE, cuts=[4], min_frames=1).people == 4
+
+
+def test_gaps_are_not_bridged_over_a_cut():
+    track = series([10, 0, 20, 0, 30], [1, 0, 1, 0, 1])
+    bridged = bridge(track, 3, cuts=[2])
+    np.testing.assert_array_equal(bridged.scores[:, 0, 0], [1, 0, 1, 1, 1])
+
+
+def theatre_crowd(seed, frames=48):
+    """Noisy detections of people of the theatre who cross and hide each other, shuffled, one in ten missing; who each is."""
+    people = 2 + seed % 2
+    scene = render(sample_scene(seed, "test", people=people, frames=frames), frames, 96)
+    rng = np.random.default_rng(seed)
+    found, colours, truth = [], [], []
+    for frame in range(frames):
+        pose, numbers = scene.pose[frame : frame + 1], []
+        seen = (pose.scores[0] >= 0.3) & ~scene.occluded[frame].astype(bool)
+        numbers = [p for p in rng.permutation(people) if seen[p].sum() >= 6 and rng.random() > 0.1]
+        noise = rng.normal(0, 0.02 * 60, (len(numbers), *pose.keypoints.shape[2:]))
+        keypoints = (pose.keypoints[0, numbers] + noise).astype(np.float32)
+        found.append((keypoints, np.where(seen[numbers], 0.9, 0.1).astype(np.float32)))
+        colours.append(clothes(scene.frames[frame], *found[-1]))
+        truth.append(numbers)
+    return found, colours, truth
+
+
+def switches(track, found, truth):
+    """How often somebody is suddenly another identity."""
+    last, count = {}, 0
+    for frame, ((keypoints, _), numbers) in enumerate(zip(found, truth)):
+        for points, person in zip(keypoints, numbers):
+            same = [i for i in range(track.people) if np.array_equal(track.keypoints[frame, i], points)]
+            count += bool(same) and last.get(person, same[0]) != same[0]
+            last[person] = same[0] if same else last.get(person)
+    return count
+
+
+def test_crowds_of_the_theatre_keep_their_identities():
+    without = with_clothes = 0
+    for seed in range(12):
+        found, colours, truth = theatre_crowd(seed)
+        without += switches(link(found, (96, 96)), found, truth)
+        with_clothes += switches(link(found, (96, 96), clothes=colours), found, truth)
+    assert with_clothes == 0
+    assert without >= 6  # so they are hard enough

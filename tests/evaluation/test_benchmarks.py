@@ -49,6 +49,8 @@ def detector(shown: Rendering, monkeypatch: pytest.MonkeyPatch) -> list[int]:
             scores[:, BODY] = shown.pose.scores[self.frame]
             return Detections(keypoints, scores)
 
+        def restart(self) -> None: ...
+
         def close(self) -> None: ...
 
     def create(name: str, *, max_people: int, **_: object) -> Detector:

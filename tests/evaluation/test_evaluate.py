@@ -218,6 +218,8 @@ def test_footage_is_its_own_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             points = np.full((1, WHOLE_BODY, 2), 30, np.float32) + np.arange(WHOLE_BODY)[None, :, None] / 10
             return Detections(points + np.float32([20, 0]), np.ones((1, WHOLE_BODY), np.float32))
 
+        def restart(self) -> None: ...
+
         def close(self) -> None: ...
 
     def create(name: DetectorName, **_: object) -> Detector:

@@ -1,7 +1,7 @@
 """From frames to cues: the poses of everybody in a clip, and then of the one person who is followed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -14,8 +14,10 @@ from bunraku.cues.smoothing import smooth
 from bunraku.cues.tracking import MIN_JOINTS, bridge, from_behind, hold, link, lost_ranges
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames
+from bunraku.perception.clothes import clothes
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
 from bunraku.perception.pose import BODY, FACE, WHOLE_BODY, PoseTrack
+from bunraku.perception.shots import Shots
 
 logger = logging.getLogger(__name__)
 
@@ -51,30 +53,47 @@ def perceive_frames(
     """
     if isinstance(detector, str):
         detector = create_pose_detector(detector, max_people=max_people, device=device)
-    found = []
+    found, colours, cuts, shots = [], [], [], Shots()
     with closing(detector):
         for number, frame in enumerate(frames, 1):
+            if shots(frame):
+                cuts.append(number - 1)
+                detector.restart()
             detections = detector(frame)
             found.append((detections.keypoints, detections.scores))
+            colours.append(clothes(frame, detections.keypoints, detections.scores))
             if on_frame:
                 on_frame(number, len(frames))
-    track = link(found, frames.size, max_people=max_people)
+    if cuts:
+        logger.warning(
+            "%s is cut before frame%s %s: each shot is looked at afresh, people are recognised by their clothes, and the "
+            "character jumps as the picture does", name, "s" * (len(cuts) > 1), in_words(cuts),
+        )  # fmt: skip
+    if shots.blank:
+        logger.warning("there is nothing to see in frames %s of %s", in_words(shots.blank), name)
+    track = link(found, frames.size, max_people=max_people, clothes=colours, cuts=cuts)
     if not track.people:
         raise BunrakuError(
             f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
             "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
         )
     behind = from_behind(track)  # before gaps are bridged: a back may be one of the face
-    track = mended(track, frames.fps)
+    track = mended(track, frames.fps, cuts)
     scores = track.scores.copy()
     scores[behind] = np.where(IN_FACE, 0, scores[behind])
     source = f"{Path(name).name}, {detector.name} on {detector.provider}"
     return Cues(frames.fps, frames.size, source, replace(track, scores=scores))
 
 
-def mended(track: PoseTrack, fps: Fraction) -> PoseTrack:
-    """Detected poses without their gaps of up to half a second, joint by joint. Returns (F, P, K)."""
-    return bridge(track, round(LONGEST_GAP * fps))
+def mended(track: PoseTrack, fps: Fraction, cuts: Collection[int] = ()) -> PoseTrack:
+    """Detected poses without their gaps of up to half a second within a shot, joint by joint. Returns (F, P, K)."""
+    return bridge(track, round(LONGEST_GAP * fps), cuts=cuts)
+
+
+def in_words(frames: Sequence[int]) -> str:
+    """Frame numbers in ascending order as ranges: "3, 7-9"."""
+    groups = np.split(np.array(frames, int), np.flatnonzero(np.diff(frames) > 1) + 1)
+    return ", ".join(f"{group[0]}-{group[-1]}" if len(group) > 1 else str(group[0]) for group in groups if len(group))
 
 
 def people_in_words(track: PoseTrack) -> str:
@@ -116,7 +135,7 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
     if lost := lost_ranges(track, 0):
         if lost == [(0, len(track))]:
             raise BunrakuError(f"person {person} of {cues.source} has fewer than 3 joints in every frame")
-        ranges = ", ".join(f"{first}-{stop - 1}" if stop - first > 1 else str(first) for first, stop in lost)
+        ranges = in_words([frame for first, stop in lost for frame in range(first, stop)])
         total = sum(stop - first for first, stop in lost)
         logger.warning(
             "the person is lost in %d of %d frames of %s and held still there: %s",

@@ -1,16 +1,20 @@
 """Tracking: who is who from frame to frame, and what to do where a detector lost somebody."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from bunraku.perception.clothes import likeness
 from bunraku.perception.pose import BODY, FACE, PoseTrack
 
 SPREAD = 0.25  # how far a joint moves in one frame, in person sizes (one standard deviation)
 MIN_SIMILARITY = 0.1
 MIN_JOINTS = 3  # fewer body joints are not a person
+ALIKE = 0.5  # least likeness of the clothes of somebody who comes back, or is seen again after a cut
+RETURN = 0.3  # what such a likeness counts at most, against somebody who is where they were expected
 SAME_PLACE = 0.5  # of a person's size: how far joints are from where the same person was seen last
 LONGEST_ABSENCE = 60  # frames after which nobody is taken for the same person
 NECK, HIPS, RIGHT_SIDE, LEFT_SIDE = 1, [8, 11], [2, 8], [5, 11]
@@ -25,6 +29,8 @@ def link(
     min_frames: int = 3,
     max_people: int | None = None,
     threshold: float = 0.3,
+    clothes: Sequence[np.ndarray] | None = None,
+    cuts: Collection[int] = (),
 ) -> PoseTrack:
     """Give the people of every frame identities that are stable over the clip.
 
@@ -33,34 +39,44 @@ def link(
         OKS = mean_k exp(-|d_k - t_k|^2 / (2 n (0.25 s)^2))
 
     over body joints k seen in both, with d the detection, t the person's last pose moved on with its last velocity, s
-    its size and n the number of frames since it was seen. A detection that is similar to nobody starts a new person.
+    its size and n the number of frames since it was seen. Where the clothes are known the similarity is OKS (1 + C) / 2 with
+    their likeness C, so that people who cross keep their own; and somebody whom no motion leads to (who was gone, or stood
+    elsewhere before a cut) is recognised by clothes and size alone, where C is at least a half. A detection that is similar to nobody
+    starts a new person.
 
     Args:
         detections: for each frame keypoints (P_i, K, 2) in pixels and scores (P_i, K), people in any order.
         size: (height, width) of the frames in pixels.
-        max_lost: a person who is gone for more frames counts as a new one afterwards.
+        max_lost: a person who is gone for more frames, and is not known by their clothes, counts as a new one afterwards.
         min_frames: people seen in fewer frames (or in fewer than all of a shorter clip) are dropped.
         max_people: keep only so many, the largest. Default: all.
         threshold: joints with a lower score do not count as seen.
+        clothes: for each frame the colours of its people's clothes (P_i, 2, C), see `perception.clothes`.
+        cuts: numbers of the frames with which a new shot begins: no motion leads there.
 
     Returns:
         (F, P, K) with people ordered by mean size, the largest first; where a person was not found, scores are 0.
 
-    Source: object keypoint similarity (Ronchi and Perona 2017), the assignment of SORT (Bewley et al. 2016).
+    Source: object keypoint similarity (Ronchi and Perona 2017), the assignment of SORT (Bewley et al. 2016), with appearance
+    as in DeepSORT (Wojke et al. 2017), there from a network.
     """
     people: list[_Person] = []
+    shot = 0
     for frame, (keypoints, scores) in enumerate(detections):
+        shot += frame in cuts
         seen = _seen(keypoints, scores, threshold)
-        found = [i for i in range(len(seen)) if seen[i].sum() >= MIN_JOINTS]
-        known = [person for person in people if frame - person.frames[-1] <= max_lost + 1]
-        similarity = np.array([[p.similarity(keypoints[i, BODY], seen[i], frame) for i in found] for p in known])
+        found = [
+            _Sight(frame, shot, i, keypoints[i, BODY], seen[i], None if clothes is None else clothes[frame][i])
+            for i in range(len(seen))
+            if seen[i].sum() >= MIN_JOINTS
+        ]
+        similarity = np.array([[person.similarity(sight, max_lost) for sight in found] for person in people])
         rows, columns = linear_sum_assignment(-similarity) if similarity.size else ([], [])
-        matched = {found[c]: known[r] for r, c in zip(rows, columns) if similarity[r, c] >= MIN_SIMILARITY}
-        for i in found:
-            if i not in matched:
-                people.append(person := _Person())
-                matched[i] = person
-            matched[i].add(frame, i, keypoints[i, BODY], seen[i])
+        matched = {c: people[r] for r, c in zip(rows, columns) if similarity[r, c] >= MIN_SIMILARITY}
+        for number, sight in enumerate(found):
+            if number not in matched:
+                people.append(matched.setdefault(number, _Person()))
+            matched[number].add(sight)
 
     enough = min(min_frames, len(detections))
     people = sorted((p for p in people if len(p.frames) >= enough), key=lambda p: -p.mean_size)[:max_people]
@@ -73,9 +89,24 @@ def link(
     return PoseTrack(track_keypoints, track_scores, size)
 
 
+class _Sight(NamedTuple):
+    """One detection: the frame and its shot, the detection's number in it, its body (18, 2), which joints are seen, its clothes."""
+
+    frame: int
+    shot: int
+    number: int
+    body: np.ndarray
+    seen: np.ndarray
+    clothes: np.ndarray | None
+
+    @property
+    def extent(self) -> float:
+        return max(1.0, float(np.linalg.norm(np.ptp(self.body[self.seen], axis=0))))
+
+
 @dataclass
 class _Person:
-    """One identity: where it was found, and its latest body pose."""
+    """One identity: where it was found, its latest body pose, and its clothes as they were on average."""
 
     frames: list[int] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
@@ -83,41 +114,71 @@ class _Person:
     body: np.ndarray = field(default_factory=lambda: np.zeros((18, 2)))
     seen: np.ndarray = field(default_factory=lambda: np.zeros(18, bool))
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    clothes: np.ndarray | None = None
+    shot: int = 0
 
     @property
     def mean_size(self) -> float:
         return float(np.mean(self.sizes))
 
-    def similarity(self, body: np.ndarray, seen: np.ndarray, frame: int) -> float:
-        common, gap = seen & self.seen, frame - self.frames[-1]
+    def similarity(self, sight: _Sight, max_lost: int) -> float:
+        alike = (
+            likeness(self.clothes, sight.clothes) if self.clothes is not None and sight.clothes is not None else None
+        )
+        motion = (
+            self._motion(sight) if sight.shot == self.shot and sight.frame - self.frames[-1] <= max_lost + 1 else 0.0
+        )
+        if alike is None:
+            return motion
+        ratio = min(sight.extent, self.mean_size) / max(sight.extent, self.mean_size)
+        return max(motion * (1 + alike) / 2, RETURN * alike * np.sqrt(ratio) if alike >= ALIKE else 0.0)
+
+    def _motion(self, sight: _Sight) -> float:
+        common, gap = sight.seen & self.seen, sight.frame - self.frames[-1]
         if not common.any():
             return 0.0
         # a velocity measured between two frames says little about where someone is ten frames later
         predicted = self.body + self.velocity * min(gap, 5)
-        distance = np.square(body - predicted).sum(-1)[common]
+        distance = np.square(sight.body - predicted).sum(-1)[common]
         return float(np.exp(-distance / (2 * gap * (SPREAD * self.mean_size) ** 2)).mean())
 
-    def add(self, frame: int, index: int, body: np.ndarray, seen: np.ndarray) -> None:
-        common = seen & self.seen
-        if common.any():
-            self.velocity = np.median((body - self.body)[common], axis=0) / (frame - self.frames[-1])
-        self.body, self.seen = np.where(seen[:, None], body, self.body), seen | self.seen
-        self.frames.append(frame)
-        self.indices.append(index)
-        self.sizes.append(_extent(body[seen]))
+    def add(self, sight: _Sight) -> None:
+        common = sight.seen & self.seen
+        if self.frames and sight.shot != self.shot:
+            self.velocity = np.zeros(2)
+        elif common.any():
+            self.velocity = np.median((sight.body - self.body)[common], axis=0) / (sight.frame - self.frames[-1])
+        self.body, self.seen = np.where(sight.seen[:, None], sight.body, self.body), sight.seen | self.seen
+        if sight.clothes is not None:
+            self.clothes = _blended(self.clothes, sight.clothes, 1 / min(len(self.frames) + 1, 25))
+        self.frames.append(sight.frame)
+        self.indices.append(sight.number)
+        self.sizes.append(sight.extent)
+        self.shot = sight.shot
 
 
-def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3) -> PoseTrack:
+def _blended(known: np.ndarray | None, new: np.ndarray, share: float) -> np.ndarray:
+    """Clothes (2, C) as they were so far, and a share of the new ones; a part that only one shows is that one's."""
+    if known is None:
+        return new
+    known = np.where(known.sum(-1, keepdims=True) > 0, known, new)
+    return np.where(new.sum(-1, keepdims=True) > 0, known + share * (new - known), known)
+
+
+def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3, cuts: Collection[int] = ()) -> PoseTrack:
     """Interpolate joints linearly over gaps of at most `max_gap` frames.
 
     Every joint by itself, between its seen neighbours in time; nothing is extrapolated before the first or after the
-    last sight, and longer gaps stay missing. A bridged joint scores the lower of its two ends. Returns (F, P, K).
+    last sight, nor over `cuts` (the frames with which new shots begin), and longer gaps stay missing. A bridged joint scores
+    the lower of its two ends. Returns (F, P, K).
     """
     seen = _seen(track.keypoints, track.scores, threshold, slice(None))
     frames = np.arange(len(track))[:, None, None]
     before = np.maximum.accumulate(np.where(seen, frames, -1), axis=0)
     after = np.minimum.accumulate(np.where(seen, frames, len(track))[::-1], axis=0)[::-1]
     gap = ~seen & (before >= 0) & (after < len(track)) & (after - before - 1 <= max_gap)
+    shot = np.isin(np.arange(len(track)), list(cuts)).cumsum()
+    gap &= shot[before.clip(0)] == shot[after.clip(max=len(track) - 1)]
     start, end = np.where(gap, before, frames), np.where(gap, after, frames)
     weight = ((frames - start) / np.maximum(end - start, 1))[..., None]
     values = [np.take_along_axis(track.keypoints, at[..., None], axis=0) for at in (start, end)]
