@@ -299,6 +299,20 @@ def test_training_settings_that_are_wrong(
     assert not (tmp_path / "run").exists()
 
 
+def test_training_replaces_nothing_that_no_run_has_written(bunraku: Bunraku, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "config.json").write_text('{"name": "mine"}')
+    for recipe in ("codec", "animate-anyone"):
+        code, _, err = bunraku("train", recipe, "-o", tmp_path / "mine", "--set", "steps=1")
+        assert code == 2
+        assert "is not the folder of a run, but has config.json and model" in err
+    assert (tmp_path / "mine" / "config.json").read_text() == '{"name": "mine"}'
+    assert not any((tmp_path / "mine" / "model").iterdir())
+    code, _, err = bunraku("train", "nonsense")
+    assert code == 2
+    assert "there is no recipe 'nonsense'; there are animate-anyone, tcan, codec" in err
+
+
 def test_bad_input_is_one_line_and_exit_code_2(
     bunraku: Bunraku, puppets: Path, footage: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import pytest
 
-from bunraku.cli import terminal
 from bunraku.cli.options import grouped
 from bunraku.cli.terminal import Log, parsed_settings, parsed_size, progress
 from bunraku.errors import BunrakuError
@@ -46,7 +45,7 @@ def test_what_cannot_be_read(pair, message):
 def seconds(monkeypatch: pytest.MonkeyPatch):
     """The clock, to be set."""
     now = [100.0]
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("bunraku.progress.time.monotonic", lambda: now[0])
     return now
 
 

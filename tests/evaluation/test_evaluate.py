@@ -83,6 +83,10 @@ def test_a_model_on_the_theatre_with_its_baselines(bunraku: Bunraku, model_folde
         == 0
     )
     assert json.loads((tmp_path / "c.json").read_text()) == compared
+    reports = (out / "report.json", again / "report.json")
+    code, _, err = bunraku("evaluate", "--compare", *reports, "-o", out / "report.json")
+    assert (code, "is also an input" in err) == (2, True)
+    assert Results.load(out / "report.json").systems == results.systems
 
 
 def test_the_puppet_warp_is_a_model_too(bunraku: Bunraku, tmp_path: Path) -> None:
@@ -136,7 +140,11 @@ def test_what_cannot_be_scored_is_named_and_the_rest_is_scored(bunraku: Bunraku,
     assert "--on-mismatch trim" in results.failed["2"]
     assert "no clip of that name" in results.failed["other"]
     assert "3 clips were not scored" in err
-    assert bunraku(*arguments, "--on-mismatch", "trim").code == 1
+    before = (tmp_path / "report" / "report.json").read_bytes()
+    refused = bunraku(*arguments, "--on-mismatch", "trim")
+    assert (refused.code, "--overwrite" in refused.err) == (2, True)
+    assert (tmp_path / "report" / "report.json").read_bytes() == before
+    assert bunraku(*arguments, "--on-mismatch", "trim", "--overwrite").code == 1
     assert Results.load(tmp_path / "report" / "report.json").clips == ["1", "2"]
 
 
@@ -178,7 +186,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     code, _, err = bunraku("evaluate", *arguments)
     assert code == 2
     assert message in err
-    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_folder_and_a_report_that_is_a_file(bunraku: Bunraku, pairs: Path, tmp_path: Path) -> None:

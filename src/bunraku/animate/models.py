@@ -16,11 +16,9 @@ from bunraku.animate.options import SCHEDULERS, AnimateOptions
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
+from bunraku.puppet_warp import PUPPET_WARP, PuppetWarp
 
 logger = logging.getLogger(__name__)
-
-PUPPET_WARP = "puppet-warp"
-"""The model without weights."""
 
 PUPPET_SIDE = 1024  # longest side of the puppet warp's default output
 SMALL = 256  # longest side of a model that can only demonstrate
@@ -192,8 +190,6 @@ class PuppetWarpAdapter:
         size: tuple[int, int],
         report: Progress,
     ) -> Iterator[np.ndarray]:
-        from bunraku.puppet_warp import PuppetWarp
-
         return PuppetWarp().stream(reference, poses, reference_pose, size=size)
 
 

@@ -22,11 +22,12 @@ from bunraku.errors import BunrakuError
 from bunraku.evaluation import report
 from bunraku.evaluation import systems as evaluated
 from bunraku.evaluation.results import Results
-from bunraku.evaluation.runner import Progress, evaluate
+from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import POSE_METRICS, Scorer
 from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
+from bunraku.progress import Progress
 from bunraku.training.config import training_config
 
 RECORD = "bench.json"

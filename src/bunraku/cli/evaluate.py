@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bunraku.cli.options import SAMPLING, Device, Dtype, Guidance, JsonFlag, Steps
+from bunraku.cli.options import SAMPLING, Device, Dtype, Guidance, JsonFlag, Steps, complete_model
 from bunraku.cli.terminal import err, parsed_size, progress, result
 from bunraku.errors import BunrakuError
 
@@ -27,6 +27,7 @@ def evaluate(
         typer.Option(
             rich_help_panel=WHAT,
             help="Model to animate the benchmark with: name, folder, Hub repository, or puppet-warp.",
+            autocompletion=complete_model,
             show_default=False,
         ),
     ] = None,
@@ -129,6 +130,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Of the noise of every clip.")] = 0,
     dtype: Dtype = "auto",
     device: Device = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the report that the folder holds.")] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Score animations against the truth: a model on a benchmark, any system's clips, or one report against another.
@@ -144,8 +146,17 @@ def evaluate(
     if compare is not None:
         return _compare(*compare, output, json_output)
 
+    system = Path(model).name if model else Path(str(generated)).resolve().name
+    folder = output or Path("runs/evaluation") / (f"{system}-{benchmark.replace('/', '-')}" if model else system)
+    written = {"report": folder / "report.json", "page": folder / "report.html"}
     from rich.console import Console
 
+    from bunraku.animate.models import check_model
+    from bunraku.media import check_free, plain_write_errors
+
+    check_free(written.values(), overwrite)
+    if model is not None:
+        check_model(model)
     from bunraku.evaluation import report
     from bunraku.evaluation.evaluate import EvaluateOptions, evaluate_clips, evaluate_model
 
@@ -154,14 +165,13 @@ def evaluate(
         window_stride=window_stride, baselines=baselines, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, seed=seed, dtype=dtype, partial=partial,
         device=device, on_mismatch=on_mismatch, skip_first=skip_first, command=shlex.join(["bunraku", *sys.argv[1:]]),
     )  # fmt: skip
-    system = Path(model).name if model else Path(str(generated)).resolve().name
-    folder = output or Path("runs/evaluation") / (f"{system}-{benchmark.replace('/', '-')}" if model else system)
-    written = {"report": folder / "report.json", "page": folder / "report.html"}
     with progress() as advance:
         if model is not None:
             results, shown = evaluate_model(model, benchmark, data, folder, options, advance)
         else:
             results, shown = evaluate_clips(Path(str(generated)), Path(str(truth)), folder, options, advance)
+    with plain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     results.save(written["report"])
     report.write_html(results, written["page"], shown)
     if not json_output:
@@ -190,7 +200,7 @@ def _compare(first: Path, second: Path, output: Path | None, json_output: bool) 
     found = compare(Results.load(first), Results.load(second), names=names)
     data: dict[str, Any] = found.to_json()
     if output is not None:
-        path = check_output(output)
+        path = check_output(output, (first, second))
         with plain_write_errors(path), replacing(path) as temporary:
             temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     if not json_output:

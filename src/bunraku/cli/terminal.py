@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -14,12 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bunraku.errors import BunrakuError
+from bunraku.progress import ProgressLines, silent
 
 err = Console(stderr=True)
 logger = logging.getLogger("bunraku")
-
-
-SECONDS_BETWEEN_LINES = 10  # of progress, where nobody sees a bar move
 
 
 class Log(logging.Handler):
@@ -43,36 +40,12 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A function (what, done, total) that shows how far everything is: bars with the time left in a terminal, a line now and
     then where the output is piped into a file, nothing with --quiet."""
     if not logging.getLogger("bunraku").isEnabledFor(logging.INFO):
-        yield lambda what, done, total: None
+        yield silent
     elif err.is_terminal:
         with _bars() as advance:
             yield advance
     else:
-        yield _Lines()
-
-
-class _Lines:
-    """Progress as lines of text: the first after some seconds, and the last of everything."""
-
-    def __init__(self) -> None:
-        self._began: dict[str, tuple[float, int]] = {}
-        self._done: dict[str, int] = {}
-        self._last = time.monotonic()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if what not in self._began or done < self._done[what]:
-            self._began[what] = now, done
-        finished = done >= total and self._done.get(what) != done
-        self._done[what] = done
-        if finished or now - self._last >= SECONDS_BETWEEN_LINES:
-            self._last = now
-            since, first = self._began[what]
-            left = (now - since) / (done - first) * (total - done) if first < done < total else 0
-            err.print(
-                f"{what} {done}/{total}" + (f", {left:.0f} s left" if left else ""),
-                style="dim", soft_wrap=True, markup=False, highlight=False,
-            )  # fmt: skip
+        yield ProgressLines(lambda line: err.print(line, style="dim", soft_wrap=True, markup=False, highlight=False))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`bunraku train`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,12 @@ import typer
 
 from bunraku.cli.options import JsonFlag
 from bunraku.cli.terminal import parsed_settings, result
+from bunraku.errors import BunrakuError
 
 app = typer.Typer()
+
+REPLACED = ("config.json", "model", "model.writing", "checkpoints")
+"""What a run writes into its folder again and again."""
 
 
 @app.command(epilog="Example: bunraku train animate-anyone --size mini --stage 1 -o runs/stage1 --set steps=2000")
@@ -43,8 +48,13 @@ def train(
     json_output: JsonFlag = False,
 ) -> None:
     """Train a recipe, or continue its training; the finished model is in OUTPUT/model."""
+    from bunraku.recipes import RECIPES
+
+    if recipe not in (known := (*RECIPES, "codec")):
+        raise BunrakuError(f"there is no recipe {recipe!r}; there are {', '.join(known)}")
     pairs = settings or []
     output = output or Path("runs") / (recipe if recipe == "codec" else f"{recipe}-{size}-stage{stage}")
+    _check_folder(output)
     if recipe == "codec":
         from bunraku.training.codec import CodecConfig, train_codec
 
@@ -58,3 +68,21 @@ def train(
         given = {"data": data} | ({"init": init} if init else {}) | parsed_settings(pairs, TrainingConfig)
         model = run(training_config(recipe, size, stage, output, given))
     result({"model": model}, json_output, str(model))
+
+
+def _check_folder(output: Path) -> None:
+    """Raise BunrakuError where a run would replace what no run has written."""
+    if output.exists() and not output.is_dir():
+        raise BunrakuError(f"{output} is a file; --output takes a folder")
+    taken = [name for name in REPLACED if (output / name).exists()]
+    if taken and not _is_run(output / "config.json"):
+        raise BunrakuError(
+            f"{output} is not the folder of a run, but has {' and '.join(taken)}, which training would replace; give another --output"
+        )
+
+
+def _is_run(config: Path) -> bool:
+    try:
+        return {"output", "steps", "seed"} <= set(json.loads(config.read_text()))
+    except (OSError, ValueError, TypeError):
+        return False

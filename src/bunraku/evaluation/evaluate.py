@@ -9,11 +9,12 @@ from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark, open_benchmark
 from bunraku.evaluation.extremes import Extremes
 from bunraku.evaluation.results import Results
-from bunraku.evaluation.runner import Progress, evaluate
+from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import Scorer
 from bunraku.evaluation.systems import Codec, Composite, Copy, PipelineSystem, Recorded, System, Warp
-from bunraku.media import plain_write_errors
+from bunraku.media import check_output
 from bunraku.perception.detector import DetectorName
+from bunraku.progress import Progress
 from bunraku.puppet_warp import PUPPET_WARP
 
 DEFAULT_CODEC = "mini"
@@ -68,13 +69,13 @@ def evaluate_model(
     Args:
         model: name, folder, Hub repository, or "puppet-warp".
         benchmark, data: see `open_benchmark`.
-        folder: where the report will go; made here, so that a folder that cannot be made is found first.
+        folder: where the report will go; a folder that cannot be made is found first.
 
     Raises:
         BunrakuError: unusable model, benchmark, options or folder; or no clip could be scored.
     """
     scorer = _scorer(options)
-    _make(folder)
+    _check(folder)
     settings: dict[str, Any] = {"model": model, "seed": options.seed}
     pipeline = None
     if model != PUPPET_WARP:
@@ -130,7 +131,7 @@ def evaluate_clips(
         generated, truth, on_mismatch=options.on_mismatch, skip_first=options.skip_first, detector=options.pose,
         device=options.device, clips=options.clips,
     )  # fmt: skip
-    _make(folder)
+    _check(folder)
     systems: list[System] = [Recorded(clips, generated.resolve().name)]
     if options.baselines:
         systems.append(Copy())
@@ -154,8 +155,9 @@ def _pipeline(model: str, options: EvaluateOptions) -> Any:
     return pipeline
 
 
-def _make(folder: Path) -> None:
-    if folder.is_file():
-        raise BunrakuError(f"{folder} is a file; give a folder for the report")
-    with plain_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+def _check(folder: Path) -> None:
+    """Raise BunrakuError where the folder, which may be new with its parents, cannot be made or written into."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if there.is_file():
+        raise BunrakuError(f"{there} is a file; give a folder for the report (--output)")
+    check_output(there / "report.json")

@@ -22,10 +22,10 @@ from bunraku.evaluation.metrics import METRICS
 from bunraku.evaluation.results import Results, installed_versions
 from bunraku.evaluation.scoring import Scorer
 from bunraku.evaluation.systems import System
+from bunraku.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
 """Called with what is counted, how much is done, and how much there is."""
 
 WORKERS = 2

@@ -16,6 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from diffusers import DDIMScheduler
 from diffusers.training_utils import EMAModel
 from einops import rearrange
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from bunraku.data.samples import Batch, StepSampler, loader
 from bunraku.errors import BunrakuError
 from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
 from bunraku.nets.unet import UNet
+from bunraku.progress import ProgressLines
 from bunraku.recipes import get_recipe
 from bunraku.training.config import TrainingConfig
 from bunraku.training.objective import (
@@ -244,6 +246,12 @@ class Trainer:
 
     @contextmanager
     def progress(self, until: int) -> Iterator[Any]:
+        """A function to be called with the loss of each step: moves a bar, or writes lines where the output is piped."""
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            lines = ProgressLines(logger.info if self.accelerator.is_main_process else lambda line: None)
+            yield lambda loss: lines("train", self.step, until, f"loss {loss:.4f}")
+            return
         columns = (
             TextColumn("train"),
             BarColumn(),
@@ -251,6 +259,6 @@ class Trainer:
             TextColumn("loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, disable=not self.accelerator.is_main_process) as bar:
+        with Progress(*columns, console=console, disable=not self.accelerator.is_main_process) as bar:
             task = bar.add_task("train", total=until, completed=self.step, loss=math.nan)
             yield lambda loss: bar.update(task, advance=1, loss=loss)
