@@ -10,7 +10,7 @@ from bunraku.errors import BunrakuError
 
 def test_values_out_of_range_are_all_named() -> None:
     MotionOptions()
-    with pytest.raises(BunrakuError, match=r"^--person -1 must be at least 0; --max-people 0 must .* 1; --fps 0 must"):
+    with pytest.raises(BunrakuError, match=r"^--person -1 must be at least 0; --max-people 0 must .* 8; --fps 0 must"):
         MotionOptions(person=-1, max_people=0, fps=Fraction(0))
 
 
@@ -31,7 +31,7 @@ def test_values_out_of_range_are_all_named() -> None:
         ({"scheduler": "magic"}, "unknown --scheduler 'magic'; there are ddim"),
         ({"retarget": "some"}, "unknown --retarget 'some'; there are full, align, fit, off"),
         ({"driving_kind": "film"}, "unknown --driving-kind 'film'; there are auto, rgb"),
-        ({"max_people": 0}, "--max-people 0 must be at least 1"),
+        ({"max_people": 0}, "--max-people 0 must be from 1 to 8"),
         ({"steps": 0, "person": -1}, "person -1 must be at least 0; --steps 0 must be from 1 to 1000"),
     ],
 )

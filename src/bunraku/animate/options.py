@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 
 from bunraku.cues.retarget import Retarget
 from bunraku.errors import BunrakuError
-from bunraku.perception.detector import DetectorName
+from bunraku.perception.detector import MOST_PEOPLE, DetectorName
 
 DrivingKind = Literal["rgb", "skeleton", "openpose", "bvh", "cues"]
 Fitting = Literal["auto", "letterbox", "crop"]
@@ -58,7 +58,7 @@ class MotionOptions:
     limits: ClassVar[dict[str, Limits]] = {
         "person": Limits(0),
         "reference_person": Limits(0),
-        "max_people": Limits(1),
+        "max_people": Limits(1, MOST_PEOPLE),
         "fps": Limits(0.001, 1000),
         "canvas": Limits(1, 100_000),
     }

@@ -76,7 +76,7 @@ ReferencePose = Annotated[
         show_default=False,
     ),
 ]
-MaxPeople = Annotated[int, typer.Option(rich_help_panel=MOTION, help="People looked for in each frame.")]
+MaxPeople = Annotated[int, typer.Option(rich_help_panel=MOTION, help="People looked for in each frame, 1 to 8.")]
 Kind = Annotated[
     Literal["auto", "rgb", "skeleton", "openpose", "bvh", "cues"],
     typer.Option("--driving-kind", rich_help_panel=MOTION, help="What DRIVING is; auto tells by name and contents."),

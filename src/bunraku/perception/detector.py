@@ -61,7 +61,7 @@ def create_pose_detector(
         BunrakuError: unknown name, max_people beyond 1 to 8, or a backend that is not installed or lacks its weights.
     """
     if not 1 <= max_people <= MOST_PEOPLE:
-        raise BunrakuError(f"the number of people to look for is 1 to {MOST_PEOPLE}, not {max_people} (--people)")
+        raise BunrakuError(f"the number of people to look for is 1 to {MOST_PEOPLE}, not {max_people} (--max-people)")
     if name == "auto":
         name = _best_backend(models)
     detector: PoseDetector
