@@ -89,11 +89,20 @@ def test_a_model_of_other_settings_is_refused(
 
 
 @pytest.mark.slow
-def test_a_report_of_other_metrics_or_variants_is_written_anew(done: Path, tmp_path: Path) -> None:
+def test_a_report_of_other_metrics_is_replaced_only_where_that_is_wanted(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = shutil.copytree(done, tmp_path / "copy")
     asked: dict[str, Any] = {"clips": 1, "processes": 2, "detector": None, "settings": QUICK | {"steps": 2}}
-    fewer = replace(only_base(), metrics=["psnr", "ssim", "flicker"])
-    run(fewer, folder, **asked)
+    more = replace(only_base(), metrics=["psnr", "ssim", "flicker"])
+    before = (folder / "bizarre" / "report.json").read_bytes()
+    with pytest.raises(BunrakuError, match=r'report\.json was made with other settings .*"flicker"\]\); .*--overwrite'):
+        run(more, folder, **asked)
+    with pytest.raises(BunrakuError, match="clips was 1, now 2"):
+        run(only_base(), folder, **asked | {"clips": 2})
+    assert (folder / "bizarre" / "report.json").read_bytes() == before
+    monkeypatch.setattr("subprocess.run", lambda *a, **k: pytest.fail("it was trained again"))
+    run(more, folder, overwrite=True, **asked)
     assert "flicker" in Results.load(folder / "bizarre" / "report.json").metrics
 
 

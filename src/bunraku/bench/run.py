@@ -46,12 +46,13 @@ def run(
     detector: DetectorName | None = "auto",
     device: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
     on_progress: Progress | None = None,
 ) -> list[Finding]:
     """Train, evaluate and compare; a run that was interrupted goes on where it stopped.
 
-    Trainings that are there are used if they were made with the same settings, else the run is refused before any work: they may
-    have taken hours. Reports of other settings are written anew.
+    Trainings and reports that are there are used if they were made with the same settings, else the run is refused before any work:
+    they may have taken hours.
 
     Args:
         experiment: what is done.
@@ -61,10 +62,11 @@ def run(
         detector: finds the poses of generated frames again; None: pose errors are left out.
         device: of the models in evaluation.
         settings: of every training, such as {"steps": 10} to try the whole out.
+        overwrite: whether reports of other settings are written anew; trainings never are.
         on_progress: called after every clip.
 
     Raises:
-        BunrakuError: more processes than GPUs, the folder holds trainings of other settings, a training failed, or see `evaluate`.
+        BunrakuError: more processes than GPUs, the folder holds trainings or reports of other settings, a training failed, or see `evaluate`.
     """
     processes = processes or default_processes()
     if 0 < (gpus := gpu_count()) < processes:
@@ -72,6 +74,10 @@ def run(
     made_of = records(experiment, processes, settings)
     for name, record in made_of.items():
         _check_record(folder / "training" / name, name, record)
+    asked = {split: _asked(experiment, split, made_of, clips, detector) for split in experiment.benchmarks}
+    for split, settings_of_report in asked.items():
+        if not overwrite:
+            _check_report(folder / split / "report.json", settings_of_report)
     with plain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, command in commands(experiment, folder, processes, settings).items():
@@ -83,7 +89,7 @@ def run(
             _train(name, command)
     results = {}
     for split in experiment.benchmarks:
-        results[split] = _evaluated(experiment, split, folder, made_of, clips, detector, device, on_progress)
+        results[split] = _evaluated(experiment, split, folder, asked[split], device, on_progress)
     findings = find(experiment, results)
     _write(folder / "findings.json", json.dumps([finding.to_json() for finding in findings], indent=1) + "\n")
     _write(folder / "findings.md", markdown(experiment, results, findings))
@@ -153,10 +159,23 @@ def _check_record(folder: Path, name: str, record: Mapping[str, Any]) -> None:
         there = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise BunrakuError(f"{folder / RECORD} is damaged ({error}); {away}") from error
-    keys = [key for key in dict.fromkeys([*there, *record]) if there.get(key, key) != record.get(key, key)]
-    if keys:
-        told = "; ".join(f"{key} was {json.dumps(there.get(key))}, now {json.dumps(record.get(key))}" for key in keys)
+    if told := _differences(there, record):
         raise BunrakuError(f"training {name} was made with other settings than are asked for now ({told}); {away}")
+
+
+def _check_report(path: Path, asked: Mapping[str, Any]) -> None:
+    """Raises BunrakuError where a report of other settings lies."""
+    if path.is_file() and (told := _differences(Results.load(path).settings, asked)):
+        raise BunrakuError(
+            f"{path} was made with other settings than are asked for now ({told}); choose another folder with --output, or say with "
+            "--overwrite that it may be replaced (the trainings stay)"
+        )
+
+
+def _differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """What differs, in words; nothing if nothing does."""
+    keys = [key for key in dict.fromkeys([*there, *asked]) if there.get(key, key) != asked.get(key, key)]
+    return "; ".join(f"{key} was {json.dumps(there.get(key))}, now {json.dumps(asked.get(key))}" for key in keys)
 
 
 def _setting(name: str, value: Any) -> str:
@@ -171,34 +190,37 @@ def _train(name: str, command: list[str]) -> None:
         raise BunrakuError(f"training {name} failed (exit code {done.returncode}): {shlex.join(command)}")
 
 
+def _asked(
+    experiment: Experiment, split: str, made_of: Mapping[str, Any], clips: int | None, detector: DetectorName | None
+) -> dict[str, Any]:
+    """Everything that the scores of a split depend on, JSON values."""
+    chosen = {name: experiment.systems[name] for name in experiment.benchmarks[split]}
+    return _plain({
+        "clips": len(TheatreBenchmark(split, clips=clips).names),
+        "detector": detector,
+        "metrics": [name for name in experiment.metrics if detector or name not in POSE_METRICS],
+        "systems": {n: {"training": s.training, "retarget": s.retarget, **s.settings} for n, s in chosen.items()},
+        "trainings": {name: made_of[name] for name in dict.fromkeys(system.training for system in chosen.values())},
+    })  # fmt: skip
+
+
 def _evaluated(
     experiment: Experiment,
     split: str,
     folder: Path,
-    made_of: Mapping[str, Any],
-    clips: int | None,
-    detector: DetectorName | None,
+    asked: dict[str, Any],
     device: str | None,
     on_progress: Progress | None,
 ) -> Results:
-    """Scores of a split: those that are there, if they are of the same trainings, systems, metrics and clips."""
-    benchmark = TheatreBenchmark(split, clips=clips)
-    chosen = {name: experiment.systems[name] for name in experiment.benchmarks[split]}
-    metrics = [name for name in experiment.metrics if detector or name not in POSE_METRICS]
-    asked = {
-        "clips": len(benchmark.names),
-        "detector": detector,
-        "metrics": metrics,
-        "systems": {n: {"training": s.training, "retarget": s.retarget, **s.settings} for n, s in chosen.items()},
-        "trainings": {name: made_of[name] for name in dict.fromkeys(system.training for system in chosen.values())},
-    }
+    """Scores of a split: those that are there, if they depend on the same."""
     path = folder / split / "report.json"
-    asked = _plain(asked)
     if path.is_file() and (there := Results.load(path)).settings == asked:
         return there
 
     from bunraku.weights import load_pipeline
 
+    benchmark = TheatreBenchmark(split, clips=asked["clips"])
+    chosen = {name: experiment.systems[name] for name in experiment.benchmarks[split]}
     pipelines = {}
     for training in dict.fromkeys(system.training for system in chosen.values()):
         pipelines[training] = load_pipeline(str(folder / "training" / training / "model"), device=device)
@@ -212,7 +234,7 @@ def _evaluated(
         systems.append(model)
     systems += [evaluated.Composite(systems[0])] if benchmark.in_scene else []
     systems += [evaluated.Copy(), evaluated.Codec(next(iter(pipelines.values())), "the base")]
-    scorer = Scorer(metrics, detector=detector, device=device)
+    scorer = Scorer(asked["metrics"], detector=asked["detector"], device=device)
     try:
         results, extremes = evaluate(systems, benchmark, scorer, settings=asked, on_progress=on_progress)
     finally:

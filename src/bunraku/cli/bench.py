@@ -54,12 +54,16 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace reports of other settings, such as of fewer clips; trainings stay."),
+    ] = False,
     device: Device = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Test a paper's claims: train its variants on the theatre, score them on exact truth, compare with intervals.
 
-    Takes hours on a CPU, and continues where it stopped; a folder with models of other settings is refused. Writes a report per
+    Takes hours on a CPU, and continues where it stopped; a folder with models or reports of other settings is refused. Writes a report per
     benchmark and findings.md.
     """
     from bunraku.bench import get_experiment
@@ -81,7 +85,7 @@ def bench(
     with progress() as advance:
         found = run(
             chosen, folder, clips=clips, processes=processes, detector=None if pose == "none" else pose, device=device,
-            settings=given, on_progress=advance,
+            settings=given, overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
     if not json_output:
         from rich.console import Console
