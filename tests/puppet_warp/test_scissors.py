@@ -2,13 +2,16 @@
 
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bunraku.perception.matte import unmixed
 from bunraku.puppet_warp.body import FACE, LIMBS, Body
 from bunraku.puppet_warp.scissors import HEAD_LABEL, TRUNK_LABEL, Scissors, head_at, joined, rungs
+from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
 
 ALL = np.ones(18, bool)
@@ -18,7 +21,8 @@ ALL = np.ones(18, bool)
 def cut(seed: int) -> Scissors:
     shown = render(sample_scene(seed, "val"), 1, 128)
     mask = shown.character_mask[0]
-    return Scissors(shown.frames[0], mask, Body.of(shown.pose, mask, (0, 0), 0))
+    coverage = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), EDGE)
+    return Scissors(unmixed(shown.frames[0], coverage), coverage, Body.of(shown.pose, mask, (0, 0), 0))
 
 
 @pytest.mark.parametrize("seed", range(6))

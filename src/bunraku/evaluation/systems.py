@@ -12,9 +12,9 @@ from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
 from bunraku.evaluation.results import Role
+from bunraku.perception.cutout import cut_out
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp import PUPPET_WARP
-from bunraku.puppet_warp.cutout import cut_out
 
 CHUNK = 16  # frames through the autoencoder at a time
 GROUND = 128

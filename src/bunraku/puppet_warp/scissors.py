@@ -1,11 +1,15 @@
 """Scissors: cuts a figure into overlapping pieces, each with its map to any pose."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from bunraku.cues.skeleton import HAND_BONES
+from bunraku.perception.cutout import polygon, segment_distance
+from bunraku.perception.matte import guided_filter
+from bunraku.perception.plate import fill
 from bunraku.puppet_warp.body import (
     ARMS,
     EARS,
@@ -21,7 +25,6 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
-from bunraku.puppet_warp.cutout import fill, polygon, segment_distance
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
 TRUNK_LABEL, HEAD_LABEL = 4, 5
@@ -29,7 +32,15 @@ TRUNK_LABEL, HEAD_LABEL = 4, 5
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
 """Labels that are painted later, over each label."""
 
-EDGE, BLEND = 0.4, 0.7  # sigmas in pixels that soften the figure's edge and the cuts
+CORE, ALONE = 0.6, 0.8  # half thicknesses: inside a part, and outside all others, where its colours are learnt
+COLOUR, SMOOTH = 2.5, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
+BINS, RARE, CLEAR = (
+    16,
+    1e-3,
+    0.3,
+)  # colours along an axis, the share that counts as none, and the difference of colours that counts
+FLAT, FARTHEST = 1e-3, 4.0  # variance of a flat picture, and half thicknesses beyond which all is equally far
+BLEND = 0.7  # sigma in pixels that softens the cuts
 FRONT = 0.9  # radii round its bones in which an arm lies over everything else
 HAND, FINGER = 0.35, 0.6
 """Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
@@ -53,19 +64,16 @@ class Scissors:
 
     Args:
         picture: uint8 (H, W, 3).
-        mask: bool (H, W), the figure.
+        coverage: float32 (H, W) in [0, 1], how much of each pixel the figure covers; `picture` shows its colours alone.
         body: its measures, in pixels of `picture`.
     """
 
-    def __init__(self, picture: np.ndarray, mask: np.ndarray, body: Body) -> None:
-        self.picture, self.mask, self.body = picture, mask, body
-        self.coverage = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), EDGE)
-        height, width = mask.shape
+    def __init__(self, picture: np.ndarray, coverage: np.ndarray, body: Body) -> None:
+        self.picture, self.coverage, self.mask, self.body = picture, coverage, coverage > 0.5, body
+        height, width = coverage.shape
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
         distances = self._distances()
-        labels = distances.argmin(0)
-        for arm in ARMS:
-            labels[(distances[arm] < FRONT) & (distances[arm] <= distances[1 - arm])] = arm
+        labels = self._claims(distances).argmin(0)
         self.labels = joined(np.where(self.coverage > 0.02, labels, -1))
         self._seat = (distances[TRUNK_LABEL] < 1) & np.isin(self.labels, LEGS)
         self._under = self._healed(distances)
@@ -113,6 +121,26 @@ class Scissors:
         from_middle = np.linalg.norm(pixels - body.head, axis=-1) / body.head_radius
         distances[HEAD_LABEL] = np.maximum(from_middle - core, 0) / (1 - core)
         return distances
+
+    def _claims(self, distances: np.ndarray) -> np.ndarray:
+        """float32 (6, H, W), least for the part a pixel belongs to: the distance, arms in front; more for an arm
+        or for the body where the other's colours are likelier; smoothed except across the picture's edges (Rhemann et al. 2011, "Fast cost-volume filtering")."""
+        claims = np.minimum(distances, FARTHEST).astype(np.float32)
+        arms = claims[list(ARMS)]
+        claims[list(ARMS)] = np.where(arms < FRONT, arms - FRONT, arms)
+        bins, rest = colour_bins(self.picture), list(range(LEGS[0], len(claims)))
+        body = distances[rest].min(0)
+        for arm in ARMS:
+            alone = np.minimum(body, distances[1 - arm]) > ALONE
+            cores = (
+                (distances[arm] < CORE) & alone & self.mask,
+                (body < CORE) & (distances[list(ARMS)].min(0) > ALONE) & self.mask,
+            )
+            as_arm, as_body = COLOUR * unlikely(bins, cores)
+            claims[arm] += as_arm
+            claims[rest] = np.where(distances[arm] < distances[1 - arm], claims[rest] + as_body, claims[rest])
+        radius = max(2, round(SMOOTH * self.body.arm))
+        return np.stack([guided_filter(self.picture, claim, radius, FLAT) for claim in claims])
 
     def _outside(self, corners: np.ndarray) -> np.ndarray:
         """Distance from a polygon in pixels, (H, W)."""
@@ -241,6 +269,23 @@ class Scissors:
             return vertices, grid(9, 9), lambda joints, seen, scale: head_at(vertices, body, joints, seen, scale)
 
         yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
+
+
+def colour_bins(picture: np.ndarray) -> np.ndarray:
+    """int (H, W): which of BINS^3 colours each pixel of uint8 (H, W, 3) has, in CIELAB."""
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.int32) * BINS // 256
+    return np.asarray((lab[..., 0] * BINS + lab[..., 1]) * BINS + lab[..., 2])
+
+
+def unlikely(bins: np.ndarray, cores: Sequence[np.ndarray]) -> np.ndarray:
+    """float32 (P, H, W) from 0 to 1: how much less likely each pixel's colour is in a part than in the part it is likeliest in,
+    as learnt from the parts' cores, bool (H, W); 0 where that is not clear, and for all if one has no core."""
+    if not all(core.any() for core in cores):
+        return np.zeros((len(cores), *bins.shape), np.float32)
+    counts = [np.bincount(bins[core], minlength=BINS**3).reshape(BINS, BINS, BINS) for core in cores]
+    smooth = np.stack([gaussian_filter(count.astype(np.float32), 0.7, mode="constant").ravel() for count in counts])
+    logs = np.log(smooth / smooth.sum(1, keepdims=True) + RARE)
+    return np.asarray(np.maximum((logs.max(0) - logs) / -np.log(RARE) - CLEAR, 0)[:, bins], np.float32)
 
 
 def joined(labels: np.ndarray) -> np.ndarray:

@@ -27,18 +27,28 @@ from scipy.ndimage import gaussian_filter1d
 
 from bunraku.errors import BunrakuError
 from bunraku.media import fit
+from bunraku.perception.matte import SegmenterName, create_segmenter, still_mattes, unmixed
+from bunraku.perception.plate import grown, inpaint
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import Body, Movement
-from bunraku.puppet_warp.cutout import cut_out, fill
 from bunraku.puppet_warp.scissors import Scissors
 
-HALO, ROUGH_HALO = 0.006, 0.012  # what is painted out round a given and a found mask, in longest sides
+HALO, ROUGH_HALO = 0.006, 0.012  # what is painted out round a given and a found figure, in longest sides
+TRACE = 32  # coverage of 255 that has to be painted out
+EDGE = 0.4  # sigma in pixels that softens a hard mask
 ORDER_SMOOTHING = 4.0  # frames, sigma
 MARGIN = 4  # pixels kept round a figure
 
 
 class PuppetWarp:
-    """The classical puppet warp, called as `AnimationPipeline`; it has no weights and nothing random."""
+    """The classical puppet warp, called as `AnimationPipeline`; it has no weights of its own and nothing random.
+
+    Args:
+        segmenter: what finds the figure where no mask is given, see `perception.matte.create_segmenter`.
+    """
+
+    def __init__(self, segmenter: SegmenterName = "auto") -> None:
+        self.segmenter = segmenter
 
     def stream(
         self,
@@ -60,8 +70,9 @@ class PuppetWarp:
             poses: keypoints of P people, already retargeted to the reference.
             reference_pose: (1, P, K), the same people in the reference, in its pixels.
             size: (height, width) of the output; None: the reference's.
-            mask: where the people are in the reference: uint8 (H, W), p + 1 for person p, or bool for one person. None: they
-                are cut out by pose and colour (`puppet_warp.cutout.cut_out`).
+            mask: where the people are in the reference: uint8 (H, W), p + 1 for person p, or bool for one person; or uint8
+                (P, H, W), how much of every pixel each covers, 255 wholly. None: found with `segmenter`
+                (`perception.matte.still_mattes`).
             background: what is behind them, uint8 (H, W, 3), or (F, H, W, 3) with a picture per frame; brought to `size` as
                 the reference is. None: the reference, the people painted out.
             chunk: frames yielded together.
@@ -75,16 +86,14 @@ class PuppetWarp:
         picture, transform = fit(reference, size, "crop")
         tracks, rest = tracks.scaled(size), PoseTrack(transform.points(rest.keypoints), rest.scores, size)
         if mask is None:
-            instances, halo = cut_out(picture, rest), ROUGH_HALO
+            coverage, halo = still_mattes(picture, rest, create_segmenter(self.segmenter)), ROUGH_HALO
         else:
-            instances, halo = _instances(mask, reference.shape[:2], rest.people, size), HALO
+            coverage, halo = _coverage(mask, reference.shape[:2], rest.people, size), HALO
         if background is None:
-            reach = 2 * max(1, round(halo * max(size))) + 1
-            hole = cv2.dilate((instances > 0).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-            stages = fill(picture, hole)[None]
+            stages = inpaint(picture, grown(coverage.max(0) > TRACE, halo))[None]
         else:
             stages = _stages(background, len(tracks), size)
-        people = [_Person(picture, instances, rest, tracks, i) for i in range(rest.people)]
+        people = [_Person(picture, coverage[i].astype(np.float32) / 255, rest, tracks, i) for i in range(rest.people)]
         order = _back_to_front(people)
         for start in range(0, len(tracks), chunk):
             frames = []
@@ -100,20 +109,17 @@ class _Person:
     """Person `index` of the reference as pieces, and how it moves."""
 
     def __init__(
-        self, picture: np.ndarray, instances: np.ndarray, rest: PoseTrack, tracks: PoseTrack, index: int
+        self, picture: np.ndarray, coverage: np.ndarray, rest: PoseTrack, tracks: PoseTrack, index: int
     ) -> None:
-        mask = instances == index + 1
+        mask = coverage > 0.5
         if not mask.any():
-            raise BunrakuError(
-                f"person {index} covers no pixel of the reference: its mask has the values "
-                f"{', '.join(map(str, np.unique(instances)))}, and person p is where it is p + 1"
-            )
-        y, x = np.nonzero(mask)
+            raise BunrakuError(f"person {index} covers no pixel of the reference")
+        y, x = np.nonzero(coverage)
         top, left = max(0, y.min() - MARGIN), max(0, x.min() - MARGIN)
         box = np.s_[top : y.max() + 1 + MARGIN, left : x.max() + 1 + MARGIN]
         body = Body.of(rest.person(index), mask[box], (left, top), index)
         self._movement = Movement.of(tracks.person(index), body, index)
-        self._pieces = list(Scissors(picture[box], mask[box], body).pieces())
+        self._pieces = list(Scissors(unmixed(picture[box], coverage[box]), coverage[box], body).pieces())
 
     @property
     def floor(self) -> np.ndarray:
@@ -146,17 +152,26 @@ def _checked(
     return poses, reference_pose
 
 
-def _instances(mask: np.ndarray, shape: tuple[int, ...], people: int, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W) of `size` from a mask of the reference's `shape`."""
-    if mask.shape != shape or mask.dtype not in (np.uint8, np.bool_):
-        raise BunrakuError(f"mask must be bool or uint8 {shape} as the reference, got {mask.dtype} {mask.shape}")
+def _coverage(mask: np.ndarray, shape: tuple[int, ...], people: int, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (P, H, W) of `size` from a mask of the reference's `shape`."""
+    if mask.shape[-2:] != shape or mask.dtype not in (np.uint8, np.bool_) or mask.shape[:-2] not in ((), (people,)):
+        raise BunrakuError(
+            f"mask must be bool or uint8 {shape} as the reference, or uint8 {(people, *shape)}; got {mask.dtype} {mask.shape}"
+        )
     if mask.dtype == np.bool_ and people > 1:
         raise BunrakuError(f"a mask of {people} people must tell them apart: uint8, p + 1 where person p is")
-    instances = np.zeros(size, np.uint8)
-    for value in np.unique(mask[mask > 0]):
-        layer = np.repeat((mask == value)[..., None] * np.uint8(255), 3, axis=-1)
-        instances[fit(layer, size, "crop", (0, 0, 0))[0][..., 0] > 127] = value
-    return instances
+    if mask.ndim == 3:
+        return np.stack([fit(np.repeat(one[..., None], 3, -1), size, "crop", (0, 0, 0))[0][..., 0] for one in mask])
+    values = np.unique(mask)
+    if set(range(1, people + 1)) - set(values.tolist()):
+        raise BunrakuError(
+            f"the mask does not show everybody: it has the values {', '.join(map(str, values))}, and person p is where it is p + 1"
+        )
+    layers = np.stack([(mask == p + 1).astype(np.uint8) * 255 for p in range(people)])
+    whole = (
+        np.stack([fit(np.repeat(one[..., None], 3, -1), size, "crop", (0, 0, 0))[0][..., 0] for one in layers]) > 127
+    )
+    return np.stack([np.rint(cv2.GaussianBlur(255.0 * one, (0, 0), EDGE)).astype(np.uint8) for one in whole])
 
 
 def _stages(background: np.ndarray, frames: int, size: tuple[int, int]) -> np.ndarray:

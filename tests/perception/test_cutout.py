@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image
+from bunraku.perception.cutout import cut_out, polygon, segment_distance
+from bunraku.perception.plate import fill
 from bunraku.perception.pose import PoseTrack
-from bunraku.puppet_warp.cutout import cut_out, fill, polygon, segment_distance
 from bunraku.theatre import Rendering, render, sample_scene
 
 

@@ -1,0 +1,189 @@
+"""Mattes: how much of every pixel each person covers, soft at the edge, and the colours of the figure alone.
+
+A matte starts from one of two proposals. A network for salient objects knows hair, hands, shoes and robes, but may take a disc behind
+the figure for a part of it; the cut-out by pose and colour (`cutout`) has no idea of either. The one whose outline lies better on edges
+of the picture is taken, and its edge moved onto them by a guided filter.
+"""
+
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+from bunraku.errors import BunrakuError
+from bunraku.perception.cutout import body_distances, cut_out
+from bunraku.perception.pose import PoseTrack
+
+SegmenterName = Literal["auto", "u2net", "none"]
+
+SIDE = 1024  # longest side in pixels at which edges are found
+ROUGH = 256  # longest side at which distances from bodies are measured
+MIDDLE, HELD = 0.5, 0.7  # half thicknesses of the usual body, and the share of it that a network must have found
+CLEAR = 40.0  # contrast of a clear edge in CIELAB, as Sobel's operator gives it
+EDGE = 0.01  # how far the edge of a proposal is moved, in longest sides
+SHARPNESS = 2.0  # of an edge
+FLAT = 1e-4  # variance of colours, of 1, below which the guided filter sees no edge
+PURE = 4  # power of the coverage with which a pixel counts as one of the figure alone
+BLURS = (0.06, 0.008)  # in longest sides: how far a figure's colours are looked for
+
+
+class Segmenter(Protocol):
+    """Finds figures in a picture, whatever their pose. `name` is the backend, for the user to see."""
+
+    name: str
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """How sure each pixel of `image`, uint8 (H, W, 3) RGB, is part of a figure: float32 (H, W) in [0, 1]."""
+        ...
+
+
+def create_segmenter(name: SegmenterName = "auto") -> Segmenter | None:
+    """The segmenter called `name`; "auto" is the best there is, None if there is none; "none" is None.
+
+    Raises:
+        BunrakuError: unknown name, or a backend that is not installed.
+    """
+    from bunraku.perception.u2net import U2NetSegmenter, u2net_weights
+
+    if name == "none" or (name == "auto" and u2net_weights() is None):
+        return None
+    if name not in ("auto", "u2net"):
+        raise BunrakuError(f"unknown segmenter {name!r}; there are auto, u2net, none")
+    return U2NetSegmenter()
+
+
+def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None = None) -> np.ndarray:
+    """How much each person of a still covers of every pixel.
+
+    Args:
+        image: uint8 (H, W, 3).
+        pose: (1, P, 18 or 134) in pixels of the image.
+        segmenter: None: pose and colour alone decide.
+
+    Returns:
+        uint8 (P, H, W), 255 where a person covers a pixel wholly; over the people they sum up to at most 255.
+
+    Raises:
+        BunrakuError: as `cutout.cut_out`.
+    """
+    mattes = [refined(image, (cut_out(image, pose) > 0).astype(np.float32))]
+    if segmenter:
+        found = segmenter(image)
+        if np.mean(found[_bodies(pose, found.shape).min(0) < MIDDLE] > 0.5) > HELD:
+            mattes.append(refined(image, found))
+    alpha = max(mattes, key=lambda matte: outlined(image, matte))
+    return shared(alpha, pose)
+
+
+def shared(alpha: np.ndarray, pose: PoseTrack) -> np.ndarray:
+    """Divide the matte of all, float (H, W) in [0, 1], among the people of a pose (1, P, K): uint8 (P, H, W); each pixel goes to the one
+    whose body is nearest."""
+    owner = _bodies(pose, alpha.shape).argmin(0)
+    levels = np.rint(255 * alpha).astype(np.uint8)
+    return np.stack([np.where(owner == i, levels, 0) for i in range(pose.people)])
+
+
+def _bodies(pose: PoseTrack, size: tuple[int, ...]) -> np.ndarray:
+    """float32 (P, H, W): distance of every pixel from each person's usual body, in half thicknesses."""
+    factor = min(1.0, ROUGH / max(size))
+    small = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    pose = pose.scaled(small)
+    found = [body_distances(pose.person(i), small)[1].clip(0, 1e6).astype(np.float32) for i in range(pose.people)]
+    return np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in found])
+
+
+def outlined(image: np.ndarray, matte: np.ndarray) -> float:
+    """How well the outline of a matte, float (H, W), lies on edges of the picture: mean contrast along it, CIELAB, each at most `CLEAR`."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    slopes = [cv2.Sobel(lab, cv2.CV_32F, *way) for way in ((1, 0), (0, 1))]
+    contrast = cv2.dilate(np.sqrt(sum((slope**2).sum(-1) for slope in slopes)), np.ones((3, 3), np.uint8))
+    outline = cv2.morphologyEx((matte > 0.5).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    return float(np.minimum(contrast[outline], CLEAR).mean()) if outline.any() else 0.0
+
+
+def refined(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """Move the edge of a coarse matte, float32 (H, W) in [0, 1], onto the edges of the picture that are at most `EDGE` away."""
+    band = max(2, round(EDGE * max(matte.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
+    inside = (matte > 0.5).astype(np.uint8)
+    soft = np.clip((guided_filter(image, matte, band) - 0.5) * SHARPNESS + 0.5, 0, 1)
+    soft[cv2.erode(inside, disc) > 0] = 1
+    soft[cv2.dilate(inside, disc) == 0] = 0
+    return soft
+
+
+def guided_filter(guide: np.ndarray, values: np.ndarray, radius: int, flat: float = FLAT) -> np.ndarray:
+    """Smooth values except across the edges of a picture: in every window they become an affine function of its colours.
+
+    Args:
+        guide: uint8 (H, W, 3).
+        values: float32 (H, W).
+        radius: half the window's side in pixels.
+        flat: variance of the colours (of 1) below which a window counts as flat.
+
+    Returns:
+        float32 (H, W).
+
+    Source: He, Sun and Tang, "Guided image filtering", 2013, eq. 14-16; above `SIDE` pixels the functions are found in a smaller
+    copy (He and Sun, "Fast guided filter", 2015).
+    """
+    height, width = values.shape
+    factor = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    full = guide.astype(np.float32) / 255
+    colours, small = (x if factor == 1 else cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (full, values))
+    side = 2 * max(1, round(radius * factor)) + 1
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return cv2.boxFilter(x, -1, (side, side), borderType=cv2.BORDER_REFLECT)
+
+    middle, level = mean(colours), mean(small)
+    products = colours[..., [0, 0, 0, 1, 1, 2]] * colours[..., [0, 1, 2, 1, 2, 2]]
+    spread = np.concatenate([mean(products[..., :3]), mean(products[..., 3:])], -1)
+    spread -= middle[..., [0, 0, 0, 1, 1, 2]] * middle[..., [0, 1, 2, 1, 2, 2]]
+    joint = mean(colours * small[..., None]) - middle * level[..., None]
+    slope = _solved(spread + flat * np.array([1, 0, 0, 1, 0, 1], np.float32), joint)
+    slope, offset = mean(slope), mean(level - (slope * middle).sum(-1))
+    if factor < 1:
+        slope, offset = (cv2.resize(x, (width, height), interpolation=cv2.INTER_LINEAR) for x in (slope, offset))
+    return np.asarray((slope * full).sum(-1) + offset)
+
+
+def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """x of A x = b for many symmetric 3x3 matrices, given as (..., 6): 11 12 13 22 23 33, by Cramer's rule."""
+    a, b, c, d, e, f = np.moveaxis(matrix, -1, 0)
+    inverse = [[d * f - e * e, c * e - b * f, b * e - c * d], [c * e - b * f, a * f - c * c, b * c - a * e], [b * e - c * d, b * c - a * e, a * d - b * b]]  # fmt: skip
+    determinant = a * inverse[0][0] + b * inverse[0][1] + c * inverse[0][2]
+    rows = [row[0] * right[..., 0] + row[1] * right[..., 1] + row[2] * right[..., 2] for row in inverse]
+    return np.stack(rows, -1) / np.maximum(determinant, 1e-20)[..., None]
+
+
+def unmixed(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The figure's own colours, without what shines through at its edge.
+
+    Args:
+        image: uint8 (H, W, 3).
+        alpha: float32 (H, W) in [0, 1], what the figure covers.
+
+    Returns:
+        uint8 (H, W, 3), the image where alpha is 1, and the nearest colours of the figure outside it.
+
+    Source: Forte, "Approximate fast foreground colour estimation", ICIP 2021: F = F' + a (I - a F' - (1 - a) B'), where F' and B' are
+    averages of figure and background weighted with their coverage; far first, then near.
+    """
+    picture, cover = image.astype(np.float32), alpha.astype(np.float32)[..., None]
+    pure, empty = cover**PURE, (1 - cover) ** PURE  # mixed pixels say little of either
+    front, behind = picture, picture
+    for blur in BLURS:
+        sigma = max(1.0, blur * max(alpha.shape))
+        near_front, near_behind = _average(front, pure, sigma), _average(behind, empty, sigma)
+        rest = picture - cover * near_front - (1 - cover) * near_behind
+        front, behind = np.clip(near_front + cover * rest, 0, 255), np.clip(near_behind + (1 - cover) * rest, 0, 255)
+    return np.rint(front).astype(np.uint8)
+
+
+def _average(colours: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    side = 2 * round(1.5 * sigma) + 1
+    total = cv2.boxFilter(colours * weight, -1, (side, side), borderType=cv2.BORDER_REFLECT)
+    share = cv2.boxFilter(weight, -1, (side, side), borderType=cv2.BORDER_REFLECT)[..., None]
+    return np.asarray(np.where(share > 1e-4, total / np.maximum(share, 1e-4), colours))
