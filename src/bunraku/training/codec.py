@@ -6,7 +6,6 @@ A run continues from its checkpoint exactly as if it had never stopped: pictures
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from torch.utils.data import DataLoader
 from bunraku.data.pictures import PictureCrops, sample_picture
 from bunraku.data.samples import StepSampler
 from bunraku.errors import BunrakuError
-from bunraku.media.images import read_image, resize
+from bunraku.media import read_image, replacing, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
 
@@ -220,15 +219,10 @@ def averaged(run: CodecRun) -> PictureCodec:
 
 def save(run: CodecRun, config: CodecConfig) -> None:
     """Write the averaged codec and the checkpoint; each replaces the old one only when complete."""
-    model, temporary = config.output / "model", config.output / "model.tmp"
-    averaged(run).save_pretrained(temporary)
-    model.mkdir(exist_ok=True)
-    for file in temporary.iterdir():
-        os.replace(file, model / file.name)
-    temporary.rmdir()
-    file = config.output / CHECKPOINT
-    torch.save(run.state(), file.with_suffix(".tmp"))
-    os.replace(file.with_suffix(".tmp"), file)
+    with replacing(config.output / "model") as temporary:
+        averaged(run).save_pretrained(temporary)
+    with replacing(config.output / CHECKPOINT) as temporary:
+        torch.save(run.state(), temporary)
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------------------
