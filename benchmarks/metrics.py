@@ -18,14 +18,15 @@ import numpy as np
 
 from bunraku.evaluation.learned import LearnedMetrics
 from bunraku.evaluation.metrics import CLIP_METRICS, METRICS, score_clip
+from bunraku.evaluation.people import people_masks
 from bunraku.theatre import render, sample_scene
 
 
 def clip(size: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Generated and true frames uint8 (F, size, size, 3), masks uint8 (F, size, size)."""
-    shown = render(sample_scene(0, "test"), range(frames), (size, size))
+    """Generated and true frames uint8 (F, size, size, 3) of two people, and who is where, uint8 (F, size, size)."""
+    shown = render(sample_scene(0, "test", people=2), range(frames), (size, size))
     noise = np.random.default_rng(0).normal(0, 12, shown.frames.shape)
-    return np.clip(shown.frames + noise, 0, 255).astype(np.uint8), shown.frames, shown.character_mask.astype(np.uint8)
+    return np.clip(shown.frames + noise, 0, 255).astype(np.uint8), shown.frames, shown.instances
 
 
 def measured(run: Callable[[], object], frames: int, repeats: int) -> float:
@@ -60,7 +61,7 @@ def main() -> None:
         for name in networks.available if networks else ():
             scorer = LearnedMetrics([name]).scorer()
             rows.setdefault(name, {})[size] = measured(
-                partial(scorer.update, {"made": generated}, truth, truth[0]), len(truth), 1
+                partial(scorer.update, {"made": generated}, truth, truth[0], people_masks(instances)), len(truth), 1
             )
     print(f"ms per frame, median of {options.repeats}, {options.frames} frames, {os.cpu_count()} cores")
     print(f"{'':>22} " + " ".join(f"{f'{size}x{size}':>10}" for size in options.sizes))

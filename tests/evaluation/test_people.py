@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import psnr, score_clip, ssim_map
-from bunraku.evaluation.people import SEEN, identity_accuracy, meetings, people_masks
+from bunraku.evaluation.people import LEAST_SHARE, identity_accuracy, meetings, people_masks
 from bunraku.evaluation.theatre_benchmark import benchmark_clip
 
 NAMES = ["psnr_person", "ssim_person", "identity_accuracy", "identity_accuracy_meeting"]
@@ -33,7 +33,7 @@ def reference(generated: np.ndarray, truth: np.ndarray, instances: np.ndarray) -
     found: dict[str, list[float]] = {name: [] for name in NAMES}
     for made, true, who in zip(generated, truth, instances):
         pixels = {n: np.argwhere(who == n) for n in numbers}
-        pixels = {n: at for n, at in pixels.items() if len(at) / who.size >= SEEN}
+        pixels = {n: at for n, at in pixels.items() if len(at) / who.size >= LEAST_SHARE}
         ratios, similarities = [], []
         grey = [np.rint(f.astype(np.float64) @ [0.299, 0.587, 0.114]).astype(np.uint8) for f in (made, true)]
         local = ssim_map(grey[0], grey[1])

@@ -458,7 +458,7 @@ def _errors(
         "psnr": _psnr(whole, SQUARES),
         "psnr_uint8_wrap": _psnr(whole, WRAPPED_SQUARES),
     }
-    if character is not None and any(METRICS[name].needs for name in names):
+    if character is not None and any(METRICS[name].group == "character" for name in names):
         inside = _histograms(generated, truth, character)
         for part, histograms in (("character", inside), ("background", whole - inside)):
             scores[f"l1_{part}"], scores[f"psnr_{part}"] = _l1(histograms), _psnr(histograms, SQUARES)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-SEEN = 0.001
+LEAST_SHARE = 0.001
 """The share of a frame's pixels from which on a person counts as seen in it."""
 BINS = 8
 """Of the colour histograms, per channel."""
@@ -16,11 +16,11 @@ def people_masks(instances: np.ndarray) -> np.ndarray:
         instances: integers (F, H, W), 0 where nobody is.
 
     Returns:
-        bool (P, F, H, W) in the order of the people's numbers; all False in frames in which a person has less than SEEN of the pixels.
+        bool (P, F, H, W) in the order of the people's numbers; all False in frames in which a person has less than LEAST_SHARE of the pixels.
     """
     numbers = [number for number in np.unique(instances) if number]
     masks = np.stack([instances == number for number in numbers]) if numbers else np.zeros((0, *instances.shape), bool)
-    return masks & (masks.mean((2, 3), keepdims=True) >= SEEN)
+    return masks & (masks.mean((2, 3), keepdims=True) >= LEAST_SHARE)
 
 
 def meetings(masks: np.ndarray) -> np.ndarray:
