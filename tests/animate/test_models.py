@@ -1,5 +1,6 @@
 """What the models need of options and clip, and what they make of them."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,12 @@ def test_the_puppet_warp_names_the_options_that_it_has_no_use_for(
     assert [record.getMessage() for record in caplog.records] == [
         "puppet-warp has no steps, guidance, scheduler, window, overlap, temperature, dtype: they have no effect"
     ]
+
+
+def test_a_large_reference_that_is_reduced_is_said(clip: Driving, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        PuppetWarpAdapter(AnimateOptions(), clip).canvas((1000, 800))
+        PuppetWarpAdapter(AnimateOptions(size=(1200, 900)), clip).canvas((4565, 3110))
+        assert "reduced" not in caplog.text
+        assert PuppetWarpAdapter(AnimateOptions(), clip).canvas((4565, 3110)).output_size == (1024, 698)
+    assert "of 4565x3110 px (height x width) is reduced to 1024x698; --size asks for more" in caplog.text

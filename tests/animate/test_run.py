@@ -367,6 +367,8 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
         ({"sheet": tmp_path / "sheet.mp4"}, "a sheet is a picture"),
         ({"side_by_side": tmp_path / "x.txt"}, "unknown video extension"),
         ({"side_by_side": output}, "is given for two outputs"),
+        ({"debug": tmp_path / "frames", "side_by_side": tmp_path / "frames"}, "is given for two outputs"),
+        ({"side_by_side": tmp_path / "%02d.png", "sheet": tmp_path / "00.png"}, "lies among the frames of another"),
         ({"debug": tmp_path / "text.png"}, r"text\.png is a file; --debug takes a folder"),
         ({"debug": tmp_path / "no" / "debug"}, r"the folder .*no does not exist"),
         ({"debug": tmp_path, "sheet": tmp_path / "skeletons.png"}, r"skeletons\.png is also a picture of --debug"),

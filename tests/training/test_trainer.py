@@ -282,3 +282,12 @@ def test_a_start_model_that_does_not_fit_is_refused():
     with pytest.raises(BunrakuError, match=r"do not fit the denoiser.*\n +1 missing: weight\n +1 unexpected: scale"):
         copy_weights(source, target, "denoiser")
     assert torch.equal(target.weight, before)
+
+
+def test_a_piped_run_says_how_far_it_is(tmp_path, caplog, capsys):
+    with caplog.at_level("INFO"):
+        trainer(config(tmp_path / "run", steps=2)).run()
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("train ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("train 2/2, loss 0.")
+    assert capsys.readouterr().out == ""

@@ -1,6 +1,7 @@
 """The whole way: a reference picture and a driving clip in, an animated video out."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -131,8 +132,15 @@ def _write(
 
 def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) -> None:
     outputs = [path.absolute() for path in (output, options.side_by_side, options.sheet, options.debug) if path]
-    if twice := [path for path in outputs if outputs.count(path) > 1]:
-        raise BunrakuError(f"{twice[0]} is given for two outputs; give each a name of its own")
+    videos = [path.absolute() for path in (output, options.side_by_side) if path]
+    folders = [folder for path in videos if (folder := _frames_folder(path))]
+    for path in outputs:
+        own = _frames_folder(path)
+        shared = folders.count(own) > 1 if own else path.suffix.lower() == ".png" and path.parent in folders
+        if shared or outputs.count(path) > 1:
+            raise BunrakuError(
+                f"{path} is given for two outputs, or lies among the frames of another; write it elsewhere"
+            )
     check_video_output(output, inputs, overwrite=options.overwrite)
     if options.side_by_side:
         check_video_output(options.side_by_side, inputs, overwrite=options.overwrite)
@@ -149,6 +157,13 @@ def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) ->
         for picture in pictures if options.debug.is_dir() else [options.debug]:
             check_output(picture, inputs)
         check_free(pictures, options.overwrite)
+
+
+def _frames_folder(output: Path) -> Path | None:
+    """The folder of the frames that a folder or pattern stands for."""
+    if not output.suffix:
+        return output
+    return output.parent if re.search(r"%0?\d*d\b.*\.png$", output.name, re.IGNORECASE) else None
 
 
 def _own_pose(character: Reference, clip: Driving, model: ModelAdapter, options: AnimateOptions) -> PoseTrack | None:
