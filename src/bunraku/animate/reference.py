@@ -12,7 +12,8 @@ import numpy as np
 from bunraku.animate.options import MotionOptions
 from bunraku.cues.openpose_json import read_openpose_json, sidecar
 from bunraku.cues.perceive import people_in_words
-from bunraku.cues.retarget import turned_to_the_camera
+from bunraku.cues.plausible import doubts
+from bunraku.cues.retarget import MIRROR, turned_to_the_camera
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
@@ -25,6 +26,7 @@ COPIES = ((128, 0.0), (256, 0.25), (512, 0.25), (512, 0.5))
 
 CLEAR = 0.9  # mean score of the body joints that needs no second look
 SEEN = 0.3
+STEADY = 0.2  # in trunks: the mirrored picture's pose is no farther off where a figure was understood
 MIN_JOINTS = 8  # of the body; fewer place no character
 
 
@@ -69,7 +71,23 @@ class Reference:
                 "them a person's length",
                 " and ".join(turned), self.path,
             )  # fmt: skip
+        if found := self._doubts(pose, options):
+            logger.warning(
+                "the pose of %s is doubtful: %s; look at it before a long run (`bunraku retarget %s DRIVING -o pose.png` "
+                "draws it), and mend it where it is wrong (`bunraku perceive %s` writes it as a file for --reference-pose)",
+                self.path, "; ".join(found), self.path, self.path,
+            )  # fmt: skip
         return pose
+
+    def _doubts(self, pose: PoseTrack, options: MotionOptions) -> list[str]:
+        found = doubts(pose)
+        if self.known_pose is None:
+            with closing(
+                create_pose_detector(options.detector, max_people=2, device=options.device, video=False)
+            ) as opened:
+                if mirrored_distance(self.image, pose, opened) > STEADY:
+                    found.append("in the mirrored picture the detector sees another one")
+        return found
 
 
 def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:
@@ -128,6 +146,25 @@ def detect_people(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None
         return None
     keypoints, scores = (np.concatenate([getattr(p, name) for p in best], 1) for name in ("keypoints", "scores"))
     return PoseTrack(keypoints, scores, image.shape[:2])
+
+
+def mirrored_distance(image: np.ndarray, pose: PoseTrack, detector: PoseDetector) -> float:
+    """How far the joints of a detected pose, (1, 1, 134), are from those in the mirrored picture, on average in trunks.
+
+    A detector that understands a figure sees the same pose in its mirror image. (Of 40 theatre puppets, which are far from
+    photographs, it was above 0.2 for 8 of 14 that were detected wrongly and for 2 of 20 right ones; photographs have 0.02.)
+    """
+    seen = detect_people(np.ascontiguousarray(image[:, ::-1]), detector)
+    body = pose.keypoints[0, 0, BODY]
+    trunk = float(np.linalg.norm(body[1] - body[[8, 11]].mean(0)))
+    distances = [np.inf]
+    for person in range(seen.people if seen is not None else 0):
+        points = seen.keypoints[0, person, BODY][MIRROR] * (-1, 1) + (image.shape[1], 0)  # type: ignore[union-attr]
+        scores = np.minimum(seen.scores[0, person, BODY][MIRROR], pose.scores[0, 0, BODY])  # type: ignore[union-attr]
+        limbs = [joint for joint in range(2, 14) if scores[joint] >= SEEN]
+        if limbs:
+            distances.append(float(np.linalg.norm(points - body, axis=-1)[limbs].mean()) / max(trunk, 1e-6))
+    return min(distances)
 
 
 def people_of(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.plausible import WORDS, Judged, judge
 from bunraku.cues.smoothing import smooth
 from bunraku.cues.tracking import MIN_JOINTS, bridge, from_behind, hold, link, lost_ranges
 from bunraku.errors import BunrakuError
@@ -77,12 +78,23 @@ def perceive_frames(
             f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
             "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
         )
+    judged = judge(track, cuts=cuts)
+    _tell_faults(judged, name)
+    track = judged.track
     behind = from_behind(track)  # before gaps are bridged: a back may be one of the face
     track = mended(track, frames.fps, cuts)
     scores = track.scores.copy()
     scores[behind] = np.where(IN_FACE, 0, scores[behind])
     source = f"{Path(name).name}, {detector.name} on {detector.provider}"
     return Cues(frames.fps, frames.size, source, replace(track, scores=scores))
+
+
+def _tell_faults(judged: Judged, name: str) -> None:
+    for kind, where in judged.faults.items():
+        for person in np.flatnonzero(where.any(0)):
+            whom = f" of person {person}" if judged.track.people > 1 else ""
+            frames = np.flatnonzero(where[:, person]).tolist()
+            logger.warning("poses%s in frames %s of %s: %s", whom, in_words(frames), name, WORDS[kind])
 
 
 def mended(track: PoseTrack, fps: Fraction, cuts: Collection[int] = ()) -> PoseTrack:
