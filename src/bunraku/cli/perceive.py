@@ -65,7 +65,8 @@ def perceive(
         if json_folder is not None:
             raise BunrakuError("--json-folder is for clips; the pose of a still is one file, --output")
         file, track = perceive_still(driving, output, options, draft=draft, overwrite=overwrite)
-        what = "a standing figure to be moved joint by joint" if draft else f"{track.people} people"
+        look = f"`bunraku retarget {driving} DRIVING -o check.png` shows it"
+        what = f"a standing figure to be moved joint by joint; {look}" if draft else f"{track.people} people"
         return result({"pose": file, "people": track.people, "size": track.size}, json_output, f"{file}: {what}")
     if draft:
         raise BunrakuError(f"--draft is for stills, and {driving} is none")
