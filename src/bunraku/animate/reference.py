@@ -17,7 +17,7 @@ from bunraku.cues.retarget import MIRROR, turned_to_the_camera
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ COPIES = ((128, 0.0), (256, 0.25), (512, 0.25), (512, 0.5))
 """Longer side in pixels and margin around it, as a share of that side, of the copies that are tried."""
 
 CLEAR = 0.9  # mean score of the body joints that needs no second look
-SEEN = 0.3
 STEADY = 0.2  # in trunks: the mirrored picture's pose is no farther off where a figure was understood
 MIN_JOINTS = 8  # of the body; fewer place no character
 

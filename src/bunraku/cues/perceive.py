@@ -17,13 +17,12 @@ from bunraku.errors import BunrakuError
 from bunraku.media import Frames
 from bunraku.perception.clothes import clothes
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.pose import BODY, FACE, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import BODY, FACE, SEEN, WHOLE_BODY, PoseTrack
 from bunraku.perception.shots import Shots
 
 logger = logging.getLogger(__name__)
 
 LONGEST_GAP = 0.5  # seconds that are bridged
-SEEN = 0.3  # joints with a lower score count as missing
 IN_FACE = np.isin(np.arange(WHOLE_BODY), [0, 14, 15, *range(FACE.start, FACE.stop)])
 
 
