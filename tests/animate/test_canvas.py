@@ -103,7 +103,8 @@ def test_drawn_skeletons_and_poses_as_they_are_go_where_the_reference_is() -> No
 
 def test_retargeting_puts_the_neck_on_the_references() -> None:
     canvas = choose_canvas((200, 100), SQUARE, any_size=False)
-    reference, cues = walking_track(1, (200, 100)), Cues(Fraction(8), (64, 64), "walk", walking_track(9))
+    large, cues = walking_track(1, (200, 100)), Cues(Fraction(8), (64, 64), "walk", walking_track(9))
+    reference = PoseTrack(0.3 * large.keypoints + (35, 70), large.scores, large.size)  # with room on all sides
     neck = canvas.track(reference).keypoints[0, 0, 1]
     for method in ("full", "align", "fit"):
         poses = canvas.poses(cues, reference, method)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import numpy as np
 
 from bunraku.animate.options import Fitting
 from bunraku.cues.cues import Cues
-from bunraku.cues.retarget import Retarget, retarget_people
+from bunraku.cues.framing import framed, own_motion
+from bunraku.cues.retarget import Method, Retarget, retarget_people
 from bunraku.media import Affine, fit, placement
 from bunraku.perception.pose import PoseTrack
 
@@ -86,7 +87,20 @@ class Canvas:
             moved = placement(cues.size, _size(self.reference), self.driving_mode)
             points = moved.points(cues.pose.keypoints) + np.array([left, top], np.float32)
             return PoseTrack(points, cues.pose.scores, self.size)
-        return self.track(retarget_people(cues.pose, reference, method))
+        return self.track(_framed(cues.pose, reference, method))
+
+
+def _framed(driving: PoseTrack, reference: PoseTrack, method: Method) -> PoseTrack:
+    """Retargeted poses in pixels of the reference, each in its place in the picture; a warning says what was done for it."""
+    people = []
+    for i, moved in enumerate(retarget_people(driving, reference, method).person(i) for i in range(driving.people)):
+        own = own_motion(driving.person(i), reference.person(i))
+        track, said = (own, []) if own is not None else framed(moved, driving.person(i), reference.person(i))
+        for words in said:
+            logger.warning("%s%s", f"person {i}: " if driving.people > 1 else "", words)
+        people.append(track)
+    keypoints, scores = (np.concatenate([getattr(p, name) for p in people], 1) for name in ("keypoints", "scores"))
+    return PoseTrack(keypoints, scores, reference.size)
 
 
 def choose_canvas(
