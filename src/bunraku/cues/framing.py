@@ -107,7 +107,7 @@ def framed(
         factor[axis], shift[axis] = _room(way, low, high)
     if not shift.any() and (factor == 1).all() and size == 1:
         return track, said
-    if size < 1:
+    if size < 0.995:
         said.append(
             f"the figure is drawn at {100 * size:.0f} % of its size in the still, because it has no room for its motion"
         )
