@@ -74,9 +74,9 @@ def test_a_run_with_other_settings_is_refused(config):
     train_codec(replace(config, steps=5))  # longer is no other run
 
 
-def test_learning_rate_rises_stays_and_falls(config):
-    config = replace(config, steps=1000, warm_up=100, decay=0.2, learning_rate=1.0)
-    rates = [training.learning_rate(config, step) for step in (0, 49, 99, 500, 800, 900, 999)]
+def test_learning_rates_rise_stay_and_fall(config):
+    config = replace(config, steps=1000, warm_up=100, decay=0.2)
+    rates = [training.rate(config, step) for step in (0, 49, 99, 500, 800, 900, 999)]
     assert rates == pytest.approx([0.01, 0.5, 1, 1, 1, 0.5, 0.005])
 
 

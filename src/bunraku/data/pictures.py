@@ -88,7 +88,7 @@ def sample_picture(rng: np.random.Generator, least: int = 96) -> np.ndarray:
 
 
 def theatre_frame(rng: np.random.Generator, split: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """A theatre frame uint8 (H, W, 3) of one to three people of any proportions; `size` None: 192 to 384 pixels on either side."""
+    """A theatre frame uint8 (H, W, 3) of one to three people of any proportions; `size` None: 128 to 384 pixels on either side."""
     seed, people = int(rng.integers(2**31)), int(rng.choice([1, 1, 2, 3]))
     props, objects, moving, odd = (bool(chance) for chance in rng.random(4) < (0.4, 0.4, 0.3, 0.3))
     scene = sample_scene(seed, split, people=people, props=props, objects=objects, moving_camera=moving)
@@ -101,7 +101,7 @@ def theatre_frame(rng: np.random.Generator, split: str, size: tuple[int, int] | 
             for actor in scene.actors
         ]
         scene = replace(scene, actors=tuple(actors))
-    height, width = (int(side) for side in rng.integers(192, 385, 2)) if size is None else size
+    height, width = (int(side) for side in rng.integers(128, 385, 2)) if size is None else size
     return render(scene, [int(rng.integers(64))], (height, width)).frames[0]
 
 

@@ -25,6 +25,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import read_image, replacing, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
+from bunraku.training.muon import Muon
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,10 @@ class CodecConfig:
         output: folder of the run; the codec itself is in `output`/model.
         latent_channels: of the latents.
         crop, crops, pictures: a step sees `crops` squares of `crop` pixels from each of `pictures` pictures.
-        steps: until the learning rate has fallen to nothing; it falls over the last `decay` of them, so a run at its full rate may
+        steps: until the learning rates have fallen to nothing; they fall over the last `decay` of them, so a run at its full rate may
             be given more.
+        kernel_rate, learning_rate: of Muon, for the networks' kernels, and of AdamW, for biases and the linear parts; both rise over
+            `warm_up` steps.
         clip: largest norm of the gradient; in the middle of a run it is about 0.1, and no normalisation tames the networks.
         latent_noise: largest deviation of the noise on the decoder's input, so that it also serves latents a denoiser gets wrong.
         absolute, gradient: weights of the absolute error, and of that of the differences between neighbours, beside the squared error.
@@ -58,10 +61,11 @@ class CodecConfig:
     crop: int = 80
     crops: int = 4
     pictures: int = 3
-    steps: int = 60_000
-    decay: float = 0.3
+    steps: int = 30_000
+    decay: float = 0.8
+    kernel_rate: float = 0.01
     learning_rate: float = 5e-4
-    warm_up: int = 200
+    warm_up: int = 100
     clip: float = 0.2
     latent_noise: float = 0.1
     absolute: float = 0.02
@@ -83,7 +87,7 @@ class CodecRun:
 
     codec: PictureCodec
     average: AveragedModel
-    optimiser: torch.optim.Optimizer
+    optimisers: tuple[torch.optim.Optimizer, ...]
     step: int = 0
 
     def state(self) -> dict:
@@ -91,14 +95,15 @@ class CodecRun:
             "step": self.step,
             "codec": self.codec.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
     def load(self, state: Mapping) -> None:
         self.step = state["step"]
         self.codec.load_state_dict(state["codec"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, its in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(its)
 
 
 def train_codec(config: CodecConfig) -> PictureCodec:
@@ -135,7 +140,7 @@ def start(config: CodecConfig) -> CodecRun:
     run = CodecRun(
         codec,
         AveragedModel(codec, multi_avg_fn=moving_average(config.average), use_buffers=True),
-        torch.optim.AdamW(codec.parameters(), config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4),
+        optimisers(codec, config),
     )
     if file.exists():
         check_settings(config, json.loads(settings.read_text()))
@@ -144,6 +149,17 @@ def start(config: CodecConfig) -> CodecRun:
     config.output.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(asdict(config), indent=1, default=str) + "\n")
     return run
+
+
+def optimisers(codec: PictureCodec, config: CodecConfig) -> tuple[torch.optim.Optimizer, ...]:
+    networks = [*codec.encoder.parameters(), *codec.decoder.parameters()]
+    linear = [*codec.to_latents.parameters(), *codec.to_pixels.parameters()]
+    kernels = [parameter for parameter in networks if parameter.ndim == 4]
+    others = [parameter for parameter in networks if parameter.ndim < 4] + linear
+    return (
+        Muon(kernels, config.kernel_rate),
+        torch.optim.AdamW(others, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4),
+    )
 
 
 def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
@@ -184,10 +200,10 @@ def pixels(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def learning_rate(config: CodecConfig, step: int) -> float:
-    """A short rise, a plateau, and a fall to nothing over the last `decay` of the steps."""
+def rate(config: CodecConfig, step: int) -> float:
+    """Part of the learning rates: a short rise to 1, a plateau, and a fall to nothing over the last `decay` of the steps."""
     left = (config.steps - step) / (config.decay * config.steps)
-    return config.learning_rate * min(1.0, (step + 1) / config.warm_up, left)
+    return min(1.0, (step + 1) / config.warm_up, left)
 
 
 def train_step(run: CodecRun, config: CodecConfig, batch: np.ndarray) -> dict[str, float]:
@@ -202,12 +218,13 @@ def train_step(run: CodecRun, config: CodecConfig, batch: np.ndarray) -> dict[st
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
     power = latents.square().mean()
     loss = squared + config.absolute * absolute + config.gradient * edges + config.power * (power - 1).square()
-    run.optimiser.zero_grad(set_to_none=True)
+    run.codec.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.codec.parameters(), config.clip)
-    for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(config, run.step)
-    run.optimiser.step()
+    for optimiser, full in zip(run.optimisers, (config.kernel_rate, config.learning_rate), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = full * rate(config, run.step)
+        optimiser.step()
     run.average.update_parameters(run.codec)
     run.step += 1
     return {"psnr": 10 * math.log10(4 / squared.item()), "power": power.item()}
