@@ -272,7 +272,7 @@ def test_cues_find_the_sound_of_their_clip_wherever_both_are(
 def test_who_was_seen_and_who_is_followed_is_said(puppets: Path, caplog: pytest.LogCaptureFixture) -> None:
     clip = open_driving(puppets / "b.mp4", MotionOptions(driving_kind="rgb", stop=4))
     for people, person, words in (
-        (1, 0, "one person drives, from b.mp4; at most 2 are looked for (--max-people)"),
+        (1, 0, "one person drives, from b.mp4; at most 2 are looked for (--people)"),
         (3, 0, "2 people are in b.mp4: 0 at 25 % of the width, in all 4 frames; 1 at 50 %"),
         (2, 1, "Person 1 drives; --person chooses another"),
         (2, 0, "Person 0 drives, the largest; --person chooses another"),

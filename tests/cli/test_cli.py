@@ -496,3 +496,25 @@ def test_cues_that_were_not_named_are_not_replaced(
     cues.write_text("edited by hand")
     assert bunraku("perceive", footage, "-o", cues).code == 0
     assert len(Cues.load(cues)) == 20
+
+
+def test_people_are_numbered_in_a_picture(
+    bunraku: Bunraku, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    code, _, err = bunraku(
+        "perceive", footage, "-o", tmp_path / "x.cues", "--people", "all", "--picture", tmp_path / "who.png"
+    )
+    assert code == 0, err
+    picture = read_image(tmp_path / "who.png")
+    assert picture.shape[0] == 640
+    assert (picture == 255).all(-1).any()  # the number
+    for arguments, message in (
+        (("--people", "some"), "'some' is no number of people (--people)"),
+        (("--people", "9"), "--max-people 9 must be from 1 to 8"),
+        (("--picture", tmp_path / "who.txt"), "its name ends in none of"),
+        (("--picture", footage), "(--picture)"),
+    ):
+        code, _, err = bunraku("perceive", footage, "-o", tmp_path / "x.cues", *arguments)
+        assert code == 2
+        assert message in " ".join(err.split())

@@ -90,3 +90,13 @@ def test_importing_the_interface_loads_no_backend():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(("most", "level"), [(2, "INFO"), (8, "WARNING")])
+def test_more_people_than_are_followed_are_said_once(caplog, most, level):
+    tell = detector.MoreThanFollowed(most)
+    with caplog.at_level(logging.INFO, logger="bunraku"):
+        for found in (most, most + 1, most + 3):
+            tell(found)
+    assert [record.levelname for record in caplog.records] == [level]
+    assert f"at least {most + 1} people in one frame; the {most} largest are followed (--people" in caplog.text

@@ -117,7 +117,7 @@ class Driving:
         return follow(cues, options.person, smoothing=options.smoothing)
 
     def _tell_people(self, track: PoseTrack, options: MotionOptions) -> None:
-        looked_for = f"; at most {_looked_for(options)} are looked for (--max-people)" if self.kind == "rgb" else ""
+        looked_for = f"; at most {_looked_for(options)} are looked for (--people)" if self.kind == "rgb" else ""
         if track.people == 1:
             logger.info("one person drives, from %s%s", self.path.name, looked_for)
         elif options.person < track.people:

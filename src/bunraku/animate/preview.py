@@ -17,9 +17,11 @@ from bunraku.animate.models import WindowTemperature
 from bunraku.animate.options import MotionOptions
 from bunraku.animate.reference import open_reference
 from bunraku.cues.cues import Cues
+from bunraku.cues.perceive import SEEN
 from bunraku.cues.retarget import Retarget
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.cues.temperature import draw_temperature
+from bunraku.cues.tracking import MIN_JOINTS
 from bunraku.errors import BunrakuError
 from bunraku.media import (
     VideoWriter,
@@ -32,7 +34,7 @@ from bunraku.media import (
 )
 from bunraku.media.images import IMAGE_SUFFIXES
 from bunraku.media.writer import VIDEO_SUFFIXES
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import BODY, PoseTrack
 from bunraku.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ DEBUG_PICTURES = ("skeletons", "temperature")
 MOMENTS = 5  # of a clip on a sheet of skeletons
 SHEET_COLUMNS = 8
 HEIGHT = 320  # of a panel with skeletons
+PEOPLE_HEIGHT = 640  # of the picture that numbers the people
 PANEL_HEIGHT = 256  # least height of the side-by-side video
 DIMMED = 0.35  # of the reference's brightness under a pose that is not its own
 
@@ -114,6 +117,40 @@ def draw_retargeting(
 
     size = _write_sheet(output, drawn()) if still else _write_video(output, drawn(), cues.fps, overwrite)
     return Retargeting(output, len(chosen), cues.fps, size, tuple(motions), clip.kind)
+
+
+def draw_people(clip: Driving, cues: Cues) -> np.ndarray:
+    """The first of the frames in which most people are seen, with everybody's skeleton and number, uint8 (H, W, 3).
+
+    The numbers are those of --person.
+
+    Raises:
+        BunrakuError: cues without keypoints.
+    """
+    if cues.pose is None:
+        raise BunrakuError(f"{cues.source} is drawn already: it has no people to be numbered")
+    seen = (cues.pose.scores[:, :, BODY] >= SEEN).sum(-1) >= MIN_JOINTS  # F P
+    number = int(seen.sum(1).argmax())
+    black = np.zeros((*_panel(cues.size, PEOPLE_HEIGHT), 3), np.uint8)
+    picture = next(islice(clip.footage(PEOPLE_HEIGHT), number, None), black)
+    return _stamped(numbered(picture, cues.pose[[number]]), f"frame {number}")
+
+
+def numbered(picture: np.ndarray, poses: PoseTrack) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), with the skeletons of everybody, (1, P, K), and the number of each over the head."""
+    result = _over(picture, poses)
+    track = poses.scaled(picture.shape[:2])
+    for person in range(track.people):
+        seen = (track.scores[0, person, BODY] >= SEEN).nonzero()[0]
+        if len(seen):
+            points = track.keypoints[0, person, seen]
+            x, y = points[points[:, 1].argmin()].round().astype(int).tolist()
+            at = int(np.clip(x - 8, 2, picture.shape[1] - 20)), int(np.clip(y - 12, 24, picture.shape[0] - 4))
+            for colour, thickness in ((0, 6), (255, 2)):
+                cv2.putText(
+                    result, str(person), at, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (colour,) * 3, thickness, cv2.LINE_AA
+                )
+    return result
 
 
 def moments(frames: int) -> list[int]:
@@ -220,8 +257,8 @@ def _is_still(output: Path) -> bool:
     return suffix in STILLS and "%" not in output.name  # a pattern is for all frames
 
 
-def _panel(size: tuple[int, int]) -> tuple[int, int]:
-    return HEIGHT, max(1, round(size[1] * HEIGHT / size[0]))
+def _panel(size: tuple[int, int], height: int = HEIGHT) -> tuple[int, int]:
+    return height, max(1, round(size[1] * height / size[0]))
 
 
 def _over(picture: np.ndarray, pose: PoseTrack | np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from bunraku.cli.terminal import parsed_rate, parsed_size
+from bunraku.cli.terminal import parsed_people, parsed_rate, parsed_size
 
 MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
 
@@ -76,7 +76,13 @@ ReferencePose = Annotated[
         show_default=False,
     ),
 ]
-MaxPeople = Annotated[int, typer.Option(rich_help_panel=MOTION, help="People looked for in each frame, 1 to 8.")]
+People = Annotated[
+    str,
+    typer.Option(
+        "--people", "--max-people", rich_help_panel=MOTION,
+        help="People looked for in each frame, 1 to 8, the largest where there are more; all: 8.",
+    ),
+]  # fmt: skip
 Kind = Annotated[
     Literal["auto", "rgb", "skeleton", "openpose", "bvh", "cues"],
     typer.Option("--driving-kind", rich_help_panel=MOTION, help="What DRIVING is; auto tells by name and contents."),
@@ -110,7 +116,7 @@ class ClipArguments:
     fps: Rate = None
     start: Start = None
     stop: Stop = None
-    max_people: MaxPeople = 2
+    max_people: People = "2"
     pose: Detector = "auto"
     driving_kind: Kind = "auto"
     canvas: Canvas = None
@@ -119,7 +125,7 @@ class ClipArguments:
     def values(self) -> dict[str, Any]:
         """Arguments of `MotionOptions`."""
         return {
-            "fps": parsed_rate(self.fps), "start": self.start, "stop": self.stop, "max_people": self.max_people,
+            "fps": parsed_rate(self.fps), "start": self.start, "stop": self.stop, "max_people": parsed_people(self.max_people),
             "detector": self.pose, "driving_kind": self.driving_kind, "canvas": parsed_size(self.canvas), "device": self.device,
         }  # fmt: skip
 

@@ -34,6 +34,12 @@ def perceive(
     json_folder: Annotated[
         Path | None, typer.Option(help="Write OpenPose JSON as well, one file per frame.", show_default=False)
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a picture with everybody's skeleton and number, as --person counts them.", show_default=False
+        ),
+    ] = None,
     clip: ClipArguments,
     draft: Annotated[
         bool,
@@ -57,28 +63,32 @@ def perceive(
     folder of clips is prepared for training: NAME.cues beside every NAME.mp4. Of a still, the pose is written as OpenPose JSON.
     """
     from bunraku.animate.options import MotionOptions
+    from bunraku.animate.preview import numbered
     from bunraku.animate.still import is_still, perceive_still
-    from bunraku.media import clips_in
+    from bunraku.media import clips_in, read_image, write_image
 
     options = MotionOptions(**clip.values())
     if is_still(driving):
         if json_folder is not None:
             raise BunrakuError("--json-folder is for clips; the pose of a still is one file, --output")
+        _check_picture(picture, driving)
         file, track = perceive_still(driving, output, options, draft=draft, overwrite=overwrite)
+        if picture:
+            write_image(picture, numbered(read_image(driving), track))
         look = f"`bunraku retarget {driving} DRIVING -o check.png` shows it"
         what = f"a standing figure to be moved joint by joint; {look}" if draft else f"{track.people} people"
         return result({"pose": file, "people": track.people, "size": track.size}, json_output, f"{file}: {what}")
     if draft:
         raise BunrakuError(f"--draft is for stills, and {driving} is none")
     clips = clips_in(driving)
-    if clips and (output or json_folder):
+    if clips and (output or json_folder or picture):
         raise BunrakuError(
-            f"{driving} is a folder of clips: their cues lie beside them; leave out --output and --json-folder"
+            f"{driving} is a folder of clips: their cues lie beside them; leave out --output, --json-folder and --picture"
         )
     with progress() as advance:
         if clips:
             return _folder(driving, clips, options, overwrite, json_output, advance)
-        row = _clip(driving, output, json_folder, options, overwrite, advance)
+        row = _clip(driving, output, json_folder, options, overwrite, advance, picture)
     result(row, json_output, _described(row))
 
 
@@ -101,20 +111,31 @@ def _folder(folder: Path, clips: list[Path], options: Any, again: bool, json_out
 
 
 def _clip(
-    clip: Path, output: Path | None, json_folder: Path | None, options: Any, overwrite: bool, advance: Any
+    clip: Path,
+    output: Path | None,
+    json_folder: Path | None,
+    options: Any,
+    overwrite: bool,
+    advance: Any,
+    picture: Path | None = None,
 ) -> dict[str, Any]:
     from bunraku.animate.driving import check_cues_outputs, open_driving
+    from bunraku.animate.preview import draw_people
     from bunraku.cues.openpose_json import write_openpose_json
+    from bunraku.media import write_image
 
     driving = open_driving(clip, options)
     target = output or clip.with_suffix(".cues")
     check_cues_outputs(target, json_folder, driving.files, overwrite=overwrite or output is not None)
-    if json_folder and not driving.has_keypoints:
-        raise BunrakuError(f"{clip} is drawn already: it has no keypoints for --json-folder {json_folder}")
+    _check_picture(picture, clip)
+    if (asked := json_folder or picture) and not driving.has_keypoints:
+        raise BunrakuError(f"{clip} is drawn already: it has no keypoints for {asked}")
     cues = driving.cues(options, on_frame=lambda done, total: advance("perceive", done, total))
     cues.save(target)
     if json_folder and cues.pose is not None:
         write_openpose_json(cues.pose, json_folder)
+    if picture:
+        write_image(picture, draw_people(driving, cues))
     people = None if cues.pose is None else cues.pose.people
     return {
         "cues": target, "frames": len(cues), "fps": cues.fps, "size": cues.size, "people": people, "source": cues.source,
@@ -124,3 +145,15 @@ def _clip(
 
 def _described(row: dict[str, Any]) -> str:
     return f"{row['cues']}: {row['frames']} frames, {row['people'] or 'drawn'} people, {row['source']}"
+
+
+def _check_picture(picture: Path | None, source: Path) -> None:
+    from bunraku.media import check_output
+    from bunraku.media.images import IMAGE_SUFFIXES
+
+    if picture is not None:
+        if picture.suffix.lower() not in IMAGE_SUFFIXES:
+            raise BunrakuError(
+                f"cannot write {picture} (--picture): its name ends in none of {', '.join(IMAGE_SUFFIXES)}"
+            )
+        check_output(picture, (source,))

@@ -83,6 +83,16 @@ def parsed_size(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2] or found[1])
 
 
+def parsed_people(text: str) -> int:
+    if text.strip() == "all":
+        from bunraku.perception.detector import MOST_PEOPLE
+
+        return MOST_PEOPLE
+    if not text.strip().isdigit():
+        raise BunrakuError(f"{text!r} is no number of people (--people); give a number or all")
+    return int(text)
+
+
 def parsed_rate(text: str | None) -> Fraction | None:
     try:
         return None if text is None else Fraction(text)

@@ -38,6 +38,22 @@ class PoseDetector(Protocol):
         ...
 
 
+class MoreThanFollowed:
+    """Says, once for a clip, that a frame shows more people than are followed."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._said = most, False
+
+    def __call__(self, found: int) -> None:
+        if found > self._most and not self._said:
+            self._said = True
+            level = logging.WARNING if self._most == MOST_PEOPLE else logging.INFO
+            logger.log(
+                level, "there are at least %d people in one frame; the %d largest are followed (--people, at most %d)",
+                found, self._most, MOST_PEOPLE,
+            )  # fmt: skip
+
+
 def create_pose_detector(
     name: DetectorName = "auto",
     *,
@@ -61,7 +77,7 @@ def create_pose_detector(
         BunrakuError: unknown name, max_people beyond 1 to 8, or a backend that is not installed or lacks its weights.
     """
     if not 1 <= max_people <= MOST_PEOPLE:
-        raise BunrakuError(f"the number of people to look for is 1 to {MOST_PEOPLE}, not {max_people} (--max-people)")
+        raise BunrakuError(f"the number of people to look for is 1 to {MOST_PEOPLE}, not {max_people} (--people)")
     if name == "auto":
         name = _best_backend(models)
     detector: PoseDetector

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.perception.detector import MoreThanFollowed
 from bunraku.perception.pose import BODY, WHOLE_BODY, Detections
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class DWPose:
         detector, pose = locate_weights(models)
         self._detector = _session(detector, device)
         self._pose = _session(pose, device)
-        self._max_people = max_people
+        self._max_people, self._more = max_people, MoreThanFollowed(max_people)
         self.provider = f"onnxruntime {self._pose.get_providers()[0]}"
 
     def __call__(self, frame: np.ndarray) -> Detections:
@@ -76,6 +77,7 @@ class DWPose:
         boxes = self._boxes(frame)
         if not len(boxes):
             boxes = np.array([[0, 0, frame.shape[1], frame.shape[0]]], np.float32)
+        self._more(len(boxes))
         largest = np.argsort(-np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), kind="stable")[: self._max_people]
         people = [coco_to_openpose(*self._keypoints(frame, box)) for box in boxes[largest]]
         return Detections.of([person for person in people if (person[1][BODY] > SCORE_THRESHOLD).any()])

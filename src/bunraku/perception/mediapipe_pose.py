@@ -31,6 +31,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from bunraku.perception.detector import MoreThanFollowed
 from bunraku.perception.litert import Network
 from bunraku.perception.pose import BODY, FACE, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, Detections
 from bunraku.perception.regions import (
@@ -89,7 +90,7 @@ class MediaPipePose:
     def __init__(self, max_people: int = 1, video: bool = True) -> None:
         self._people = _PersonDetector(crowd=max_people > 2)
         self._body, self._hands, self._face = _Body(), _Hands(), _Face()
-        self._max_people, self._video = max_people, video
+        self._max_people, self._video, self._more = max_people, video, MoreThanFollowed(max_people)
         self._tracks: list[_Track] = []
         self._shape: tuple[int, ...] | None = None
         self._age = 0
@@ -105,6 +106,7 @@ class MediaPipePose:
         if self._age % LOOK_EVERY == 0 or any(track.missed == 1 for track in self._tracks):
             found += self._look(picture, found)
         self._age += 1
+        self._more(len(found))
         found = sorted(found, key=lambda track: -track.region.side)[: self._max_people]
         self._tracks = found + [track for track in self._tracks if 0 < track.missed <= PATIENCE][: self._max_people]
         return Detections.of([self._whole(picture, track) for track in found])
