@@ -1,12 +1,14 @@
-"""Speed of the pose detectors: frames per second of each backend on a video, or on a rendered theatre clip.
+"""Cost of the pose detectors: CPU time per frame and person, and memory, of each backend on a video or a rendered theatre clip.
 
     python benchmarks/perception.py [VIDEO] [--frames 60] [--people 1] [--json out.json]
 
-A backend that cannot run here is listed with the reason. Frames are decoded beforehand and the first is not timed.
+A backend that cannot run here is listed with the reason. Frames are decoded beforehand and the first is not timed. They are looked at
+twice: "growth" is what the second time adds to the peak of memory.
 """
 
 import argparse
 import json
+import resource
 import time
 from pathlib import Path
 
@@ -33,13 +35,21 @@ def measure(backend: DetectorName, frames: np.ndarray, people: int, device: str 
     wall, cpu = time.perf_counter(), time.process_time()
     found = [detector(frame) for frame in frames]
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for frame in frames:
+        detector(frame)
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     detector.close()
+    seen = sum(len(people) for people in found)
     return {
         "backend": backend,
         "provider": detector.provider,
         "frames_per_second": len(frames) / wall,
         "cpu_ms_per_frame": 1000 * cpu / len(frames),
-        "people_per_frame": float(np.mean([len(people) for people in found])),
+        "cpu_ms_per_person": 1000 * cpu / seen if seen else float("nan"),
+        "people_per_frame": seen / len(frames),
+        "peak_mb": peak / 1024,
+        "growth_mb": growth / 1024,
         "faces": float(np.mean([(people.scores[:, 24:92] > 0.3).any() for people in found])),
         "hands": float(np.mean([(people.scores[:, 92:] > 0.3).any() for people in found])),
     }
@@ -64,7 +74,19 @@ def main() -> None:
     title = (
         f"{args.video or f'theatre scene {THEATRE_SCENE}'}: {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]}"
     )
-    table = Table("backend", "provider", "frames/s", "CPU ms/frame", "people", "face", "hand", title=title)
+    table = Table(
+        "backend",
+        "provider",
+        "frames/s",
+        "CPU ms/frame",
+        "CPU ms/person",
+        "people",
+        "face",
+        "hand",
+        "peak MB",
+        "growth MB",
+        title=title,
+    )
     console = Console()
     for row in rows:
         if "error" in row:
@@ -75,9 +97,12 @@ def main() -> None:
                 row["provider"],
                 f"{row['frames_per_second']:.1f}",
                 f"{row['cpu_ms_per_frame']:.0f}",
+                f"{row['cpu_ms_per_person']:.0f}",
                 f"{row['people_per_frame']:.2f}",
                 f"{row['faces']:.0%}",
                 f"{row['hands']:.0%}",
+                f"{row['peak_mb']:.0f}",
+                f"{row['growth_mb']:.1f}",
             )
     console.print(table)
     if args.json:

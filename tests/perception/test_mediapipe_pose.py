@@ -154,6 +154,19 @@ def test_stills_have_one_whole_body(name, has_face):
 
 
 @needs_footage
+def test_somebody_cut_by_the_border_is_found_and_what_lies_outside_is_not_seen():
+    picture = read_image(ASSETS / "references" / "photo_woman.png")
+    detector = MediaPipePose(video=False)
+    whole, half = detector(picture), detector(np.ascontiguousarray(picture[:400]))
+    detector.close()
+    assert len(whole) == len(half) == 1
+    upper = [0, 1, 2, 3, 5, 6, 14, 15]
+    assert np.linalg.norm(half.keypoints[0, upper] - whole.keypoints[0, upper], axis=1).max() < 30  # of 922
+    assert (whole.scores[0, [9, 10, 12, 13]] > 0.5).all()
+    assert not (half.scores[0, [10, 13]] > 0.3).any()
+
+
+@needs_footage
 def test_two_people_in_one_still_and_one_when_one_is_asked_for():
     picture = read_image(ASSETS / "references" / "two_women.png")
     detector = MediaPipePose(max_people=3, video=False)

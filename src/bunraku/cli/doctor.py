@@ -12,7 +12,17 @@ from bunraku.cli.terminal import result
 
 app = typer.Typer()
 
-PACKAGES = ("torch", "diffusers", "transformers", "numpy", "opencv-python-headless", "av", "mediapipe", "onnxruntime")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "numpy",
+    "opencv-python-headless",
+    "av",
+    "mediapipe",
+    "ai-edge-litert",
+    "onnxruntime",
+)
 ENCODERS = {
     "libx264": ".mp4 .mov .mkv",
     "libvpx-vp9": ".webm",
