@@ -1,7 +1,7 @@
 """`bunraku perceive`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -40,6 +40,26 @@ def perceive(
             help="Write a picture with everybody's skeleton and number, as --person counts them.", show_default=False
         ),
     ] = None,
+    matte: Annotated[
+        bool,
+        typer.Option(
+            "--matte",
+            help="Of footage: cut everybody out as well, follow the camera, and see what is behind the people; a second a frame.",
+        ),
+    ] = False,
+    objects: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--object",
+            metavar="X,Y[@FRAME]",
+            help="With --matte: a thing to follow, by a pixel of it or a box LEFT,TOP,RIGHT,BOTTOM; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    debug: Annotated[
+        Path | None,
+        typer.Option(help="With --matte: a picture of every layer in eight frames.", show_default=False),
+    ] = None,
     clip: ClipArguments,
     draft: Annotated[
         bool,
@@ -66,11 +86,15 @@ def perceive(
     from bunraku.animate.preview import numbered
     from bunraku.animate.still import is_still, perceive_still
     from bunraku.media import clips_in, read_image, write_image
+    from bunraku.perception.objects import Click
 
     options = MotionOptions(**clip.values())
+    layers = Layers([Click.parse(text) for text in objects or []], debug) if matte else None
+    if not matte and (objects or debug):
+        raise BunrakuError("--object and --debug are layers of --matte; add it")
     if is_still(driving):
-        if json_folder is not None:
-            raise BunrakuError("--json-folder is for clips; the pose of a still is one file, --output")
+        if json_folder is not None or layers:
+            raise BunrakuError("--json-folder and --matte are for clips; the pose of a still is one file, --output")
         _check_picture(picture, driving)
         file, track = perceive_still(driving, output, options, draft=draft, overwrite=overwrite)
         if picture:
@@ -87,12 +111,23 @@ def perceive(
         )
     with progress() as advance:
         if clips:
-            return _folder(driving, clips, options, overwrite, json_output, advance)
-        row = _clip(driving, output, json_folder, options, overwrite, advance, picture)
+            if layers and (layers.clicks or layers.debug):
+                raise BunrakuError(f"{driving} is a folder of clips: leave out --object and --debug")
+            return _folder(driving, clips, options, overwrite, json_output, advance, layers)
+        row = _clip(driving, output, json_folder, options, overwrite, advance, picture, layers)
     result(row, json_output, _described(row))
 
 
-def _folder(folder: Path, clips: list[Path], options: Any, again: bool, json_output: bool, advance: Any) -> None:
+class Layers(NamedTuple):
+    """What `--matte` adds: things that were clicked, and a picture of all layers."""
+
+    clicks: list[Any]
+    debug: Path | None
+
+
+def _folder(
+    folder: Path, clips: list[Path], options: Any, again: bool, json_output: bool, advance: Any, layers: Layers | None
+) -> None:
     """Cues beside every clip; one that cannot be perceived does not keep the others from it."""
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
@@ -101,7 +136,7 @@ def _folder(folder: Path, clips: list[Path], options: Any, again: bool, json_out
         if clip.with_suffix(".cues").exists() and not again:
             continue
         try:
-            rows.append(_clip(clip, None, None, options, again, advance))
+            rows.append(_clip(clip, None, None, options, again, advance, None, layers))
         except BunrakuError as error:
             failed.append({"clip": clip, "error": str(error)})
     advance("clips", len(clips), len(clips))
@@ -117,10 +152,12 @@ def _clip(
     options: Any,
     overwrite: bool,
     advance: Any,
-    picture: Path | None = None,
+    picture: Path | None,
+    layers: Layers | None,
 ) -> dict[str, Any]:
     from bunraku.animate.driving import check_cues_outputs, open_driving
     from bunraku.animate.preview import draw_people
+    from bunraku.cues.cues import Cues
     from bunraku.cues.openpose_json import write_openpose_json
     from bunraku.media import write_image
 
@@ -130,7 +167,21 @@ def _clip(
     _check_picture(picture, clip)
     if (asked := json_folder or picture) and not driving.has_keypoints:
         raise BunrakuError(f"{clip} is drawn already: it has no keypoints for {asked}")
+    if layers and driving.kind != "rgb":
+        raise BunrakuError(f"--matte looks at footage, and {clip} is {driving.kind}")
+    if layers and layers.debug:
+        _check_picture(layers.debug, clip)
     cues = driving.cues(options, on_frame=lambda done, total: advance("perceive", done, total))
+    if layers and not isinstance(driving.source, Cues):
+        from bunraku.cues.layers import layer_sheet, perceive_layers
+        from bunraku.perception.matte import create_footage_segmenter
+
+        cues = perceive_layers(
+            cues, driving.source, create_footage_segmenter(), clicks=layers.clicks,
+            on_frame=lambda done, total: advance("matte", done, total),
+        )  # fmt: skip
+        if layers.debug:
+            write_image(layers.debug, layer_sheet(cues, driving.source))
     cues.save(target)
     if json_folder and cues.pose is not None:
         write_openpose_json(cues.pose, json_folder)
@@ -139,7 +190,7 @@ def _clip(
     people = None if cues.pose is None else cues.pose.people
     return {
         "cues": target, "frames": len(cues), "fps": cues.fps, "size": cues.size, "people": people, "source": cues.source,
-        "sound": cues.media,
+        "sound": cues.media, "layers": sorted(cues.maps),
     }  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,38 @@ from bunraku.perception.pose import PoseTrack
 
 VERSION = 1
 KEY = "bunraku.cues"
+
+
+class Layer(NamedTuple):
+    """The type of a map: dtype, shape after the frames (letters are free, P the people of the pose), and what it says."""
+
+    dtype: str
+    shape: tuple[str | int, ...]
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join(map(str, ('F', *self.shape)))})"
+
+    def fits(self, value: np.ndarray, pose: PoseTrack | None) -> bool:
+        """Whether an array is of this type, for the people of a pose."""
+        known = {"P": pose.people} if pose is not None else {}
+        wanted = [known.get(side) if isinstance(side, str) else side for side in self.shape]
+        sizes = value.shape[1:]
+        return (
+            value.dtype == self.dtype
+            and len(sizes) == len(wanted)
+            and all(w in (None, s) for w, s in zip(wanted, sizes))
+        )
+
+
+LAYERS = {
+    "mattes": Layer("uint8", ("P", "h", "w"), "how much each person covers, 255 wholly"),
+    "camera": Layer(
+        "float64", (3, 3), "map of the background to the next frame, in pixels of the clip; NaN where it is not known"
+    ),
+    "objects": Layer("uint8", ("h", "w"), "the things in hand, 255 inside"),
+}
+"""Maps with a known meaning; h and w may be smaller than the clip's, with its aspect ratio."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +63,9 @@ class Cues:
         skeleton: uint8 (F, H, W, 3) RGB, an already drawn skeleton video, or None. There is either pose or skeleton.
         media: the video that shows these frames, for its sound; by reference, so it may be gone by now. None: there is none.
         media_start: seconds of that video that lie before the first frame.
-        maps: further per-frame arrays (F, ...) by name, such as background flow, depth order or masks.
+        maps: what else was perceived, frame by frame, arrays (F, ...) by name. Those of `LAYERS` have the types that it says; others
+            are kept as they are.
+        plate: uint8 (H', W', 3) RGB, the first frame without its people, or None.
 
     Raises:
         ValueError: both or none of pose and skeleton, or lengths and sizes that do not agree.
@@ -44,6 +79,7 @@ class Cues:
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     media: Path | None = None
     media_start: Fraction = Fraction(0)
+    plate: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if (self.pose is None) == (self.skeleton is None):
@@ -65,8 +101,20 @@ class Cues:
         if wrong:
             raise ValueError(f"maps need one entry for each of the {len(self)} frames; got {wrong}")
 
+        for name, layer in LAYERS.items():
+            if (value := self.maps.get(name)) is not None and not layer.fits(value, self.pose):
+                raise ValueError(f"{name} must be {layer}; got {value.dtype} {value.shape}")
+        if self.plate is not None and (self.plate.dtype != np.uint8 or self.plate.shape[2:] != (3,)):
+            raise ValueError(f"the plate must be uint8 (H, W, 3); got {self.plate.dtype} {self.plate.shape}")
+
     def __len__(self) -> int:
         return len(self.pose) if self.pose is not None else len(self.skeleton)  # type: ignore[arg-type]
+
+    def with_person(self, person: int, pose: PoseTrack) -> "Cues":
+        """The cues of person `person` alone, with that person's `pose` (F, 1, K)."""
+        mattes = self.maps.get("mattes")
+        own = {} if mattes is None else {"mattes": mattes[:, person : person + 1]}
+        return replace(self, pose=pose, maps=self.maps | own)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all; its metadata is a JSON header.
@@ -80,6 +128,8 @@ class Cues:
             tensors |= {"pose.keypoints": self.pose.keypoints, "pose.scores": self.pose.scores}
         if self.skeleton is not None:
             tensors["skeleton"] = self.skeleton
+        if self.plate is not None:
+            tensors["plate"] = self.plate
         header = {"version": VERSION, "fps": str(self.fps), "size": list(self.size), "source": self.source}
         if self.media is not None:
             media, folder = self.media.absolute(), path.absolute().parent
@@ -131,7 +181,7 @@ class Cues:
             maps = {name.removeprefix("maps."): v for name, v in tensors.items() if name.startswith("maps.")}
             media, media_start = _media(header.get("media"), path)
             return cls(
-                Fraction(header["fps"]), size, str(header["source"]), pose, tensors.get("skeleton"), maps, media, media_start
+                Fraction(header["fps"]), size, str(header["source"]), pose, tensors.get("skeleton"), maps, media, media_start, tensors.get("plate")
             )  # fmt: skip
         except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
             raise BunrakuError(f"{path} has broken contents ({error}). {again}") from error

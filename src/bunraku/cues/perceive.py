@@ -153,4 +153,4 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
             total, len(track), cues.source, ranges,
         )  # fmt: skip
         track = hold(track)
-    return replace(cues, pose=smooth(track, cues.fps) if smoothing else track)
+    return cues.with_person(person, smooth(track, cues.fps) if smoothing else track)

@@ -5,6 +5,8 @@ the figure for a part of it; the cut-out by pose and colour (`cutout`) has no id
 of the picture is taken, and its edge moved onto them by a guided filter.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Literal, Protocol
 
 import cv2
@@ -12,7 +14,8 @@ import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.perception.cutout import body_distances, cut_out
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.flow import carried, checked_flow
+from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 SegmenterName = Literal["auto", "u2net", "none"]
 
@@ -20,6 +23,10 @@ SIDE = 1024  # longest side in pixels at which edges are found
 ROUGH = 256  # longest side at which distances from bodies are measured
 MIDDLE, HELD = 0.5, 0.7  # half thicknesses of the usual body, and the share of it that a network must have found
 CLEAR = 40.0  # contrast of a clear edge in CIELAB, as Sobel's operator gives it
+FAR = 6.0  # half thicknesses of the usual body beyond which nothing is a person of a clip
+LEAST_JOINTS, ROOM = 3, 0.25  # of the body, to look for it; and beyond its joints, in sizes of the box
+HALO = 0.02  # of the longest side: how far a person may reach beyond what the selfie segmenter sees
+STEADY = 0.6  # weight of the frame before
 EDGE = 0.01  # how far the edge of a proposal is moved, in longest sides
 SHARPNESS = 2.0  # of an edge
 FLAT = 1e-4  # variance of colours, of 1, below which the guided filter sees no edge
@@ -50,6 +57,31 @@ def create_segmenter(name: SegmenterName = "auto") -> Segmenter | None:
     if name not in ("auto", "u2net"):
         raise BunrakuError(f"unknown segmenter {name!r}; there are auto, u2net, none")
     return U2NetSegmenter()
+
+
+class Footage:
+    """A segmenter for photographed people: what the first finds and the second does not see within `HALO` is scenery, such as a chair."""
+
+    name = "footage"
+
+    def __init__(self, first: Segmenter, second: Segmenter) -> None:
+        self._first, self._second = first, second
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """As `Segmenter`."""
+        reach = 2 * max(1, round(HALO * max(image.shape[:2]))) + 1
+        near = cv2.dilate(self._second(image), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+        return np.asarray(np.minimum(self._first(image), near))
+
+
+def create_footage_segmenter() -> Segmenter | None:
+    """The best segmenter for clips of photographed people: U2Net-P within MediaPipe's, or the one of them that is installed, or None."""
+    first, second = create_segmenter("auto"), None
+    with suppress(BunrakuError):
+        from bunraku.perception.selfie import SelfieSegmenter
+
+        second = SelfieSegmenter()
+    return Footage(first, second) if first and second else first or second
 
 
 def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None = None) -> np.ndarray:
@@ -187,3 +219,64 @@ def _average(colours: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarra
     total = cv2.boxFilter(colours * weight, -1, (side, side), borderType=cv2.BORDER_REFLECT)
     share = cv2.boxFilter(weight, -1, (side, side), borderType=cv2.BORDER_REFLECT)[..., None]
     return np.asarray(np.where(share > 1e-4, total / np.maximum(share, 1e-4), colours))
+
+
+def clip_mattes(
+    frames: Iterable[np.ndarray], track: PoseTrack, segmenter: Segmenter | None = None
+) -> Iterator[np.ndarray]:
+    """How much each person of a clip covers of every pixel, frame by frame and without flicker.
+
+    A segmenter looks at the part of a frame in which the people are; what it finds far from every body is not theirs. Each frame's matte is
+    averaged with the one before, moved by flow, where flow can be trusted; more so the less the two differ. Frames without a
+    segmenter are cut out one by one, like stills.
+
+    Args:
+        frames: uint8 (H, W, 3), those of the track, of which one at a time is kept.
+        track: (F, P, K) in pixels of the frames.
+        segmenter: None: pose and colour alone decide.
+
+    Yields:
+        uint8 (P, H, W) per frame, 0 where a person is not seen.
+    """
+    before: tuple[np.ndarray, np.ndarray] | None = None
+    for frame, pose in zip(frames, track.frames(), strict=True):
+        seen = [i for i in range(pose.people) if (pose.scores[0, i, BODY] >= SEEN).sum() >= LEAST_JOINTS]
+        mattes = np.zeros((pose.people, *frame.shape[:2]), np.uint8)
+        if not seen:
+            before = None
+            yield mattes
+            continue
+        people = PoseTrack(pose.keypoints[:, seen], pose.scores[:, seen], frame.shape[:2])
+        alpha = refined(frame, _coarse(frame, people, segmenter))
+        if before is not None:
+            flow, trusted = checked_flow(frame, before[0])
+            past, _ = carried(before[1], flow)
+            share = np.where(trusted, STEADY * (1 - np.abs(past - alpha)), 0)
+            alpha = (1 - share) * alpha + share * past
+        before = frame, alpha.astype(np.float32)
+        mattes[seen] = shared(alpha, people)
+        yield mattes
+
+
+def _coarse(frame: np.ndarray, people: PoseTrack, segmenter: Segmenter | None) -> np.ndarray:
+    """float32 (H, W): a segmenter's figure near the bodies of people (1, P, K), or the cut-out where it misses them."""
+    body = _bodies(people, frame.shape[:2]).min(0)
+    if segmenter:
+        top, bottom, left, right = _around(people)
+        found = np.zeros(frame.shape[:2], np.float32)
+        found[top:bottom, left:right] = segmenter(np.ascontiguousarray(frame[top:bottom, left:right]))
+        found *= np.clip(FAR - body, 0, 1)
+        if np.mean(found[body < MIDDLE] > 0.5) > HELD:
+            return found
+    return (cut_out(frame, people) > 0).astype(np.float32)
+
+
+def _around(people: PoseTrack) -> tuple[int, int, int, int]:
+    """top, bottom, left, right of the box in which people (1, P, K) are, with room for hair, hands and clothes."""
+    points = people.keypoints[people.scores >= SEEN]
+    low, high = points.min(0), points.max(0)
+    room = ROOM * float((high - low).max())
+    height, width = people.size
+    left, top = np.clip(np.floor(low - room), 0, (width - 8, height - 8)).astype(int)
+    right, bottom = np.clip(np.ceil(high + room), (left + 8, top + 8), (width, height)).astype(int)
+    return int(top), int(bottom), int(left), int(right)

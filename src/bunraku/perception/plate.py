@@ -1,5 +1,7 @@
 """Plate: the picture without what stands in front of it."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -48,5 +50,44 @@ def grown(mask: np.ndarray, reach: float) -> np.ndarray:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
-def inpaint(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    return fill(image, hole)
+def median_plate(
+    frames: Sequence[np.ndarray], people: Sequence[np.ndarray], motions: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is behind the people of a clip: the median of what its frames show there.
+
+    Args:
+        frames: uint8 (H, W, 3), all of which are kept in memory: give a few dozen of a long clip.
+        people: bool (H, W) for each frame, what hides the background.
+        motions: for each frame the map (3, 3) from pixels of the plate to its own; the identity where the camera rests.
+
+    Returns:
+        uint8 (H, W, 3), continued smoothly (`fill`) where no frame shows the background, and bool (H, W) where one does.
+
+    Raises:
+        ValueError: no frame, or numbers that differ.
+    """
+    if not frames or not len(frames) == len(people) == len(motions):
+        raise ValueError(
+            f"a plate needs frames, people and motions alike; got {len(frames)}, {len(people)}, {len(motions)}"
+        )
+    height, width = frames[0].shape[:2]
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = np.zeros((len(frames), height, width, 3), np.uint8)
+    hidden = np.zeros((len(frames), height, width), bool)
+    for i, (frame, mask, motion) in enumerate(zip(frames, people, motions)):
+        between = np.linalg.inv(half) @ motion @ half  # pixel centres, as OpenCV counts
+        cv2.warpPerspective(frame, between, (width, height), laid[i], flags=flags)
+        shown = cv2.warpPerspective((~mask).astype(np.float32), between, (width, height), flags=flags)
+        hidden[i] = shown < 0.99
+    plate = np.zeros((height, width, 3), np.uint8)
+    for row in range(height):  # row by row, for floats take four times the memory
+        values = np.where(hidden[:, row, :, None], np.nan, laid[:, row].astype(np.float32))
+        middle = np.sort(values, axis=0)  # NaN last
+        count = (~hidden[:, row]).sum(0)
+        lower, upper = np.maximum(count - 1, 0) // 2, count // 2
+        columns = np.arange(width)
+        both = middle[lower, columns] + middle[np.minimum(upper, len(frames) - 1), columns]
+        plate[row] = np.rint(np.nan_to_num(both / 2)).astype(np.uint8)
+    known = np.asarray(~hidden.all(0))
+    return fill(plate, ~known), known

@@ -28,7 +28,7 @@ from scipy.ndimage import gaussian_filter1d
 from bunraku.errors import BunrakuError
 from bunraku.media import fit
 from bunraku.perception.matte import SegmenterName, create_segmenter, still_mattes, unmixed
-from bunraku.perception.plate import grown, inpaint
+from bunraku.perception.plate import fill, grown
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import Body, Movement
 from bunraku.puppet_warp.scissors import Scissors
@@ -90,7 +90,7 @@ class PuppetWarp:
         else:
             coverage, halo = _coverage(mask, reference.shape[:2], rest.people, size), HALO
         if background is None:
-            stages = inpaint(picture, grown(coverage.max(0) > TRACE, halo))[None]
+            stages = fill(picture, grown(coverage.max(0) > TRACE, halo))[None]
         else:
             stages = _stages(background, len(tracks), size)
         people = [_Person(picture, coverage[i].astype(np.float32) / 255, rest, tracks, i) for i in range(rest.people)]
