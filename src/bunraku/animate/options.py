@@ -115,6 +115,8 @@ class AnimateOptions(MotionOptions):
             continued as a blur, cut off again afterwards, so that the output has the reference's aspect ratio; "crop":
             filling the picture, what hangs over is cut; "auto": models made for one size letterbox, others get a picture of
             their own area in the reference's aspect ratio.
+        mask: picture of the reference's size with the character white, or opaque, for models that cut it out (puppet-warp); None: the
+            reference's own alpha channel, else it is found.
         size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
         steps, guidance, window, overlap: of the sampling.
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
@@ -150,6 +152,7 @@ class AnimateOptions(MotionOptions):
     model: str = "mini"
     retarget: Retarget = "full"
     fit: Fitting = "auto"
+    mask: Path | None = None
     size: tuple[int, int] | None = None
     steps: int | None = None
     guidance: float | None = None

@@ -20,6 +20,7 @@ from bunraku.animate.reference import Reference, open_reference
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, check_free, check_output, check_video_output, write_image
 from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.perception.matte import alpha_channel, read_matte
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
 
@@ -71,8 +72,10 @@ def animate(
     report, seconds = on_progress or silent, dict[str, float]()
     check_model(options.model)
     character = open_reference(reference, options)
+    matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(Path(reference))
     clip = open_driving(driving, options)
-    _check_outputs([*character.files, *clip.files], output, options)
+    masks = [options.mask] if options.mask else []
+    _check_outputs([*character.files, *masks, *clip.files], output, options)
     with _timed(seconds, "load"):
         model = open_model(options, clip, report)
         canvas = model.canvas(character.size)
@@ -88,7 +91,8 @@ def animate(
             method = "off" if own_pose is None or cues.pose is None else options.retarget
             skeletons = skeleton_frames(clip, cues, picture, placed_pose, {method: poses}, moments(len(cues)))
             write_debug_pictures(options.debug, skeletons, model.temperatures(poses, canvas.size))
-        chunks = map(canvas.cut, model.stream(picture, poses, placed_pose, canvas.size, report))
+        placed_matte = None if matte is None else canvas.matte(matte)
+        chunks = map(canvas.cut, model.stream(picture, poses, placed_pose, canvas.size, report, placed_matte))
         comparison = Comparison(character.image, clip, poses, model.skeleton, canvas)
         _write(chunks, comparison, output, clip, cues.fps, canvas.output_size, options, report)
     return Animation(

@@ -113,6 +113,14 @@ def animate(
     motion: MotionArguments,
     dtype: Dtype = "auto",
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="For puppet-warp: picture of REFERENCE's size with the character white or opaque (default: REFERENCE's own "
+            "transparency, else it is found).",
+            show_default=False,
+        ),
+    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -148,7 +156,7 @@ def animate(
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
         scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, audio=audio,
-        sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
+        mask=mask, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     with progress() as advance:
         made = run(reference, driving, output, options, advance)

@@ -96,7 +96,7 @@ def _grab(image: np.ndarray, bones: np.ndarray, body: np.ndarray) -> np.ndarray:
     models = np.zeros((1, 65)), np.zeros((1, 65))
     if (state % 2 == cv2.GC_BGD).any():
         cv2.grabCut(np.ascontiguousarray(image), state, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-    figure = _touching(state % 2 == cv2.GC_FGD, core).astype(np.uint8)
+    figure = touching(state % 2 == cv2.GC_FGD, core).astype(np.uint8)
     _, holes, stats, _ = cv2.connectedComponentsWithStats(1 - figure, connectivity=4)
     pinholes = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] < 2e-4 * figure.size)
     return figure.astype(bool) | np.isin(holes, pinholes)
@@ -109,10 +109,10 @@ def _enclosed(strokes: np.ndarray, core: np.ndarray, body: np.ndarray) -> np.nda
     bordered = np.pad((strokes | (body < INSIDE)).astype(np.uint8), gap)
     lines = cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, pen)
     _, regions = cv2.connectedComponents(1 - lines, connectivity=4)
-    return _touching((regions != regions[0, 0])[gap:-gap, gap:-gap], core)
+    return touching((regions != regions[0, 0])[gap:-gap, gap:-gap], core)
 
 
-def _touching(figure: np.ndarray, core: np.ndarray) -> np.ndarray:
+def touching(figure: np.ndarray, core: np.ndarray) -> np.ndarray:
     """The parts of a figure, bool (H, W), that hang together with its core."""
     _, parts = cv2.connectedComponents(figure.astype(np.uint8))
     return np.isin(parts, np.unique(parts[core & (parts > 0)]))

@@ -7,13 +7,16 @@ of the picture is taken, and its edge moved onto them by a guided filter.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal, Protocol
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from bunraku.errors import BunrakuError
-from bunraku.perception.cutout import body_distances, cut_out
+from bunraku.media import read_image
+from bunraku.perception.cutout import body_distances, cut_out, touching
 from bunraku.perception.flow import carried, checked_flow
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
@@ -21,6 +24,7 @@ SegmenterName = Literal["auto", "u2net", "none"]
 
 SIDE = 1024  # longest side in pixels at which edges are found
 ROUGH = 256  # longest side at which distances from bodies are measured
+LEAST = 0.1  # of a network that is a part of its figure; parts that hang together with no body are somebody else
 MIDDLE, HELD = 0.5, 0.7  # half thicknesses of the usual body, and the share of it that a network must have found
 CLEAR = 40.0  # contrast of a clear edge in CIELAB, as Sobel's operator gives it
 FAR = 6.0  # half thicknesses of the usual body beyond which nothing is a person of a clip
@@ -84,6 +88,53 @@ def create_footage_segmenter() -> Segmenter | None:
     return Footage(first, second) if first and second else first or second
 
 
+def read_matte(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """A matte from a picture file: its alpha channel where that says anything, else its brightness.
+
+    Args:
+        path: the file.
+        size: (height, width) of the picture that it belongs to.
+
+    Returns:
+        uint8 (H, W), 255 where the figure covers a pixel wholly.
+
+    Raises:
+        BunrakuError: no picture, another size, or nothing in it.
+    """
+    matte = alpha_channel(path)
+    if matte is None:
+        matte = read_image(path).max(-1)
+        if matte.max() == 1:  # written as 0 and 1
+            matte = matte * np.uint8(255)
+    if matte.shape != size:
+        raise BunrakuError(
+            f"the mask {path} has {matte.shape[1]}x{matte.shape[0]} px, the reference {size[1]}x{size[0]}: it belongs to another "
+            "picture (--mask)"
+        )
+    if matte.max() < 128:
+        raise BunrakuError(
+            f"the mask {path} is empty: the figure is white in it, or opaque, and the rest is not (--mask)"
+        )
+    return matte
+
+
+def alpha_channel(path: Path) -> np.ndarray | None:
+    """uint8 (H, W): what a picture file itself says of its figure; None where it is opaque throughout, or no picture.
+
+    >>> alpha_channel(Path("nowhere.png")) is None
+    True
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if not upright.has_transparency_data:
+                return None
+            alpha = np.asarray(upright.convert("RGBA"))[..., 3]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None  # whoever reads the picture says what is wrong
+    return alpha.copy() if alpha.min() < 128 <= alpha.max() else None
+
+
 def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None = None) -> np.ndarray:
     """How much each person of a still covers of every pixel.
 
@@ -100,9 +151,9 @@ def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None
     """
     mattes = [refined(image, (cut_out(image, pose) > 0).astype(np.float32))]
     if segmenter:
-        found = segmenter(image)
-        if np.mean(found[_bodies(pose, found.shape).min(0) < MIDDLE] > 0.5) > HELD:
-            mattes.append(refined(image, found))
+        found, middle = segmenter(image), _bodies(pose, image.shape[:2]).min(0) < MIDDLE
+        if np.mean(found[middle] > 0.5) > HELD:
+            mattes.append(refined(image, np.where(touching(found > LEAST, middle), found, 0)))
     alpha = max(mattes, key=lambda matte: outlined(image, matte))
     return shared(alpha, pose)
 
