@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bunraku.cues.drawn import draw_conditions
 from bunraku.media import VideoWriter
 from bunraku.theatre import render, sample_scene
 from bunraku.theatre.scene import stage
@@ -52,10 +53,10 @@ def animate(model: str, frames: int, steps: int | None) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as folder,
         VideoWriter(Path(folder) / "out.mp4", fps=scene.fps, size=size) as video,
     ):
-        for chunk in pipeline.stream(
-            still.frames[0], poses, still.pose, num_inference_steps=steps, callback_on_step_end=on_step,
-            generator=torch.Generator().manual_seed(0),
-        ):  # fmt: skip
+        stills, driven = draw_conditions(pipeline, still.frames[0], poses, still.pose)
+        sampling = pipeline.sampling.but({"num_inference_steps": steps})
+        generator = torch.Generator().manual_seed(0)
+        for chunk in pipeline.stream(stills, driven, sampling, generator=generator, callback_on_step_end=on_step):
             for frame in chunk:
                 video.write(frame)
             note("write")

@@ -16,26 +16,25 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bunraku.cues.drawn import draw_conditions
+from bunraku.recipes.recipe import with_options
 from bunraku.theatre import render, sample_scene
 from bunraku.weights import load_pipeline
 
 
-def animate(model: str, frames: int, steps: int, repeats: int, **settings: str | float) -> list[float]:
+def animate(model: str, frames: int, steps: int, repeats: int, reference_timestep: str | None = None) -> list[float]:
     """Seconds of each run (after one that is not counted); frames are dropped as they come."""
     pipeline = load_pipeline(model)
     pipeline.set_progress_bar_config(disable=True)
     shown = render(sample_scene(0, "test"), range(frames), tuple(pipeline.config.size))
+    if reference_timestep:
+        pipeline.animator.options = with_options(pipeline.animator.options, {"reference_timestep": reference_timestep})
+    stills, driven = draw_conditions(pipeline, shown.frames[0], shown.pose, shown.pose[:1])
+    sampling = pipeline.sampling.but({"num_inference_steps": steps})
     seconds = []
     for _ in range(repeats + (repeats > 1)):
         started = time.perf_counter()
-        for _part in pipeline.stream(
-            shown.frames[0],
-            shown.pose,
-            shown.pose[:1],
-            num_inference_steps=steps,
-            generator=torch.Generator().manual_seed(0),
-            **settings,  # type: ignore[arg-type]
-        ):
+        for _part in pipeline.stream(stills, driven, sampling, generator=torch.Generator().manual_seed(0)):
             pass
         seconds.append(time.perf_counter() - started)
     return seconds[1:] if repeats > 1 else seconds

@@ -16,6 +16,7 @@ from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import nn
 
+from bunraku.cues.drawn import draw_conditions
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
 from bunraku.theatre import render, sample_scene
@@ -63,14 +64,11 @@ def main() -> None:
     started = time.perf_counter()
     size = get_recipe("animate-anyone").size("sd15")
     with init_empty_weights(include_buffers=True):
-        animator, vae = size.build(motion=True), AutoencoderKL(**SD15_VAE)
-    parts = {
-        name: filled(getattr(animator, name), dtype)
-        for name in ("denoiser", "reference_net", "pose_guider", "image_encoder")
-    }
+        animator, vae = size.build(True, size.options), AutoencoderKL(**SD15_VAE)
+    parts = {name: filled(part, dtype) for name, part in animator.parts().items()}
     pipeline = AnimationPipeline(
         vae=filled(vae, dtype), scheduler=DDIMScheduler(**size.scheduler), size=(options.size, options.size),
-        defaults=dict(size.inference), skeleton=dict(size.skeleton), **parts,
+        defaults=size.sampling.stored(), styles=dict(size.styles), **parts,
     )  # fmt: skip
     seconds = {"build": time.perf_counter() - started}
     parameters = sum(p.numel() for part in (*parts.values(), pipeline.vae) for p in part.parameters())
@@ -83,10 +81,10 @@ def main() -> None:
         return tensors
 
     started = time.perf_counter()
-    frames = pipeline(
-        scene.frames[0], scene.pose[1:], scene.pose[:1], num_inference_steps=options.steps,
-        guidance_scale=options.guidance, generator=torch.Generator().manual_seed(0), callback_on_step_end=on_step,
-    ).frames  # fmt: skip
+    stills, driven = draw_conditions(pipeline, scene.frames[0], scene.pose[1:])
+    sampling = pipeline.sampling.but({"num_inference_steps": options.steps, "guidance_scale": options.guidance})
+    generator = torch.Generator().manual_seed(0)
+    frames = pipeline(stills, driven, sampling, generator=generator, callback_on_step_end=on_step).frames
     ended = time.perf_counter()
     seconds |= {
         "conditions and first step": marks[0] - started,

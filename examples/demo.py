@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bunraku.cues.drawn import draw_conditions
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.media import VideoWriter, contact_sheet, side_by_side, write_image
 from bunraku.theatre import render, sample_scene
@@ -33,9 +34,8 @@ def main() -> None:
     for number in options.scenes:
         # frame 0 is the still; the driven frames come from elsewhere in the dance
         shown = render(sample_scene(number, "test"), [0, *range(8, 8 + options.frames)], size)
-        result = pipeline(
-            shown.frames[0], shown.pose[1:], shown.pose[:1], generator=torch.Generator().manual_seed(options.seed)
-        ).frames
+        stills, driven = draw_conditions(pipeline, shown.frames[0], shown.pose[1:], shown.pose[:1])
+        result = pipeline(stills, driven, generator=torch.Generator().manual_seed(options.seed)).frames
         panels = {
             "reference": np.broadcast_to(shown.frames[0], result.shape),
             "pose": draw_skeleton(shown.pose[1:]),

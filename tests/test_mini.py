@@ -7,12 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bunraku.animate import AnimateOptions
+from bunraku.animate.models import open_pipeline
+from bunraku.animate.options import SCHEDULERS
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.metrics import psnr, score_clip
 from bunraku.evaluation.systems import Codec, Copy, PipelineSystem
-from bunraku.training.validation import held_out_clip
+from bunraku.theatre import render, sample_scene
 from bunraku.weights import load_pipeline
+from tests.tiny import animated
 
 FOLDER = Path(str(files("bunraku") / "assets" / "mini"))
+
+
+def held_out_clip(
+    index: int, frames: int, size: tuple[int, int], split: str = "test", stride: int = 2
+) -> BenchmarkClip:
+    """Self-reenactment: the first frame of scene `index` is the reference, every `stride`-th after it is driven."""
+    scene = sample_scene(index, split)
+    shown = render(scene, range(0, (frames + 1) * stride, stride), size)
+    return BenchmarkClip(
+        f"{split}/{index}", scene.fps / stride, shown.frames[0], shown.pose[:1], shown.instances[0], shown.pose[1:], False,
+        shown.frames[1:], shown.pose[1:], shown.instances[1:], None,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +69,24 @@ def test_it_beats_copying_the_reference_on_characters_it_never_saw(pipeline):
 def test_it_uses_reference_and_pose(pipeline):
     """Another character or another motion must give other frames: the truth of neither is hit by ignoring one of them."""
     clip, other = held_out_clip(0, 4, (128, 128), "test"), held_out_clip(1, 4, (128, 128), "test")
-    settings = {"num_inference_steps": 4}
-    right = psnr(pipeline(clip.reference, clip.driving, clip.reference_pose, **settings).frames, clip.truth).mean()
-    stranger = psnr(pipeline(other.reference, clip.driving, other.reference_pose, **settings).frames, clip.truth).mean()
-    astray = psnr(pipeline(clip.reference, other.driving, clip.reference_pose, **settings).frames, clip.truth).mean()
+
+    def score(still: BenchmarkClip, motion: BenchmarkClip) -> float:
+        made = animated(pipeline, still.reference, motion.driving, still.reference_pose, num_inference_steps=4)
+        return float(psnr(made, clip.truth).mean())
+
+    right, stranger, astray = score(clip, clip), score(other, clip), score(clip, other)
     assert right > stranger + 3
     assert right > astray + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_animates_or_is_refused(name, tmp_path):
+    """Far above the copy, or an error that names others; never noise."""
+    pipeline = open_pipeline(AnimateOptions(model="mini", scheduler=name, device="cpu"))
+    system, clip = PipelineSystem(pipeline, "mini"), held_out_clip(0, 4, (128, 128))
+    if name == "euler":
+        with pytest.raises(BunrakuError, match=r"--scheduler ddim, dpm\+\+ or unipc"):
+            system(clip)
+    else:
+        assert psnr(system(clip), clip.truth).mean() > psnr(Copy()(clip), clip.truth).mean() + 3.5

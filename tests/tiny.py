@@ -7,6 +7,9 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from bunraku.cues.drawn import draw_conditions
+from bunraku.nets.constant_token import ConstantToken
+from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.patch_codec import PatchCodec, fit_components
 from bunraku.nets.pose_guider import PoseGuider
@@ -55,13 +58,46 @@ def build_tiny_pipeline(**config: Any) -> AnimationPipeline:
         rescale_betas_zero_snr=True, timestep_spacing="trailing",
     )  # fmt: skip
     settings = {
-        "reference_pose": True,
+        "options": {"reference_pose": True},
         "size": (64, 64),
         "defaults": {"num_inference_steps": 2, "guidance_scale": 1.0, "window": 8, "overlap": 2},
     }
     pipeline = AnimationPipeline(**({"vae": codec.eval(), "scheduler": scheduler} | parts | settings | config))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def animated(
+    pipeline: AnimationPipeline,
+    picture: np.ndarray,
+    poses: PoseTrack | np.ndarray,
+    own: PoseTrack | np.ndarray | None = None,
+    size: tuple[int, int] | None = None,
+    generator: torch.Generator | None = None,
+    **settings: Any,
+) -> np.ndarray:
+    """The frames of a clip, its conditions drawn as the model knows them; `settings`: fields of `Sampling`."""
+    stills, frames = draw_conditions(pipeline, picture, poses, own, size)
+    return pipeline(stills, frames, pipeline.sampling.but(settings), generator=generator).frames
+
+
+def tiny_controlnet(**config: Any) -> ControlNet:
+    """One for the tiny denoiser, with motion modules in its lowest level."""
+    tiny = {key: value for key, value in TINY.items() if key != "in_channels"}
+    net = ControlNet(
+        **tiny | config, conditioning_embedding_out_channels=(8, 16), conditioning_unshuffle=4, motion_levels=(1,),
+        motion_num_attention_heads=2, motion_norm_num_groups=4,
+    )  # fmt: skip
+    return randomise(net).eval()  # type: ignore[return-value]
+
+
+def tiny_tcan(**config: Any) -> AnimationPipeline:
+    """A tiny pipeline of the recipe tcan; `config` as of `build_tiny_pipeline`."""
+    parts = {"controlnet": tiny_controlnet(), "prompt": randomise(ConstantToken(length=5, width=16))}
+    absent = {"pose_guider": None, "image_encoder": None}
+    return build_tiny_pipeline(
+        **{"recipe": "tcan", "options": {"reference_timestep": "zero"}} | absent | parts | config
+    )
 
 
 def walking_track(frames: int, size: tuple[int, int] = (64, 64)) -> PoseTrack:

@@ -1,43 +1,53 @@
-"""AnimationPipeline: one reference image and a sequence of poses in, the animated frames out."""
+"""AnimationPipeline: an autoencoder, a recipe's networks and a scheduler; drawn conditions in, animated frames out."""
 
+import importlib
+import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import diffusers
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
-from bunraku.cues.skeleton import draw_skeleton
-from bunraku.cues.temperature import temperature_map
+from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
-from bunraku.media import fit
-from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
-from bunraku.nets.constant_token import ConstantToken  # noqa: F401 (diffusers opens only parts whose modules are imported)
-from bunraku.nets.controlnet import ControlNet
-from bunraku.nets.denoiser import Denoiser
-from bunraku.nets.patch_codec import PatchCodec
-from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider
-from bunraku.nets.reference_net import ReferenceNet
-from bunraku.perception.pose import PoseTrack
-from bunraku.sampling.denoise import denoise, initial_noise
-from bunraku.sampling.windows import Merge, time_windows
+from bunraku.nets.pixels import unit_pixels
+from bunraku.nets.ports import Ports
+from bunraku.recipes import Animator, Encoded, Inputs, Reads, get_recipe, part_names
+from bunraku.recipes.parts import AUTOENCODERS, PARTS
+from bunraku.recipes.recipe import stored_options
+from bunraku.sampling.denoise import OnStep, denoise, initial_noise
+from bunraku.sampling.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_SIZE = (128, 128)
-ReferenceTimestep = Literal["zero", "every"]
-DEFAULTS: dict[str, Any] = {
-    "num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4, "merge": "triangular", "wrap": False,
-    "reference_timestep": "zero", "noise_period": 0, "temperature": 0.0, "control_window": 16,
-}  # fmt: skip
-"""Arguments of `AnimationPipeline.stream` where neither the caller nor the model says otherwise."""
+DEFAULT_RECIPE = "animate-anyone"
+POSE = "pose"
+CONFIGURATION = ("size", "defaults", "recipe", "options", "styles", "reference_pose", "skeleton")
+
+
+class Frames(Protocol):
+    """Frames of one condition: a NumPy array, or something that draws them when they are asked for (`cues.drawn.Drawn`)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: Any) -> np.ndarray:
+        """uint8 (f, H, W, C) for a list of f frame numbers."""
+        ...
+
+
+class _PartNames:
+    """The names of all parts, as a list, for diffusers; recipes may add to `PARTS`."""
+
+    def __get__(self, instance: Any, owner: Any) -> list[str]:
+        return list(PARTS)
 
 
 @dataclass
@@ -48,215 +58,207 @@ class AnimationOutput(BaseOutput):
 
 
 class AnimationPipeline(DiffusionPipeline):
-    """Animates a still character (recipe `animate-anyone`).
+    """Animates a still character with a model of any recipe.
 
-    A diffusers pipeline: `from_pretrained`, `save_pretrained`, `.to`, offload hooks, any scheduler.
+    A diffusers pipeline: `from_pretrained`, `save_pretrained`, `.to`, offload hooks, any scheduler. Its parts beside autoencoder and
+    scheduler are those of the recipe, under the names of `recipes.parts.PARTS`.
 
     Args:
         vae: AutoencoderKL or PatchCodec.
-        reference_pose: whether ReferenceNet is also guided by the skeleton of the reference.
-        size: (height, width) the model was trained at: the default output size.
-        defaults: arguments of `__call__` that suit this model.
         recipe: name of the recipe.
-        skeleton: how the model's skeletons were drawn: arguments of `draw_skeleton`.
+        options: of the recipe, by name (`Animator.Options`).
+        size: (height, width) the model was trained at: the default output size.
+        defaults: fields of `Sampling` that suit this model.
+        styles: how the model's conditions were drawn: arguments of the functions in `cues.drawn.DRAWN`, by the condition's name.
+        reference_pose, skeleton: where models of version 0.1 keep an option and the style of poses.
+        parts: the recipe's networks.
+
+    Raises:
+        BunrakuError: an unknown recipe, or parts that are not the recipe's.
     """
 
-    model_cpu_offload_seq = "image_encoder->pose_guider->reference_net->denoiser->vae"
-    _callback_tensor_inputs = ("latents",)
+    _optional_components = _PartNames()
+    model_cpu_offload_seq = "->".join([*(name for name in PARTS if name != "denoiser"), "denoiser", "vae"])
 
     def __init__(
         self,
-        vae: AutoencoderKL | PatchCodec,  # diffusers opens only parts whose modules are imported: here is the import
-        denoiser: Denoiser,
-        reference_net: ReferenceNet,
-        pose_guider: PoseGuider | LiteralPoseGuider | GuidanceEncoder | ControlNet,
-        image_encoder: Any,
-        scheduler: SchedulerMixin,
-        reference_pose: bool = False,
+        vae: Any,
+        scheduler: Any,
+        recipe: str = DEFAULT_RECIPE,
+        options: dict | None = None,
         size: tuple | list = DEFAULT_SIZE,
         defaults: dict | None = None,
-        recipe: str = "animate-anyone",
+        styles: dict | None = None,
+        reference_pose: bool | None = None,
         skeleton: dict | None = None,
+        **parts: Any,
     ) -> None:
         super().__init__()
-        if isinstance(pose_guider, ControlNet):
-            _check_widths(pose_guider, denoiser)
-        self.register_modules(
-            vae=vae, denoiser=denoiser, reference_net=reference_net, pose_guider=pose_guider,
-            image_encoder=image_encoder, scheduler=scheduler,
-        )  # fmt: skip
+        options, defaults = dict(options or {}), dict(defaults or {})
+        if reference_pose is not None:
+            options.setdefault("reference_pose", reference_pose)
+        for name in ("reference_timestep", "control_window"):
+            if name in defaults:
+                options.setdefault(name, defaults.pop(name))
+        parts = {name: part for name, part in parts.items() if part is not None}
+        self._animator = _assemble(recipe, parts, options)
+        self.register_modules(vae=vae, scheduler=scheduler, **parts)
         self.register_to_config(
-            reference_pose=reference_pose,
-            size=tuple(size),
-            defaults=defaults or {},
             recipe=recipe,
-            skeleton=skeleton or {},
+            options=stored_options(self._animator.options),
+            size=tuple(size),
+            defaults=Sampling().but(defaults).stored(),
+            styles=dict(styles or {}) | ({POSE: dict(skeleton)} if skeleton else {}),
         )
 
-    def __call__(
-        self,
-        reference: np.ndarray,
-        poses: PoseTrack | np.ndarray,
-        reference_pose: PoseTrack | np.ndarray | None = None,
-        **settings: Any,
-    ) -> AnimationOutput:
-        """All frames at once; arguments as of `stream`."""
-        return AnimationOutput(frames=np.concatenate(list(self.stream(reference, poses, reference_pose, **settings))))
+    # diffusers reads a pipeline's parts from the signature of its constructor; here they are the recipe's
 
-    @torch.no_grad()
+    @classmethod
+    def _get_signature_keys(cls, obj: Any) -> tuple[list[str], list[str]]:
+        own = {name for name in PARTS if getattr(obj, name, None) is not None} if isinstance(obj, cls) else set(PARTS)
+        return sorted({"vae", "scheduler"} | own), sorted(CONFIGURATION)
+
+    @staticmethod
+    def _get_init_keys(input_class: Any) -> set[str]:
+        keys = set(inspect.signature(input_class.__init__).parameters)
+        return keys | set(PARTS) if issubclass(input_class, AnimationPipeline) else keys
+
+    @classmethod
+    def _get_signature_types(cls) -> dict[str, tuple[Any, ...]]:
+        return {name: (inspect.Signature.empty,) for name in ("vae", "scheduler", *CONFIGURATION, *PARTS)}
+
+    @property
+    def animator(self) -> Animator:
+        """The recipe's wiring of this pipeline's networks."""
+        # parts may have been exchanged or quantised since
+        parts = {name: getattr(self, name) for name in self._animator.parts()}
+        if any(parts[name] is not part for name, part in self._animator.parts().items()):
+            self._animator = _assemble(self.config.recipe, parts, self.config.options)
+        return self._animator
+
+    @property
+    def reads(self) -> Reads:
+        """Names of the stills and frames that this model reads."""
+        return self._animator.reads
+
+    @property
+    def sampling(self) -> Sampling:
+        """How this model samples unless told otherwise."""
+        return Sampling().but(self.config.defaults)
+
+    @property
+    def styles(self) -> dict[str, dict[str, Any]]:
+        """How its conditions are drawn, by name."""
+        return {name: dict(style) for name, style in self.config.styles.items()}
+
+    def __call__(
+        self, stills: Mapping[str, np.ndarray], frames: Mapping[str, Frames], sampling: Sampling | None = None, **more: Any
+    ) -> AnimationOutput:  # fmt: skip
+        """All frames at once; arguments as of `stream`."""
+        return AnimationOutput(frames=np.concatenate(list(self.stream(stills, frames, sampling, **more))))
+
     def stream(
         self,
-        reference: np.ndarray,
-        poses: PoseTrack | np.ndarray,
-        reference_pose: PoseTrack | np.ndarray | None = None,
+        stills: Mapping[str, np.ndarray],
+        frames: Mapping[str, Frames],
+        sampling: Sampling | None = None,
         *,
-        size: tuple[int, int] | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        window: int | None = None,
-        overlap: int | None = None,
-        merge: Merge | None = None,
-        wrap: bool | None = None,
-        reference_timestep: ReferenceTimestep | None = None,
-        window_batch: int = 1,
-        noise_period: int | None = None,
-        temperature: float | None = None,
-        control_window: int | None = None,
         generator: torch.Generator | None = None,
-        chunk: int = 8,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
     ) -> Iterator[np.ndarray]:
-        """Denoise the whole clip, then yield its frames in decoded chunks, uint8 (<= `chunk`, H, W, 3).
+        """Denoise the whole clip, then yield its frames in decoded chunks, uint8 (<= `sampling.chunk`, H, W, 3).
 
         Args:
-            reference: the character, uint8 (H, W, 3) RGB; cropped to the aspect ratio of `size` about its centre.
-            poses: one person's keypoints, already retargeted (drawn here), or drawn skeletons, uint8 (F, H', W', 3).
-            reference_pose: the reference's own keypoints or skeleton, in the reference's pixels; used where the model wants it.
-            size: (height, width) of the output, multiples of 8; None: the size the model was trained at.
-            num_inference_steps, guidance_scale, window, overlap: None: the model's defaults, as for the following.
-            merge, wrap, noise_period: see `merge_weights`, `time_windows` and `initial_noise` in `sampling`.
-            reference_timestep: "zero": ReferenceNet runs once, at timestep 0 (Animate Anyone); "every": at every step, with
-                the denoiser's timestep (MagicAnimate, TCAN).
-            temperature: slope tau of TCAN's temperature map, which holds the background still; 0: none (see `cues.temperature`).
-            control_window: frames that a ControlNet sees together.
-            window_batch: windows denoised in one call.
-            chunk: frames encoded or decoded at a time.
+            stills: pictures by name, uint8 (H, W, C); "reference" is the character. What else the model reads (`reads`) may be left out.
+            frames: drawn conditions by name, uint8 (F, H, W, C); already of the output's size, as are the stills. `cues.drawn` draws.
+            sampling: None: the model's own (`sampling`).
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
 
         A warning says which frames have no pose where a whole window has none, and that windows of one frame make no motion.
 
         Raises:
-            BunrakuError: empty or mis-shaped input, size not a multiple of 8, or a prediction that is not finite.
+            BunrakuError: at once: empty or mis-shaped input, or a size that is not a multiple of 8; while it runs: a prediction that is
+                not finite.
         """
-        given = {
-            "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "window": window, "overlap": overlap,
-            "merge": merge, "wrap": wrap, "reference_timestep": reference_timestep, "noise_period": noise_period,
-            "temperature": temperature, "control_window": control_window,
-        }  # fmt: skip
-        options = self._settings(given)
-        if options["reference_timestep"] not in get_args(ReferenceTimestep):
-            raise BunrakuError(f"reference_timestep is 'zero' or 'every', not {options['reference_timestep']!r}")
-        if not 0 <= options["temperature"] <= 1000:
-            raise BunrakuError(f"temperature is a slope from 0 to 1000, not {options['temperature']}; TCAN has 3")
-        # before any work: raises where there are no frames, or where window and overlap do not fit together
-        windows = time_windows(len(poses), options["window"], options["overlap"], options["wrap"])
-        time_windows(len(poses), options["control_window"], 0)
-        height, width = size or tuple(self.config.size)
-        if height % 8 or width % 8 or min(height, width) < 32:
-            raise BunrakuError(f"size {height}x{width} (height x width) must be multiples of 8, at least 32")
-        if reference.dtype != np.uint8 or reference.ndim != 3 or reference.shape[2] != 3:
-            raise BunrakuError(f"reference must be uint8 (H, W, 3), got {reference.dtype} {reference.shape}")
+        sampling = sampling or self.sampling
+        stills = {name: still for name, still in stills.items() if name in self.reads.stills}
+        frames = {name: drawn for name, drawn in frames.items() if name in self.reads.frames}
+        length, size = _checked(stills, frames)
+        return self._stream(stills, frames, sampling, length, size, generator, callback_on_step_end)
 
-        reference, transform = fit(reference, (height, width), "crop")
-        if isinstance(reference_pose, PoseTrack):
-            moved = PoseTrack(transform.points(reference_pose.keypoints), reference_pose.scores, (height, width))
-            reference_drawing = draw_skeleton(moved, **self.config.skeleton)[0]
-        elif reference_pose is not None:
-            reference_drawing, _ = fit(reference_pose, (height, width), "crop")
-        else:
-            reference_drawing = np.zeros((height, width, 3), np.uint8)
-        draw = _drawer(poses, (height, width), self.config.skeleton)
+    @torch.no_grad()
+    def _stream(
+        self,
+        stills: Mapping[str, np.ndarray],
+        frames: Mapping[str, Frames],
+        sampling: Sampling,
+        length: int,
+        size: tuple[int, int],
+        generator: torch.Generator | None,
+        callback: Callable[..., dict[str, Tensor] | None] | None,
+    ) -> Iterator[np.ndarray]:
+        device, animator = self._execution_device, self.animator
+        windows = sampling.windows(length)
+        watched = Watched(windows, length)
+        encoded = self._encode(stills, frames, length, sampling.chunk, watched)
+        watched.warn(self.denoiser.config.motion)
+        heat = {i: m.to(device, animator.dtype) for i, m in watched.temperatures(sampling.temperature).items()}
 
-        animator = Animator(
-            self.denoiser, self.reference_net, self.pose_guider, self.image_encoder, self.config.reference_pose
-        )
-        device, dtype = self._execution_device, self.denoiser.dtype
-        token = animator.image_token(
-            clip_pixels(reference[None], self.image_encoder.config.image_size).to(device, dtype)
-        )
-        guided, posed = self._guide(animator, draw, _ranges(len(poses), chunk))
-        _warn(posed, windows, self.denoiser.config.motion)
-        drawn = unit_pixels(reference_drawing)[None].to(device, dtype)
-        clean = self.encode(reference).to(device, dtype)
-        once = animator.reference(clean, token, drawn) if options["reference_timestep"] == "zero" else None
+        def conditions(window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
+            ports = animator.ports(encoded, window, noisy, timestep, shown)
+            return replace(ports, temperature=heat[window[0]]) if heat else ports
 
-        channels = self.denoiser.config.out_channels
-        noise = initial_noise((channels, len(poses), height // 8, width // 8), generator, options["noise_period"])
-        heat = {
-            window[0]: torch.from_numpy(temperature[None, None].copy()).to(device, dtype)
-            for window, _, temperature in _temperatures(draw, windows, options["temperature"])
-        }
-        steps = options["num_inference_steps"]
-        with self.progress_bar(total=steps) as bar:
-
-            def on_step(step: int, timestep: Tensor, latents: Tensor) -> Tensor:
-                bar.update()
-                if callback_on_step_end is None:
-                    return latents
-                return (callback_on_step_end(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
-
+        channels = self.denoiser.config.in_channels
+        noise = initial_noise((channels, length, size[0] // 8, size[1] // 8), generator, sampling.noise_period)
+        with self.progress_bar(total=sampling.num_inference_steps) as bar:
             latents = denoise(
-                animator, self.scheduler, noise.to(device), lambda w: guided[:, :, list(w)].to(device), token,
-                lambda t: animator.reference(clean, token, drawn, t) if once is None else once, steps=steps,
-                guidance_scale=options["guidance_scale"], window=options["window"], overlap=options["overlap"],
-                merge=options["merge"], wrap=options["wrap"], window_batch=window_batch, generator=generator, on_step=on_step,
-                temperature=(lambda w: heat[w[0]]) if heat else None, control_window=options["control_window"],
+                self.denoiser, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback)
             )  # fmt: skip
-        for part in _ranges(len(poses), chunk):
+        for part in pieces(length, sampling.chunk):
             yield self.decode(latents[:, :, part.start : part.stop])
         self.maybe_free_model_hooks()
 
-    def _guide(
-        self, animator: Animator, draw: Callable[[Sequence[int]], np.ndarray], parts: Sequence[Sequence[int]]
-    ) -> tuple[Tensor, np.ndarray]:
-        """Guider maps of all frames (1, C0, F, h, w), and whether each frame has a pose, bool (F,).
-
-        The maps stay in main memory: they are the largest that a long clip keeps, 2.6 MB a frame for Stable Diffusion's size at 512x512.
-        """
-        maps, posed = [], []
-        for part in parts:
-            drawn = draw(part)
-            posed.append(drawn.any((1, 2, 3)))
-            pixels = rearrange(unit_pixels(drawn), "f c h w -> 1 c f h w").contiguous()
-            maps.append(animator.guide(pixels.to(self._execution_device, self.denoiser.dtype)).cpu())
-        return torch.cat(maps, dim=2), np.concatenate(posed)
-
-    def temperatures(
+    def _encode(
         self,
-        poses: PoseTrack | np.ndarray,
-        size: tuple[int, int] | None = None,
-        *,
-        most: int | None = None,
-        **settings: Any,
-    ) -> Iterator[tuple[Sequence[int], np.ndarray, np.ndarray]]:
-        """What `stream` holds the background still with, for people to look at; nothing where the slope is 0.
+        stills: Mapping[str, np.ndarray],
+        frames: Mapping[str, Frames],
+        length: int,
+        chunk: int,
+        watched: "Watched",
+    ) -> Encoded:
+        """The clip as the networks see it.
 
-        Args:
-            poses, size, settings: as of `stream`: window, overlap, wrap and temperature count.
-            most: so many windows at most, evenly chosen.
-
-        Yields:
-            Of each window its frames, its drawn poses uint8 (f, H, W, 3), and its temperature map float32 (H/8, W/8).
+        Maps of frames stay in main memory: they are the largest that a long clip keeps, 2.6 MB a frame for Stable Diffusion's size
+        at 512x512.
         """
-        options = self._settings(settings)
-        windows = time_windows(len(poses), options["window"], options["overlap"], options["wrap"])
-        chosen = np.linspace(0, len(windows) - 1, min(most or len(windows), len(windows))).round().astype(int)
-        draw = _drawer(poses, size or tuple(self.config.size), self.config.skeleton)
-        return _temperatures(draw, [windows[i] for i in chosen], options["temperature"])
+        device, animator, reads = self._execution_device, self.animator, self.reads
+        pictures = Inputs({name: torch.from_numpy(still)[None].to(device) for name, still in stills.items()}, {})
+        clean = {name: self.encode(stills[name]).to(animator.dtype) for name in reads.latents if name in stills}
+        encoded = animator.encode_stills(pictures, clean)
+        maps: dict[str, Tensor] = {}
+        for part in pieces(length, chunk):
+            drawn = {name: np.asarray(source[list(part)]) for name, source in frames.items()}
+            watched.see(part, drawn.get(POSE))
+            inputs = Inputs({}, {name: torch.from_numpy(images)[None].to(device) for name, images in drawn.items()})
+            latents = {
+                name: torch.stack([self.encode(image)[0] for image in images], 1)[None].to(animator.dtype)
+                for name, images in drawn.items()
+                if name in reads.latents
+            }
+            for name, piece in animator.encode_frames(inputs, latents).items():
+                if name not in maps:  # once in full size, so that a long clip's maps are never held twice
+                    maps[name] = piece.new_empty((*piece.shape[:2], length, *piece.shape[3:]), device="cpu")
+                maps[name][:, :, part.start : part.stop] = piece.cpu()
+        return Encoded(encoded, maps)
 
-    def _settings(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What the caller says, or else the model, or else `DEFAULTS`."""
-        return DEFAULTS | self.config.defaults | {name: value for name, value in given.items() if value is not None}
+    def _on_step(self, bar: Any, callback: Callable[..., dict[str, Tensor] | None] | None) -> OnStep:
+        def on_step(step: int, timestep: Tensor, latents: Tensor) -> Tensor:
+            bar.update()
+            if callback is None:
+                return latents
+            return (callback(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
+
+        return on_step
 
     def encode(self, image: np.ndarray) -> Tensor:
         """uint8 (H, W, 3) -> scaled latents (1, C, H/8, W/8), the posterior's mean."""
@@ -271,51 +273,55 @@ class AnimationPipeline(DiffusionPipeline):
         return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
 
 
-# DiffusionPipeline.from_pretrained finds its class among the names of diffusers, or else runs code out of the model's folder
-diffusers.AnimationPipeline = AnimationPipeline  # type: ignore[attr-defined]
-
-
-def _check_widths(control: Any, denoiser: Any) -> None:
-    """Raise BunrakuError where a ControlNet belongs to another base than the denoiser."""
-    for key in ("cross_attention_dim", "block_out_channels", "in_channels"):
-        theirs, ours = control.config[key], denoiser.config[key]
-        if theirs != ours and list(np.atleast_1d(theirs)) != list(np.atleast_1d(ours)):
-            raise BunrakuError(
-                f"the ControlNet belongs to another base model than the denoiser: its {key} is {theirs}, the denoiser's is "
-                f"{ours}; take one of the same base"
-            )
-
-
-def _drawer(
-    poses: PoseTrack | np.ndarray, size: tuple[int, int], skeleton: dict[str, Any]
-) -> Callable[[Sequence[int]], np.ndarray]:
-    """Skeletons of some frames, drawn or resized when they are asked for."""
-    if isinstance(poses, PoseTrack):
-        scaled = poses.scaled(size)
-        return lambda part: draw_skeleton(scaled[list(part)], **skeleton)
-    if poses.dtype != np.uint8 or poses.ndim != 4 or poses.shape[3] != 3:
-        raise BunrakuError(f"drawn poses must be uint8 (F, H, W, 3), got {poses.dtype} {poses.shape}")
-    return lambda part: fit(poses[list(part)], size, "crop")[0]
-
-
-def _warn(posed: np.ndarray, windows: list[Sequence[int]], motion: bool) -> None:
-    """Say what will not look as hoped for: windows without any pose, and windows too short for motion.
+class Watched:
+    """What the drawn poses of a clip say of its windows, gathered while they pass by.
 
     Args:
-        posed: whether a pose is drawn in each frame, bool (F,).
+        windows: of the clip.
+        length: of the clip.
     """
-    if empty := [window for window in windows if not posed[list(window)].any()]:
-        logger.warning(
-            "no pose is drawn in %d of %d frames: %s. In %d of %d windows there is no other frame, and the model has nothing to "
-            "follow there; give these frames a pose, or leave them out",
-            (~posed).sum(), len(posed), frame_ranges(np.flatnonzero(~posed)), len(empty), len(windows),
-        )  # fmt: skip
-    if motion and len(windows[0]) == 1 < len(posed):
-        logger.warning(
-            "windows of one frame: each of the %d frames is made by itself, and the video will flicker; use a larger window, so "
-            "that the motion modules see what comes before and after",
-            len(posed),
-        )
+
+    def __init__(self, windows: Sequence[Sequence[int]], length: int) -> None:
+        self.windows = windows
+        self.posed: np.ndarray = np.zeros(length, bool)
+        self._drawn: dict[int, np.ndarray] = {}
+
+    def see(self, part: range, poses: np.ndarray | None) -> None:
+        """The poses of some frames, uint8 (f, H, W, 3); None: the model reads none."""
+        if poses is None:
+            self.posed[part.start : part.stop] = True
+            return
+        drawn: np.ndarray = np.asarray(poses.any(-1))
+        self.posed[part.start : part.stop] = drawn.reshape(len(drawn), -1).any(1)
+        for window in self.windows:
+            if inside := [frame - part.start for frame in window if frame in part]:
+                union = np.asarray(drawn[inside].any(0))
+                self._drawn[window[0]] = self._drawn.get(window[0], np.False_) | union
+
+    def temperatures(self, tau: float) -> dict[int, Tensor]:
+        """TCAN's temperature map (1, 1, H/8, W/8) of each window, by its first frame; none where the slope is 0."""
+        if not tau:
+            return {}
+        # nearest, as TCAN resizes it: one value in eight serves the latents and every level below
+        return {
+            first: torch.from_numpy(map_of_drawn(drawn, tau)[None, None, ::8, ::8].copy())
+            for first, drawn in self._drawn.items()
+        }
+
+    def warn(self, motion: bool) -> None:
+        """Say what will not look as hoped for: windows without any pose, and windows too short for motion."""
+        if empty := [window for window in self.windows if not self.posed[list(window)].any()]:
+            logger.warning(
+                "no pose is drawn in %d of %d frames: %s. In %d of %d windows there is no other frame, and the model has nothing to "
+                "follow there; give these frames a pose, or leave them out",
+                (~self.posed).sum(), len(self.posed), frame_ranges(np.flatnonzero(~self.posed)), len(empty), len(self.windows),
+            )  # fmt: skip
+        if motion and len(self.windows[0]) == 1 < len(self.posed):
+            logger.warning(
+                "windows of one frame: each of the %d frames is made by itself, and the video will flicker; use a larger window, so "
+                "that the motion modules see what comes before and after",
+                len(self.posed),
+            )
 
 
 def frame_ranges(frames: Iterable[int]) -> str:
@@ -333,15 +339,62 @@ def frame_ranges(frames: Iterable[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def _temperatures(
-    draw: Callable[[Sequence[int]], np.ndarray], windows: Sequence[Sequence[int]], tau: float
-) -> Iterator[tuple[Sequence[int], np.ndarray, np.ndarray]]:
-    """As `AnimationPipeline.temperatures`, of windows whose poses are drawn when they are asked for."""
-    for window in windows if tau else ():
-        drawn = draw(window)
-        # nearest, as TCAN resizes it: one value in eight serves the latents and every level below
-        yield window, drawn, temperature_map(drawn, tau)[::8, ::8]
+def pieces(length: int, size: int) -> list[range]:
+    """Consecutive frames, `size` at a time."""
+    return [range(i, min(i + size, length)) for i in range(0, length, size)]
 
 
-def _ranges(frames: int, size: int) -> list[range]:
-    return [range(i, min(i + size, frames)) for i in range(0, frames, size)]
+def _assemble(recipe: str, parts: Mapping[str, Any], options: Mapping[str, Any]) -> Animator:
+    wanted = part_names(recipe)
+    if missing := [name for name in wanted if name not in parts]:
+        raise BunrakuError(f"a model of recipe {recipe} has {', '.join(wanted)}; there is no {', '.join(missing)}")
+    if unknown := sorted(set(parts) - set(wanted)):
+        raise BunrakuError(f"a model of recipe {recipe} has {', '.join(wanted)}, and no {', '.join(unknown)}")
+    return get_recipe(recipe).animator.assemble(parts, options)
+
+
+def _checked(stills: Mapping[str, np.ndarray], frames: Mapping[str, Frames]) -> tuple[int, tuple[int, int]]:
+    """Number of frames and (height, width) of a clip that can be animated, or BunrakuError."""
+    if "reference" not in stills:
+        raise BunrakuError("there is no still called reference; give the picture of the character")
+    if not frames:
+        raise BunrakuError("there are no conditions to follow, such as the frames called pose")
+    height, width = stills["reference"].shape[:2]
+    for name, still in stills.items():
+        if still.dtype != np.uint8 or still.ndim != 3 or still.shape[:2] != (height, width):
+            raise BunrakuError(f"{name} must be uint8 ({height}, {width}, C), got {still.dtype} {still.shape}")
+    if height % 8 or width % 8 or min(height, width) < 32:
+        raise BunrakuError(f"size {height}x{width} (height x width) must be multiples of 8, at least 32")
+    lengths = {name: len(source) for name, source in frames.items()}
+    if len(set(lengths.values())) > 1:
+        raise BunrakuError(f"conditions of different lengths: {', '.join(f'{n} {c}' for n, c in lengths.items())}")
+    length = min(lengths.values())
+    if not length:
+        raise BunrakuError("there are no frames to animate")
+    for name, source in frames.items():
+        first = np.asarray(source[[0]])
+        if first.dtype != np.uint8 or first.shape[:3] != (1, height, width) or first.ndim != 4:
+            raise BunrakuError(
+                f"frames of {name} must be uint8 (F, {height}, {width}, C), got {first.dtype} {first.shape[1:]}"
+            )
+    return length, (height, width)
+
+
+def _open_parts() -> None:
+    """Import the modules of all parts: diffusers opens only parts whose modules are imported."""
+    for module in {module for classes in (AUTOENCODERS, *PARTS.values()) for module in classes.values()}:
+        if module.startswith("bunraku."):
+            importlib.import_module(module)
+
+
+def _named_parameters(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature without **parts, which diffusers would take for a part of that name."""
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    return signature.replace(parameters=kept)
+
+
+_open_parts()
+AnimationPipeline.__init__.__signature__ = _named_parameters(AnimationPipeline.__init__)  # type: ignore[attr-defined]
+# DiffusionPipeline.from_pretrained finds its class among the names of diffusers, or else runs code out of the model's folder
+diffusers.AnimationPipeline = AnimationPipeline  # type: ignore[attr-defined]

@@ -17,12 +17,11 @@ from bunraku.animate.driving import open_driving
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
-from bunraku.cues.temperature import draw_temperature, temperature_map
+from bunraku.cues.temperature import draw_temperature, map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter, read_image, side_by_side, write_image
 from bunraku.pipeline import AnimationPipeline
 from bunraku.sampling.denoise import denoise
-from bunraku.sampling.windows import time_windows
 from tests.tiny import build_tiny_pipeline
 from tests.video import read_video
 
@@ -121,9 +120,9 @@ def test_retargeting_changes_what_the_model_is_shown(
     shown: list[np.ndarray] = []
     stream = AnimationPipeline.stream
 
-    def spy(self, reference, poses, reference_pose, **settings):
-        shown.append(poses.keypoints)
-        return stream(self, reference, poses, reference_pose, **settings)
+    def spy(self, stills, frames, *others, **settings):
+        shown.append(frames["pose"].cues.pose.keypoints)
+        return stream(self, stills, frames, *others, **settings)
 
     monkeypatch.setattr(AnimationPipeline, "stream", spy)
     for method in ("full", "align", "fit", "off"):
@@ -138,11 +137,11 @@ def test_the_temperature_is_the_users_or_else_the_models(
 ) -> None:
     slopes: list[float] = []
 
-    def spy(poses: np.ndarray, tau: float) -> np.ndarray:
+    def spy(drawn: np.ndarray, tau: float) -> np.ndarray:
         slopes.append(tau)
-        return temperature_map(poses, tau)
+        return map_of_drawn(drawn, tau)
 
-    monkeypatch.setattr("bunraku.pipeline.temperature_map", spy)
+    monkeypatch.setattr("bunraku.pipeline.map_of_drawn", spy)
     build_tiny_pipeline(defaults={"num_inference_steps": 1, "window": 8, "temperature": 2.5}).save_pretrained(
         tmp_path / "tcan"
     )
@@ -198,9 +197,14 @@ def test_debug_shows_the_maps_that_the_model_gets(
         shown.append(temperature)
         return draw_temperature(temperature, poses, hottest)
 
-    def sample(*arguments: Any, temperature: Any, window: int, overlap: int, **others: Any) -> torch.Tensor:
-        used.extend(temperature(w)[0, 0].numpy() for w in time_windows(12, window, overlap))
-        return denoise(*arguments, temperature=temperature, window=window, overlap=overlap, **others)
+    def sample(predict: Any, conditions: Any, *others: Any) -> torch.Tensor:
+        def watched(window: Any, noisy: Any, timestep: Any, shown: bool) -> Any:
+            ports = conditions(window, noisy, timestep, shown)
+            if timestep == others[0].timesteps[0]:
+                used.append(ports.temperature[0, 0].numpy())
+            return ports
+
+        return denoise(predict, watched, *others)
 
     monkeypatch.setattr("bunraku.animate.preview.draw_temperature", draw)
     monkeypatch.setattr("bunraku.pipeline.denoise", sample)

@@ -9,7 +9,7 @@ from bunraku.bench import EXPERIMENTS, Claim, Training, Variant, get_experiment
 from bunraku.bench.run import commands
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import METRICS
-from bunraku.pipeline import DEFAULTS
+from bunraku.sampling.sampling import Sampling
 from bunraku.training.config import training_config
 
 TCAN = get_experiment("tcan")
@@ -21,7 +21,7 @@ def test_every_setting_is_one_of_the_trainer_and_every_option_one_of_the_pipelin
         made = training_config(training.recipe, training.size, training.stage, tmp_path, dict(training.settings))
         assert made.chosen_stage.trains
     for system in experiment.systems.values():
-        assert set(system.settings) <= set(DEFAULTS)
+        Sampling().but(system.settings)  # knows every name
     assert set(experiment.metrics) <= set(METRICS)
     used = {name for names in experiment.benchmarks.values() for name in names}
     assert used == set(experiment.systems)
@@ -42,7 +42,7 @@ def test_commands_say_all(tmp_path):
     command = made["tuned-1"]
     assert command[command.index("--nproc_per_node") + 1] == "3"
     assert command[command.index("--init") + 1] == str(tmp_path / "training" / "base" / "model")
-    assert command[-4:] == ["--set", "trains=[reference_net,lora,pose_guider]", "--set", "steps=7"]
+    assert command[-4:] == ["--set", "trains=[reference_net,lora,controlnet]", "--set", "steps=7"]
     assert "--init" not in made["base"]
 
 

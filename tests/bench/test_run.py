@@ -14,7 +14,15 @@ from bunraku.bench.run import RECORD, commands, default_processes, records, run
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.results import Results
 
-QUICK = {"resolution": 32, "batch": 1, "frames": 1, "workers": 0, "validate_every": 1000, "precision": "no", "steps": 1}
+QUICK = {
+    "resolution": 32,
+    "batch": 1,
+    "frames": 1,
+    "workers": 0,
+    "validate_every": 1000,
+    "precision": "float32",
+    "steps": 1,
+}
 
 
 def experiment(**settings: Any) -> Experiment:

@@ -14,6 +14,7 @@ from bunraku.cues.cues import Cues
 from bunraku.data.clips import ClipFolder, random_crop, read_frames
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter
+from bunraku.recipes import Reads
 from bunraku.theatre import render, sample_scene
 from tests.video import read_video
 
@@ -27,6 +28,9 @@ def write_clip(video: Path, seed: int, length: int = LENGTH) -> None:
         for frame in shown.frames:
             writer.write(frame)
     Cues(Fraction(12), SIZE, "theatre", shown.pose).save(video.with_suffix(".cues"))
+
+
+READS = Reads(stills=("reference", "reference_pose"))
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +51,43 @@ def equal(a, b) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+def parts_of(data: ClipFolder, index: int) -> tuple[np.ndarray, ...]:
+    """frames, poses, reference, reference_pose."""
+    sample = data[index]
+    return sample.frames, sample.driven["pose"], sample.stills["reference"], sample.stills["reference_pose"]
+
+
 def test_shapes_and_bytes(original):
-    parts = ClipFolder(original, 0, 3, (64, 48))[5]
+    parts = parts_of(ClipFolder(original, 0, 3, (64, 48), reads=READS), 5)
     assert [p.shape for p in parts] == [(3, 64, 48, 3), (3, 64, 48, 3), (64, 48, 3), (64, 48, 3)]
     assert all(p.dtype == np.uint8 and p.any() for p in parts)
 
 
 def test_a_sample_is_a_function_of_seed_and_index(original):
-    data, again = ClipFolder(original, 0, 2, (48, 48)), ClipFolder(original, 0, 2, (48, 48))
-    later = [data[i] for i in (7, 3, 1)][-1]
-    assert equal(later, again[1])
-    assert not equal(data[0], data[1])
-    assert not equal(data[0], ClipFolder(original, 1, 2, (48, 48))[0])
+    data, again, other = (ClipFolder(original, seed, 2, (48, 48), reads=READS) for seed in (0, 0, 1))
+    later = [parts_of(data, i) for i in (7, 3, 1)][-1]
+    assert equal(later, parts_of(again, 1))
+    assert not equal(parts_of(data, 0), parts_of(data, 1))
+    assert not equal(parts_of(data, 0), parts_of(other, 0))
+
+
+def test_some_clips_are_held_out_where_there_are_enough(tmp_path):
+    for number in range(11):
+        write_clip(tmp_path / f"{number:02}.mp4", number)
+    train, val = (ClipFolder(tmp_path, 0, split=split) for split in ("train", "val"))
+    assert [clip.video.stem for clip in val.clips] == ["09", "10"]
+    assert len(train.clips) == 9
+    for number in range(3, 11):
+        (tmp_path / f"{number:02}.mp4").unlink()
+    assert [len(ClipFolder(tmp_path, 0, split=split).clips) for split in ("train", "val")] == [3, 3]
+
+
+def test_the_first_frame_as_reference(original):
+    data = ClipFolder(original, 0, 4, (48, 48), consecutive=True, reference_frame="first")
+    seen = np.arange(5, LENGTH)
+    chosen = [data._choose(seen, np.random.default_rng(index)) for index in range(50)]
+    assert {int(numbers[0]) for numbers in chosen} == {5}
+    assert len({int(numbers[1]) for numbers in chosen}) > 5
 
 
 def test_every_clip_is_used_and_few_stay_opened(original, monkeypatch):
@@ -75,11 +104,11 @@ def test_every_clip_is_used_and_few_stay_opened(original, monkeypatch):
 
 def test_skeleton_lies_on_the_figure(original):
     """The colour under each drawn joint is what the whole frame shows at that joint."""
-    data = ClipFolder(original, 0, 1, (192, 192), skeleton={"line_width": 1})
+    data = ClipFolder(original, 0, 1, (192, 192), styles={"pose": {"line_width": 1}}, reads=READS)
     for index in range(4):
         clip = data.clips[int(np.random.default_rng([0, index]).integers(2))]
         pose = Cues.load(clip.cues).pose
-        frames, poses, *_ = data[index]
+        frames, poses, *_ = parts_of(data, index)
         whole = read_video(clip.video).frames
         rng = np.random.default_rng([0, index])
         rng.integers(2)
@@ -115,6 +144,7 @@ def test_reference_keeps_its_distance(original):
 def test_choice_of_frames_for_any_clip(seen, min_gap, frames, seed):
     data = ClipFolder.__new__(ClipFolder)
     data.frames, data.stride, data.min_gap, data.consecutive = frames, 1, min_gap, False
+    data.reference_frame = "random"
     numbers = np.array(sorted(seen))
     reference, *driven = data._choose(numbers, np.random.default_rng(seed))
     assert len(driven) == len(set(driven)) == frames

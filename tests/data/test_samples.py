@@ -13,14 +13,14 @@ class Numbered(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         clip, image = np.full((2, 4, 6, 3), index, np.uint8), np.full((4, 6, 3), index, np.uint8)
-        return clip, clip + 1, image + 2, image + 3
+        return Sample(clip, {"reference": image + 2, "reference_pose": image + 3}, {"pose": clip + 1})
 
 
 def test_collate_stacks_and_keeps_bytes():
     batch = collate([Numbered()[i] for i in (5, 9)])
-    assert batch.frames.shape == batch.poses.shape == (2, 2, 4, 6, 3)
-    assert batch.reference.shape == batch.reference_pose.shape == (2, 4, 6, 3)
-    for offset, part in enumerate((batch.frames, batch.poses, batch.reference, batch.reference_pose)):
+    parts = batch.frames, batch.driven["pose"], batch.stills["reference"], batch.stills["reference_pose"]
+    assert [part.shape for part in parts] == [(2, 2, 4, 6, 3)] * 2 + [(2, 4, 6, 3)] * 2
+    for offset, part in enumerate(parts):
         assert part.dtype == torch.uint8
         assert part.flatten(1).unique(dim=1).flatten().tolist() == [5 + offset, 9 + offset]
 

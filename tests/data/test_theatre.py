@@ -3,14 +3,31 @@
 import numpy as np
 
 from bunraku.data.theatre import TheatreSamples
+from bunraku.recipes import Reads
 from bunraku.theatre import render, sample_scene
 from bunraku.theatre.photograph import photograph, sample_scene_photograph
 
 SMALL = {"size": (48, 40), "frames": 2}
+READS = Reads(stills=("reference", "reference_pose"))
+
+
+def samples(*arguments, **settings) -> "Parts":
+    return Parts(TheatreSamples(*arguments, **settings, reads=READS))
+
+
+class Parts:
+    """Samples as (frames, poses, reference, reference_pose)."""
+
+    def __init__(self, data: TheatreSamples) -> None:
+        self.data, self.scene = data, data.scene
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        sample = self.data[index]
+        return sample.frames, sample.driven["pose"], sample.stills["reference"], sample.stills["reference_pose"]
 
 
 def test_shapes_and_bytes():
-    parts = TheatreSamples(0, **SMALL)[3]
+    parts = samples(0, **SMALL)[3]
     assert [p.shape for p in parts] == [(2, 48, 40, 3), (2, 48, 40, 3), (48, 40, 3), (48, 40, 3)]
     assert all(p.dtype == np.uint8 for p in parts)
     assert all(p.any() for p in parts)
@@ -20,31 +37,31 @@ def test_a_sample_is_a_function_of_seed_split_and_index():
     def equal(a, b) -> bool:
         return all(np.array_equal(x, y) for x, y in zip(a, b))
 
-    data, again = TheatreSamples(0, **SMALL), TheatreSamples(0, **SMALL)
+    data, again = samples(0, **SMALL), samples(0, **SMALL)
     later = [data[i] for i in (7, 1)][1]  # whatever was asked for before
     assert equal(later, again[1])
     assert not equal(data[0], data[1])
-    assert not equal(data[0], TheatreSamples(1, **SMALL)[0])
-    assert not equal(data[0], TheatreSamples(0, "val", **SMALL)[0])
+    assert not equal(data[0], samples(1, **SMALL)[0])
+    assert not equal(data[0], samples(0, "val", **SMALL)[0])
 
 
 def test_frames_of_a_sample_differ_from_each_other_and_from_the_reference():
     for index in range(5):
-        frames, poses, reference, reference_pose = TheatreSamples(0, **SMALL)[index]
+        frames, poses, reference, reference_pose = samples(0, **SMALL)[index]
         images, drawings = [*frames, reference], [*poses, reference_pose]
         assert len({i.tobytes() for i in images}) == len({d.tobytes() for d in drawings}) == 3
 
 
 def test_consecutive_frames_move_less_than_random_ones():
     def moved(consecutive: bool) -> float:
-        data = TheatreSamples(0, frames=6, size=(48, 48), consecutive=consecutive)
+        data = samples(0, frames=6, size=(48, 48), consecutive=consecutive)
         return float(np.mean([np.abs(np.diff(data[i][0].astype(float), axis=0)).mean() for i in range(6)]))
 
     assert 0 < moved(True) < 0.8 * moved(False)
 
 
 def test_permuted_colours_are_the_same_for_reference_and_frames():
-    plain, permuted = TheatreSamples(0, **SMALL), TheatreSamples(0, permute_colours=True, **SMALL)
+    plain, permuted = samples(0, **SMALL), samples(0, permute_colours=True, **SMALL)
     orders = set()
     for index in range(8):
         before, after = plain[index], permuted[index]
@@ -62,7 +79,7 @@ def test_permuted_colours_are_the_same_for_reference_and_frames():
 
 def test_skeletons_lie_on_moving_figures():
     """Where the skeleton is, pixels change more from frame to frame than elsewhere."""
-    data = TheatreSamples(0, frames=6, size=(64, 64))
+    data = samples(0, frames=6, size=(64, 64))
     on, off = [], []
     for index in range(4):
         frames, poses, *_ = data[index]
@@ -76,23 +93,23 @@ def test_skeletons_lie_on_moving_figures():
 def test_domains():
     seeds = range(40)
     heads = {
-        domain: [TheatreSamples(0, "train", domain=domain).scene(s).actors[0].character.body.head for s in seeds]
+        domain: [samples(0, "train", domain=domain).scene(s).actors[0].character.body.head for s in seeds]
         for domain in ("puppets", "wide", "humans")
     }
     assert max(heads["humans"]) < 1 / 5.5
     assert max(heads["puppets"]) > 0.3
     assert max(heads["wide"]) > 0.3
-    wide = [TheatreSamples(0, "train", domain="wide").scene(s) for s in seeds]
+    wide = [samples(0, "train", domain="wide").scene(s) for s in seeds]
     assert 0 < sum(bool(scene.objects) for scene in wide) < 40
     assert 0 < sum(scene.actors[0].prop is not None for scene in wide) < 40
-    plain = TheatreSamples(0, "train").scene(3)
+    plain = samples(0, "train").scene(3)
     np.testing.assert_array_equal(render(plain, 2, 64).frames, render(sample_scene(3, "train"), 2, 64).frames)
-    one, again = (TheatreSamples(0, "train", size=(64, 64), domain="wide")[5] for _ in range(2))
+    one, again = (samples(0, "train", size=(64, 64), domain="wide")[5] for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, again))
 
 
 def test_photographs_are_functions_of_their_number_with_worn_references():
-    data, again = (TheatreSamples(0, "train", size=(64, 48), frames=2, domain="photographs") for _ in range(2))
+    data, again = (samples(0, "train", size=(64, 48), frames=2, domain="photographs") for _ in range(2))
     worn = 0
     for index in range(6):
         frames, poses, reference, _ = data[index]
@@ -105,3 +122,18 @@ def test_photographs_are_functions_of_their_number_with_worn_references():
         assert np.array_equal(frames, clean[1:])  # the truth is never worn
         worn += not np.array_equal(reference, clean[0])
     assert 0 < worn < 6
+
+
+def test_the_first_frame_as_reference():
+    """TCAN's second stage: whatever frames are driven, the clip starts from its first."""
+    data = TheatreSamples(0, frames=3, size=(48, 48), consecutive=True, reference_frame="first")
+    for index in range(3):
+        scene = data.scene(int(np.random.default_rng([0, index]).integers(2**31)))
+        np.testing.assert_array_equal(data[index].stills["reference"], render(scene, [0], (48, 48)).frames[0])
+
+
+def test_samples_have_what_is_read_and_nothing_else():
+    sample = TheatreSamples(0, **SMALL, reads=Reads(stills=("reference",), frames=()))[0]
+    assert (list(sample.stills), list(sample.driven)) == (["reference"], [])
+    thick = TheatreSamples(0, **SMALL, styles={"pose": {"line_width": 5}})[0].driven["pose"]
+    assert thick.any(-1).sum() > 2 * TheatreSamples(0, **SMALL)[0].driven["pose"].any(-1).sum()

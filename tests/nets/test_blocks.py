@@ -5,6 +5,7 @@ import torch
 from einops import rearrange, repeat
 
 from bunraku.nets.blocks import Conditions, Level, MotionModule, SpatialTransformer, grid_positions, per_frame
+from bunraku.nets.ports import Ports
 from tests.tiny import randomise
 
 
@@ -105,10 +106,15 @@ def test_temperature_reaches_the_pixels_it_is_drawn_for():
     module = randomise(MotionModule(16, 2, 8, 4, per_frame_norm=True)).double()
     hidden = draw(3, 16, 2, 2)
     ones = torch.ones(1, 1, 4, 4, dtype=torch.float64)
-    torch.testing.assert_close(module(hidden, 3, ones), module(hidden, 3))
+
+    def moved(temperature: torch.Tensor) -> torch.Tensor:
+        conditions = Conditions(hidden, Ports(hidden, temperature=temperature), 3)
+        return module(hidden, 3, conditions.temperature((2, 2)))
+
+    torch.testing.assert_close(moved(ones), module(hidden, 3))
     hot = ones.clone()
     hot[..., :2, 2:] = 5  # top right quarter: pixel (0, 1)
-    difference = (module(hidden, 3, hot) - module(hidden, 3)).abs().amax((0, 1)) > 1e-9
+    difference = (moved(hot) - module(hidden, 3)).abs().amax((0, 1)) > 1e-9
     assert difference.tolist() == [[False, True], [False, False]]
 
 
@@ -127,7 +133,7 @@ def test_checkpointed_layer_gives_the_same_gradients():
     def gradients() -> list[torch.Tensor]:
         start = hidden.clone().requires_grad_()
         tokens: dict[str, torch.Tensor] = {}
-        out = level.layer(0, start, Conditions(time, token, frames=3), "x", tokens)
+        out = level.layer(0, start, Conditions(time, Ports(token), frames=3), "x", tokens)
         loss = out.square().sum() + tokens["x.attentions.0.transformer_blocks.0"].sin().sum()
         return torch.autograd.grad(loss, [start, *level.parameters()], allow_unused=True)
 

@@ -9,6 +9,7 @@ from diffusers import ControlNetModel
 
 from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.ports import Ports
 from tests.tiny import randomise
 
 CONFIG: dict[str, Any] = {
@@ -49,8 +50,8 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_the_same_numbers_as_diffusers(theirs, still, size):
     h, w = size
     latents, tokens, images = draw(2, 4, h, w), draw(2, 5, 12), draw(2, 3, 8 * h, 8 * w).sigmoid()
-    down, middle = theirs(latents, 17, tokens, images, conditioning_scale=0.7, return_dict=False)
-    ours = still(latents[:, :, None], 17, tokens, still.embed(images[:, :, None]), scale=0.7)
+    down, middle = theirs(latents, 17, tokens, images, return_dict=False)
+    ours = still(latents[:, :, None], 17, tokens, still.embed(images[:, :, None]))
     for mine, expected in zip(ours, [*down, middle], strict=True):
         torch.testing.assert_close(mine, expected, atol=2e-5, rtol=1e-4)
 
@@ -86,7 +87,9 @@ def test_an_untrained_one_adds_nothing():
     latents, tokens = draw(1, 4, 2, 8, 8), draw(1, 1, 12)
     residuals = net(latents, 5, tokens, net.embed(draw(1, 3, 2, 64, 64)))
     assert not any(r.any() for r in residuals)
-    assert torch.equal(denoiser(latents, 5, tokens, residuals=residuals), denoiser(latents, 5, tokens))
+    assert torch.equal(
+        denoiser(latents, 5, Ports(tokens, residuals=tuple(residuals))), denoiser(latents, 5, Ports(tokens))
+    )
 
 
 def test_public_size():

@@ -9,6 +9,7 @@ from diffusers.utils import logging as diffusers_logging
 
 from bunraku.nets.blocks import Conditions
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
+from bunraku.nets.ports import Ports
 from bunraku.nets.pose_guider import PoseGuider
 from tests.tiny import randomise
 
@@ -84,7 +85,7 @@ def test_equals_unet2d_by_name(theirs, still, size, tokens):
     latents, token = draw(2, 4, *size), draw(2, tokens, 12, seed=2)
     steps = torch.tensor([3, 871])
     expected = theirs(latents, steps, token).sample
-    torch.testing.assert_close(still(latents[:, :, None], steps, token)[:, :, 0], expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(still(latents[:, :, None], steps, Ports(token))[:, :, 0], expected, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -93,7 +94,7 @@ def test_equals_unet2d_by_name(theirs, still, size, tokens):
 def test_equals_unet_motion_model_by_name(theirs_in_motion, moving, size, tokens):
     latents, token = draw(2, 4, 5, *size), draw(2, tokens, 12, seed=2)
     expected = theirs_in_motion(latents, 481, token.repeat_interleave(5, dim=0)).sample
-    torch.testing.assert_close(moving(latents, 481, token), expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(moving(latents, 481, Ports(token)), expected, atol=2e-5, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -105,35 +106,35 @@ def test_untrained_motion_modules_and_guider_leave_the_base_unet(theirs, still):
     guider = PoseGuider(out_channels=16, block_out_channels=(4, 4, 4, 4))
     latents, token = draw(1, 4, 3, 8, 8), draw(1, 1, 12)
     add = guider(torch.rand(1, 3, 3, 64, 64))
-    assert torch.equal(denoiser(latents, 9, token, add=add), still(latents, 9, token))
+    assert torch.equal(denoiser(latents, 9, Ports(token, add=add)), still(latents, 9, Ports(token)))
 
 
 @torch.no_grad()
 def test_frames_are_independent_without_motion_modules(still):
     latents, token = draw(1, 4, 3, 8, 8), draw(1, 1, 12)
-    together = still(latents, 9, token)
+    together = still(latents, 9, Ports(token))
     for f in range(3):
-        torch.testing.assert_close(together[:, :, f : f + 1], still(latents[:, :, f : f + 1], 9, token))
+        torch.testing.assert_close(together[:, :, f : f + 1], still(latents[:, :, f : f + 1], 9, Ports(token)))
 
 
 @torch.no_grad()
 def test_frames_look_at_each_other_with_motion_modules(moving):
     latents, token = draw(1, 4, 3, 8, 8), draw(1, 1, 12)
-    alone = moving(latents[:, :, :1], 9, token)
-    assert not torch.allclose(moving(latents, 9, token)[:, :, :1], alone, atol=1e-3)
+    alone = moving(latents[:, :, :1], 9, Ports(token))
+    assert not torch.allclose(moving(latents, 9, Ports(token))[:, :, :1], alone, atol=1e-3)
 
 
 @torch.no_grad()
 def test_timestep_for_all_for_each_clip_and_for_each_frame(still):
     latents, token = draw(2, 4, 3, 8, 8), draw(2, 1, 12)
-    same = still(latents, 7, token)
-    torch.testing.assert_close(still(latents, torch.tensor([7, 7]), token), same)
-    torch.testing.assert_close(still(latents, torch.full((2, 3), 7), token), same)
+    same = still(latents, 7, Ports(token))
+    torch.testing.assert_close(still(latents, torch.tensor([7, 7]), Ports(token)), same)
+    torch.testing.assert_close(still(latents, torch.full((2, 3), 7), Ports(token)), same)
     steps = torch.tensor([[1, 500, 900], [7, 300, 20]])
-    each = still(latents, steps, token)
+    each = still(latents, steps, Ports(token))
     for b in range(2):
         for f in range(3):
-            alone = still(latents[b : b + 1, :, f : f + 1], steps[b, f], token[b : b + 1])
+            alone = still(latents[b : b + 1, :, f : f + 1], steps[b, f], Ports(token[b : b + 1]))
             torch.testing.assert_close(each[b, :, f], alone[0, :, 0], atol=1e-5, rtol=1e-4)
 
 
@@ -143,12 +144,12 @@ def test_reference_serves_all_frames_and_its_own_clip_only(still):
     # tokens need the block's width; the map may have any size
     widths = {name: still.get_submodule(name).norm1.normalized_shape[0] for name in still.reference_block_names("full")}
     features = {name: draw(2, 4, 3, width, seed=i) for i, (name, width) in enumerate(widths.items())}
-    out = still(latents, 9, token, reference=still.project_reference(features))
-    assert not torch.allclose(out, still(latents, 9, token), atol=1e-3)
+    out = still(latents, 9, Ports(token, reference=still.project_reference(features)))
+    assert not torch.allclose(out, still(latents, 9, Ports(token)), atol=1e-3)
     for b in range(2):
         own = still.project_reference({n: t[b : b + 1] for n, t in features.items()})
         for f in range(3):
-            alone = still(latents[b : b + 1, :, f : f + 1], 9, token[b : b + 1], reference=own)
+            alone = still(latents[b : b + 1, :, f : f + 1], 9, Ports(token[b : b + 1], reference=own))
             torch.testing.assert_close(out[b, :, f], alone[0, :, 0], atol=1e-5, rtol=1e-4)
 
 
@@ -162,20 +163,20 @@ def test_residuals_are_added_where_a_controlnet_adds_them(theirs, still):
     expected = theirs(
         latents, 9, token, down_block_additional_residuals=residuals, mid_block_additional_residual=middle
     )
-    ours = still(latents[:, :, None], 9, token, residuals=[*residuals, middle])
+    ours = still(latents[:, :, None], 9, Ports(token, residuals=(*residuals, middle)))
     torch.testing.assert_close(ours[:, :, 0], expected.sample, atol=2e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="9 residuals for 9 skips and the middle"):
-        still(latents[:, :, None], 9, token, residuals=residuals)
+        still(latents[:, :, None], 9, Ports(token, residuals=tuple(residuals)))
 
 
 @torch.no_grad()
 def test_temperature_of_one_changes_nothing_and_higher_does(moving):
     latents, token = draw(2, 4, 3, 8, 8), draw(2, 1, 12)
-    out = moving(latents, 9, token)
-    torch.testing.assert_close(moving(latents, 9, token, temperature=torch.ones(2, 1, 8, 8)), out)
+    out = moving(latents, 9, Ports(token))
+    torch.testing.assert_close(moving(latents, 9, Ports(token, temperature=torch.ones(2, 1, 8, 8))), out)
     hot = torch.ones(2, 1, 8, 8)
     hot[1] = 4
-    changed = moving(latents, 9, token, temperature=hot)
+    changed = moving(latents, 9, Ports(token, temperature=hot))
     torch.testing.assert_close(changed[0], out[0])
     assert not torch.allclose(changed[1], out[1], atol=1e-4)
 
@@ -186,7 +187,7 @@ def test_gradient_checkpointing_gives_identical_gradients(theirs_in_motion):
 
     def gradients() -> dict[str, torch.Tensor | None]:
         denoiser.zero_grad(set_to_none=True)
-        denoiser(latents, 9, token).square().mean().backward()
+        denoiser(latents, 9, Ports(token)).square().mean().backward()
         return {name: p.grad for name, p in denoiser.named_parameters()}
 
     plain = gradients()
@@ -207,7 +208,7 @@ def test_save_and_load(tmp_path, moving):
     assert loaded.config.motion_per_frame_norm is False
     latents, token = draw(1, 4, 2, 8, 8), draw(1, 1, 12)
     with torch.no_grad():
-        assert torch.equal(loaded(latents, 9, token), moving(latents, 9, token))
+        assert torch.equal(loaded(latents, 9, Ports(token)), moving(latents, 9, Ports(token)))
 
 
 def test_full_size_has_the_published_keys():
@@ -239,7 +240,7 @@ def test_start_from_scratch_looks_at_the_counterpart_and_predicts_zero():
     denoiser = Denoiser(**SMALL)
     initialise_from_scratch(denoiser, torch.Generator().manual_seed(0))
     latents, token = draw(1, 4, 2, 8, 8), draw(1, 1, 12)
-    assert not denoiser(latents, 9, token).any()
+    assert not denoiser(latents, 9, Ports(token)).any()
     attention = denoiser.mid_block.attentions[0].transformer_blocks[0].attn1
     assert torch.equal(attention.to_q.weight, attention.to_k.weight)
     gram = attention.to_q.weight @ attention.to_q.weight.T
@@ -258,9 +259,9 @@ def test_compiles_to_one_graph(tmp_path, monkeypatch):
     features = {name: draw(1, 3, 2, 8) for name in denoiser.reference_block_names("full")}
     with torch.no_grad():
         reference = denoiser.project_reference(features)
-        expected = denoiser(latents, step, token, reference=reference)
+        expected = denoiser(latents, step, Ports(token, reference=reference))
         compiled = torch.compile(denoiser, fullgraph=True)
-        out = compiled(latents, step, token, reference=reference)
+        out = compiled(latents, step, Ports(token, reference=reference))
     torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-3)
 
 
@@ -275,7 +276,7 @@ def test_motion_modules_without_one_in_the_middle(theirs_in_motion):
     net.load_state_dict({k: v for k, v in other.state_dict().items() if "pos_embed" not in k})
     latents, token = draw(1, 4, 3, 8, 8), draw(1, 1, 12)
     expected = other(latents, 9, token.repeat(3, 1, 1)).sample
-    torch.testing.assert_close(net(latents, 9, token), expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(net(latents, 9, Ports(token)), expected, atol=2e-5, rtol=1e-4)
     assert not [name for name in net.motion_parameters if name.startswith("mid_block")]
 
 
@@ -299,7 +300,7 @@ def test_pooled_norms_look_at_all_frames_at_once():
 
     inner = block.conv1(silu(norm(block.norm1, hidden))) + block.time_emb_proj(silu(time))[..., None, None]
     expected = hidden + block.conv2(silu(norm(block.norm2, inner)))
-    torch.testing.assert_close(level.resnet(0, hidden, Conditions(time, hidden, frames)), expected)
+    torch.testing.assert_close(level.resnet(0, hidden, Conditions(time, Ports(hidden), frames)), expected)
 
 
 @torch.no_grad()
@@ -311,5 +312,5 @@ def test_pooled_norms_differ_only_where_frames_do():
     token = torch.randn(1, 1, 12).double()
     clip = torch.randn(1, 4, 3, 8, 8).double()
     still = clip[:, :, :1].expand(-1, -1, 3, -1, -1)
-    torch.testing.assert_close(pooled(still, 7, token), apart(still, 7, token))
-    assert (pooled(clip, 7, token) - apart(clip, 7, token)).abs().max() > 1e-3
+    torch.testing.assert_close(pooled(still, 7, Ports(token)), apart(still, 7, Ports(token)))
+    assert (pooled(clip, 7, Ports(token)) - apart(clip, 7, Ports(token))).abs().max() > 1e-3

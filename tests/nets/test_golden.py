@@ -13,9 +13,12 @@ import torch
 from diffusers import DDIMScheduler
 from einops import rearrange
 
-from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
+from bunraku.nets.pixels import clip_pixels
 from bunraku.pipeline import AnimationPipeline
+from bunraku.recipes import Encoded, Inputs
+from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.sampling.denoise import denoise
+from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import time_windows
 from bunraku.weights import convert, load_pipeline
 from tests.golden import GOLDEN, moore_files
@@ -37,9 +40,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> AnimationPipeline:
 
 
 @pytest.fixture(scope="module")
-def animator(pipeline: AnimationPipeline) -> Animator:
-    p: Any = pipeline
-    return Animator(p.denoiser, p.reference_net, p.pose_guider, p.image_encoder).eval()
+def animator(pipeline: AnimationPipeline) -> AnimateAnyone:
+    return pipeline.animator.eval()  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,20 @@ def single() -> dict[str, torch.Tensor]:
     return arrays("single")
 
 
-def poses(images: torch.Tensor) -> torch.Tensor:
-    return rearrange(unit_pixels(images), "f c h w -> 1 c f h w").contiguous()
+def guided(animator: AnimateAnyone, images: torch.Tensor) -> torch.Tensor:
+    """Guider maps of drawn skeletons, uint8 (F, H, W, 3)."""
+    return animator.encode_frames(Inputs({}, {"pose": images[None]}), {})["pose"]
+
+
+def halves(
+    animator: AnimateAnyone, token: torch.Tensor, reference: torch.Tensor, maps: torch.Tensor, noisy: torch.Tensor, step: int
+) -> list[torch.Tensor]:  # fmt: skip
+    """The predictions of the conditional half and of the other."""
+    encoded = Encoded({"token": token, "reference": reference}, {"pose": maps})
+    frames, timestep = range(noisy.shape[2]), torch.tensor(step)
+    return [
+        animator.denoiser(noisy, timestep, animator.ports(encoded, frames, noisy, timestep, s)) for s in (True, False)
+    ]
 
 
 def near(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 5e-5) -> None:
@@ -57,12 +71,12 @@ def near(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 5e-5) 
 
 def test_the_preset_is_the_recorded_setting(pipeline):
     assert {key: pipeline.scheduler.config[key] for key in SCHEDULER} == SCHEDULER
-    assert (pipeline.config.defaults["window"], pipeline.config.defaults["overlap"]) == (24, 4)
+    assert (pipeline.sampling.window, pipeline.sampling.overlap) == (24, 4)
 
 
 @torch.no_grad()
 def test_pose_features(animator, single):
-    near(animator.guide(poses(single["pose_images_u8"])), single["pose_fea"])
+    near(guided(animator, single["pose_images_u8"]), single["pose_fea"])
 
 
 @torch.no_grad()
@@ -76,13 +90,13 @@ def test_reference_tokens(animator, single):
 
 @torch.no_grad()
 def test_one_forward_pass_of_both_halves(animator, single):
-    token = single["clip_image_embeds"][:, None]
-    guided, step = animator.guide(poses(single["pose_images_u8"])), int(single["timestep"])
-    reference = animator.reference(single["ref_latents"], token)
-    conditional = animator.denoise(single["latents"], step, token, guided, reference)
+    conditional, unconditional = halves(
+        animator, single["clip_image_embeds"][:, None], single["ref_latents"], guided(animator, single["pose_images_u8"]),
+        single["latents"], int(single["timestep"]),
+    )  # fmt: skip
     near(conditional[0], single["noise_pred"][1])
     near(conditional[0], single["noise_pred_f64"][1])
-    near(animator.denoise(single["latents"], step, torch.zeros_like(token), guided, None)[0], single["noise_pred"][0])
+    near(unconditional[0], single["noise_pred"][0])
 
 
 @torch.no_grad()
@@ -91,10 +105,10 @@ def test_conditioning_from_the_reference_picture(animator, pipeline):
     image = inputs["reference_image_u8"].numpy()
     pixels = clip_pixels(image[None], 224)
     near(pixels, inputs["clip_pixel_values"], 1e-5)
-    near(animator.image_token(pixels)[:, 0], expected["clip_image_embeds"])
+    near(animator.image_token(inputs["reference_image_u8"][None])[:, 0], expected["clip_image_embeds"])
     with torch.no_grad():
         near(pipeline.encode(image), expected["ref_latents"])
-    near(animator.guide(poses(inputs["pose_images_u8"])), expected["pose_fea"])
+    near(guided(animator, inputs["pose_images_u8"]), expected["pose_fea"])
 
 
 SCHEDULER = {
@@ -105,7 +119,7 @@ SCHEDULER = {
 
 
 def sampled(
-    animator: Animator, noise: torch.Tensor, images: torch.Tensor, half: bool = False, **settings: Any
+    animator: AnimateAnyone, noise: torch.Tensor, images: torch.Tensor, half: bool = False, **settings: Any
 ) -> tuple[Any, ...]:
     """The loop over `noise`, guided by drawn poses: timesteps, and per step what the scheduler was handed and gave back.
 
@@ -120,13 +134,20 @@ def sampled(
 
     scheduler.step = recorded
     recorded.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
-    token, guided = given["clip_image_embeds"][:, None], animator.guide(poses(images))
-    tokens = animator.reference_net(given["ref_latents"], token)
+    encoded = Encoded(
+        {"token": given["clip_image_embeds"][:, None], "reference": given["ref_latents"]}, {"pose": guided(animator, images)}
+    )  # fmt: skip
+    tokens = animator.reference_net(given["ref_latents"], encoded.stills["token"])
     rounded = {name: value.half().float() if half else value for name, value in tokens.items()}
-    reference = animator.denoiser.project_reference(rounded)
+    encoded.once("reference", lambda: animator.denoiser.project_reference(rounded))
+
+    def conditions(window: Any, noisy: torch.Tensor, timestep: torch.Tensor, shown: bool) -> Any:
+        return animator.ports(encoded, window, noisy, timestep, shown)
+
+    sampling = Sampling(guidance_scale=1.0, merge="uniform", wrap=True).but(settings)
     denoise(
-        animator, scheduler, noise, lambda w: guided[:, :, list(w)], token, lambda t: reference, merge="uniform", wrap=True,
-        on_step=lambda step, timestep, x: (latents.append(x), x)[1], **settings,
+        animator.denoiser, conditions, scheduler, noise, sampling,
+        on_step=lambda step, timestep, x: (latents.append(x), x)[1],
     )  # fmt: skip
     return scheduler.timesteps.tolist(), torch.stack(handed), torch.stack(latents)
 
@@ -134,7 +155,9 @@ def sampled(
 @torch.no_grad()
 def test_sampling_loop_of_one_window(animator):
     run = arrays("pipeline_nocfg")
-    timesteps, handed, latents = sampled(animator, run["latents_init"], run["pose_images_u8"], steps=4, window=8)
+    timesteps, handed, latents = sampled(
+        animator, run["latents_init"], run["pose_images_u8"], num_inference_steps=4, window=8
+    )
     assert timesteps == run["timesteps"].tolist()
     near(handed, run["guided"], 1e-4)
     near(latents, run["latents"], 1e-4)
@@ -148,7 +171,7 @@ def test_sampling_loop_of_windows_that_wrap(animator, pipeline, variant, toleran
     assert [list(w) for w in time_windows(12, 8, 4, wrap=True)] == run["windows"].tolist()
     timesteps, handed, latents = sampled(
         animator, inputs["latents_init"], inputs["pose_images_u8"], variant == "shipped",
-        steps=6, window=8, overlap=4, guidance_scale=3.5,
+        num_inference_steps=6, window=8, overlap=4, guidance_scale=3.5,
     )  # fmt: skip
     assert timesteps == arrays("conditioning")["timesteps"].tolist()
     near(handed, run["guided"], tolerance)
@@ -168,7 +191,13 @@ def test_sampling_loop_of_another_length_and_overlap(animator):
     run = arrays("pipeline_wrap11")
     assert [list(w) for w in time_windows(11, 8, 3, wrap=True)] == run["windows"].tolist()
     timesteps, handed, latents = sampled(
-        animator, run["latents_init"], run["pose_images_u8"], steps=3, window=8, overlap=3, guidance_scale=3.5
+        animator,
+        run["latents_init"],
+        run["pose_images_u8"],
+        num_inference_steps=3,
+        window=8,
+        overlap=3,
+        guidance_scale=3.5,
     )
     assert timesteps == run["timesteps"].tolist()
     near(handed, run["guided"], 1e-4)
@@ -178,17 +207,11 @@ def test_sampling_loop_of_another_length_and_overlap(animator):
 @torch.no_grad()
 def test_windows_of_a_guided_run_one_by_one(animator):
     given, run, inputs = arrays("conditioning"), arrays("pipeline_bank32"), arrays("inputs")
-    token = given["clip_image_embeds"][:, None]
-    reference, step = animator.reference(given["ref_latents"], token), int(given["timesteps"][0])
+    token, step = given["clip_image_embeds"][:, None], int(given["timesteps"][0])
     for frames, expected in zip(run["windows"], run["pred_window_step0"], strict=True):
-        latents, guided = inputs["latents_init"][:, :, frames], given["pose_fea"][:, :, frames]
-        halves = torch.cat(
-            [
-                animator.denoise(latents, step, torch.zeros_like(token), guided, None),
-                animator.denoise(latents, step, token, guided, reference),
-            ]
-        )
-        near(halves, expected)
+        noisy, maps = inputs["latents_init"][:, :, frames], given["pose_fea"][:, :, frames]
+        conditional, unconditional = halves(animator, token, given["ref_latents"], maps, noisy, step)
+        near(torch.cat([unconditional, conditional]), expected)
 
 
 def recorded(name: str) -> Any:

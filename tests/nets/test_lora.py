@@ -6,6 +6,7 @@ import torch
 
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.lora import add_lora, merge_lora
+from bunraku.nets.ports import Ports
 from tests.tiny import TINY, randomise
 
 
@@ -21,7 +22,7 @@ def run(net: Denoiser) -> torch.Tensor:
     tokens = {name: torch.randn(1, 4, 4, 16, generator=g) for name in net.reference_block_names("midup")}
     latents, token = torch.randn(1, 4, 3, 8, 8, generator=g), torch.randn(1, 5, 16, generator=g)
     with torch.no_grad():
-        return net(latents, 7, token, reference=net.project_reference(tokens))
+        return net(latents, 7, Ports(token, reference=net.project_reference(tokens)))
 
 
 def adapted(net: Denoiser) -> list[str]:

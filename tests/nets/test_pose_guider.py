@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider, add_guided
+from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider
 from tests.tiny import randomise
 
 
@@ -67,15 +67,8 @@ def test_folding_and_widths_must_agree(unshuffle, widths):
         PoseGuider(out_channels=8, block_out_channels=widths, unshuffle=unshuffle)
 
 
-def test_map_goes_into_the_latents_only_if_it_has_their_width():
-    latents, narrow, wide = torch.randn(1, 4, 2, 8, 8), torch.randn(1, 4, 2, 8, 8), torch.randn(1, 16, 2, 8, 8)
-    summed, add = add_guided(latents, narrow)
-    assert add is None
-    assert torch.equal(summed, latents + narrow)
-    same, add = add_guided(latents, wide)
-    assert same is latents
-    assert add is wide
-    assert add_guided(latents, None) == (latents, None)
+def test_guiders_say_what_their_map_is_added_to():
+    assert (PoseGuider.onto, GuidanceEncoder.onto, LiteralPoseGuider.onto) == ("features", "features", "noise")
 
 
 @torch.no_grad()

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from bunraku.nets.ports import Ports
-from bunraku.sampling.sampling import Sampling
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from bunraku.nets.ports import Ports
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import Encoded, Inputs
 from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.sampling.denoise import denoise
+from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import time_windows
 from bunraku.weights import convert, load_pipeline
 from tests.golden import RECORDED, moore_files, recorded

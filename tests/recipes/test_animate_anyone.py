@@ -1,18 +1,22 @@
 """The recipe animate-anyone: parts of the published sizes, and what each stage trains."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bunraku.errors import BunrakuError
-from bunraku.recipes import get_recipe
+from bunraku.recipes import Inputs, get_recipe
+from bunraku.recipes.animate_anyone import AnimateAnyone
 
 RECIPE = get_recipe("animate-anyone")
+SD15, MINI = RECIPE.size("sd15"), RECIPE.size("mini")
 
 
 @pytest.fixture(scope="module")
 def paper_size():
     with torch.device("meta"):
-        return RECIPE.size("sd15").build(True)
+        return SD15.build(True, SD15.options)
 
 
 def count(module: torch.nn.Module) -> float:
@@ -31,18 +35,21 @@ def test_paper_size_has_the_published_parts(paper_size):
 
 def test_literal_guider_of_the_paper_size():
     with torch.device("meta"):
-        guider = RECIPE.size("sd15").build(False, literal_guider=True).pose_guider
+        guider = SD15.build(False, AnimateAnyone.Options(literal_guider=True)).pose_guider
     assert guider.conv_out.out_channels == 4
 
 
 @pytest.mark.parametrize("literal_guider", [False, True])
 def test_mini_runs_from_its_start_values(literal_guider):
-    animator = RECIPE.size("mini").build(True, literal_guider=literal_guider)
+    options = replace(MINI.options, literal_guider=literal_guider)
+    animator = MINI.build(True, options)
     assert 6 < count(animator) < 10
-    latents, poses = torch.randn(1, 32, 2, 4, 4), torch.rand(1, 3, 2, 32, 32)
+    noisy = torch.randn(1, 32, 2, 4, 4)
+    images = torch.randint(0, 256, (1, 2, 32, 32, 3), dtype=torch.uint8)
+    inputs = Inputs({"reference": images[:, 0], "reference_pose": images[:, 1]}, {"pose": images})
     with torch.no_grad():
-        out = animator(latents, torch.tensor(5), poses, latents[:, :, 0], torch.randn(1, 3, 64, 64), poses[:, :, 0])
-    assert out.shape == latents.shape
+        out = animator(noisy, torch.tensor([5]), inputs, {"reference": noisy[:, :, 0]}, torch.tensor([True]))
+    assert out.shape == noisy.shape
 
 
 def test_stages_train_what_the_paper_says(paper_size):

@@ -69,6 +69,6 @@ def test_a_timestep_for_each_frame_is_what_the_denoiser_takes():
     from tests.tiny import TINY, randomise
 
     net: Denoiser = randomise(Denoiser(**TINY, motion_num_attention_heads=2, motion_norm_num_groups=4)).eval()  # type: ignore[assignment]
-    embedded = net.embed_time(carried_timesteps(700, 2, 3, 1), 2, 3)
-    torch.testing.assert_close(embedded[[0, 3]], net.embed_time(0, 2))
-    torch.testing.assert_close(embedded[[1, 2, 4, 5]], net.embed_time(700, 4))
+    embedded = net.embed_time(carried_timesteps(700, 2, 3, 1), torch.zeros(2, 4), 3)
+    torch.testing.assert_close(embedded[[0, 3]], net.embed_time(0, torch.zeros(2, 4)))
+    torch.testing.assert_close(embedded[[1, 2, 4, 5]], net.embed_time(700, torch.zeros(4, 4)))

@@ -1,5 +1,6 @@
 """The denoising loop: with an oracle that knows the clean latents, with a recorder, and with real (tiny) networks."""
 
+from dataclasses import replace
 from typing import Any
 
 import diffusers
@@ -8,11 +9,12 @@ import pytest
 import torch
 
 from bunraku.errors import BunrakuError
-from bunraku.nets.animator import Animator
-from bunraku.nets.controlnet import ControlNet
-from bunraku.sampling.denoise import denoise, initial_noise
+from bunraku.nets.ports import Ports
+from bunraku.recipes import Encoded, get_recipe
+from bunraku.sampling.denoise import denoise, initial_noise, set_timesteps
+from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import merge_weights, time_windows
-from tests.tiny import TINY, randomise
+from tests.tiny import tiny_tcan
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SCHEDULERS = {
@@ -34,35 +36,30 @@ def scheduler(name: str = "DDIMScheduler", **config: Any) -> Any:
 
 
 class Recorder:
-    """In place of an Animator: answers by `answer`, remembers its calls. Guider maps carry the frame numbers."""
-
-    controlled = False
+    """In place of a denoiser: answers by `answer`, remembers its calls. Guider maps carry the frame numbers."""
 
     def __init__(self, answer: Any) -> None:
         self.answer, self.calls = answer, []
 
-    def unconditional_token(self, batch):
-        return torch.zeros_like(TOKEN)
-
-    def denoise(self, latents, timestep, token, guided, reference, residuals=None, temperature=None):
-        assert residuals is temperature is None
-        self.calls.append((latents.shape, int(timestep), token, guided[:, 0, :, 0, 0].int().tolist(), reference))
-        return self.answer(latents, timestep, token, guided)
+    def __call__(self, noisy, timestep, ports):
+        rows = ports.add[:, 0, :, 0, 0].int().tolist()
+        self.calls.append((noisy.shape, int(timestep), ports.token, rows, ports.reference))
+        return self.answer(noisy, timestep, ports.token, ports.add)
 
 
-def frame_numbers(frames: int, size: int = 1) -> Any:
-    """Guider maps whose value is the number of the frame."""
-    numbers = torch.arange(frames, dtype=torch.float32).view(1, 1, frames, 1, 1).expand(1, 1, frames, size, size)
-    return lambda window: numbers[:, :, list(window)]
+def numbered(window, noisy, timestep, shown) -> Ports:
+    """Guider maps whose value is the number of the frame; the unconditional half has a zero token and no reference."""
+    add = torch.tensor(list(window), dtype=torch.float32).view(1, 1, -1, 1, 1)
+    return Ports(TOKEN, add=add, reference=REFERENCE) if shown else Ports(torch.zeros_like(TOKEN), add=add)
 
 
-def run(answer: Any, latents: torch.Tensor, kind: Any = None, **settings: Any) -> tuple[torch.Tensor, Recorder]:
+def run(
+    answer: Any, latents: torch.Tensor, kind: Any = None, generator: Any = None, on_step: Any = None, **settings: Any
+) -> tuple[torch.Tensor, Recorder]:
     recorder = Recorder(answer)
-    settings = {"steps": 3, "window": 8, "overlap": 2} | settings
-    result = denoise(
-        recorder, kind or scheduler(), latents, frame_numbers(latents.shape[2]), TOKEN, lambda t: REFERENCE, **settings
-    )  # type: ignore[arg-type]
-    return result, recorder
+    sampling = Sampling(**{"num_inference_steps": 3, "guidance_scale": 1.0, "window": 8, "overlap": 2} | settings)
+    step = {"on_step": on_step} if on_step else {}
+    return denoise(recorder, numbered, kind or scheduler(), latents, sampling, generator, **step), recorder
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -80,7 +77,7 @@ def test_every_scheduler_arrives_at_what_an_oracle_knows(name, frames):
         return (latents - alpha.sqrt() * known) / (1 - alpha).sqrt()
 
     noise = initial_noise((4, frames, 3, 2), torch.Generator().manual_seed(1))
-    result, _ = run(oracle, noise, kind, steps=5, generator=torch.Generator().manual_seed(2))
+    result, _ = run(oracle, noise, kind, num_inference_steps=5, generator=torch.Generator().manual_seed(2))
     assert (result - clean).abs().max() < 0.05
 
 
@@ -111,7 +108,7 @@ def test_windows_are_merged_by_weight_then_guided():
 
     kind = scheduler(prediction_type="sample")
     for merge in ("triangular", "uniform"):
-        result, _ = run(answer, noise, kind, steps=1, overlap=2, guidance_scale=scale, merge=merge)
+        result, _ = run(answer, noise, kind, num_inference_steps=1, overlap=2, guidance_scale=scale, merge=merge)
         weight = merge_weights(8, merge).double().numpy()
         total, plain, guided = (np.zeros(frames) for _ in range(3))
         assert [w.start for w in time_windows(frames, 8, 2)] == [0, 5]
@@ -131,7 +128,7 @@ def test_guidance_of_one_makes_no_unconditional_call():
     assert all(reference is REFERENCE and token is TOKEN for _, _, token, _, reference in one.calls)
     _, more = run(lambda latents, *_: latents, noise, guidance_scale=2.0)
     assert len(more.calls) == 2 * 3 * 3
-    bare = [token for _, _, token, _, reference in more.calls if reference is None]
+    bare = [token for _, _, token, _, reference in more.calls if not reference]
     assert len(bare) == 3 * 3
     assert not any(token.any() for token in bare)
 
@@ -139,7 +136,10 @@ def test_guidance_of_one_makes_no_unconditional_call():
 @pytest.mark.parametrize(("window_batch", "sizes"), [(1, [1, 1, 1]), (2, [2, 1]), (5, [3])])
 def test_windows_are_batched(window_batch, sizes):
     _, recorder = run(
-        lambda latents, *_: latents, initial_noise((2, 20, 1, 1), None), steps=2, window_batch=window_batch
+        lambda latents, *_: latents,
+        initial_noise((2, 20, 1, 1), None),
+        num_inference_steps=2,
+        window_batch=window_batch,
     )
     assert [shape[0] for shape, *_ in recorder.calls] == sizes * 2
     assert {shape[2] for shape, *_ in recorder.calls} == {8}
@@ -147,9 +147,20 @@ def test_windows_are_batched(window_batch, sizes):
     assert first_step == [list(w) for w in time_windows(20, 8, 2)]
 
 
-def test_window_batch_below_one_is_an_error():
-    with pytest.raises(BunrakuError, match="window_batch must be at least 1, not 0"):
-        run(lambda latents, *_: latents, initial_noise((2, 20, 1, 1), None), window_batch=0)
+def test_schedulers_that_cannot_carry_the_noise_are_refused():
+    """The mini size's schedule ends in sigmas of 6e9, which float32 cannot add to latents; it was noise without a word."""
+    mini = get_recipe("animate-anyone").size("mini").scheduler
+    for name in ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"):
+        set_timesteps(getattr(diffusers, name).from_config(mini), 8, "cpu")
+    with pytest.raises(
+        BunrakuError, match=r"EulerDiscreteScheduler cannot follow this model's noise schedule.*--scheduler"
+    ):
+        set_timesteps(diffusers.EulerDiscreteScheduler.from_config(mini), 8, "cpu")
+
+
+def test_what_a_scheduler_refuses_is_a_plain_error():
+    with pytest.raises(BunrakuError, match="LCMScheduler cannot sample in 60 steps"):
+        set_timesteps(scheduler("LCMScheduler"), 60, "cpu")
 
 
 def test_prediction_that_is_not_finite_names_the_step():
@@ -177,28 +188,30 @@ def test_what_on_step_returns_goes_on():
 
 
 @pytest.fixture
-def conditions(tiny_pipeline) -> dict[str, Any]:
-    p = tiny_pipeline
-    animator = Animator(p.denoiser, p.reference_net, p.pose_guider, p.image_encoder)
+def conditions(tiny_pipeline) -> Any:
+    """`denoise` with real networks, apart from latents and sampling; a recorder of the windows is its `asked`."""
+    animator = tiny_pipeline.animator
     generator = torch.Generator().manual_seed(0)
     token = torch.randn(1, 1, 16, generator=generator)
     maps = torch.randn(1, 16, 100, 4, 3, generator=generator)
-    with torch.no_grad():
-        reference = animator.reference(torch.randn(1, 4, 4, 3, generator=generator), token)
-    return {
-        "animator": animator,
-        "scheduler": p.scheduler,
-        "guided": lambda w: maps[:, :, list(w)],
-        "token": token,
-        "reference": lambda timestep: reference,
-    }
+    encoded = Encoded({"token": token, "reference": torch.randn(1, 4, 4, 3, generator=generator)}, {"pose": maps})
+
+    def run(latents: torch.Tensor, temperature: Any = None, **settings: Any) -> torch.Tensor:
+        def ports(window, noisy, timestep, shown):
+            made = animator.ports(encoded, window, noisy, timestep, shown)
+            return made if temperature is None else replace(made, temperature=temperature(window))
+
+        settings = {"guidance_scale": 1.0} | settings
+        return denoise(animator.denoiser, ports, tiny_pipeline.scheduler, latents, Sampling(**settings))
+
+    return run
 
 
 @torch.no_grad()
 def test_real_networks_give_the_same_whatever_the_window_batch(conditions):
     noise = initial_noise((4, 29, 4, 3), torch.Generator().manual_seed(0))
-    settings = {"latents": noise, "steps": 2, "guidance_scale": 2.0, "window": 8, "overlap": 2}
-    one, two, all_at_once = (denoise(**conditions, **settings, window_batch=n) for n in (1, 2, 9))
+    settings = {"latents": noise, "num_inference_steps": 2, "guidance_scale": 2.0, "window": 8, "overlap": 2}
+    one, two, all_at_once = (conditions(**settings, window_batch=n) for n in (1, 2, 9))
     assert one.std() > 0.1
     torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(all_at_once, one, atol=1e-5, rtol=1e-5)
@@ -208,7 +221,7 @@ def test_real_networks_give_the_same_whatever_the_window_batch(conditions):
 @torch.no_grad()
 def test_real_networks_work_for_one_frame_and_for_a_hundred(conditions, frames):
     noise = initial_noise((4, frames, 4, 3), torch.Generator().manual_seed(0))
-    result = denoise(**conditions, latents=noise, steps=1, window=16, overlap=4)
+    result = conditions(latents=noise, num_inference_steps=1, window=16, overlap=4)
     assert result.shape == noise.shape
     assert torch.isfinite(result).all()
 
@@ -231,13 +244,10 @@ def test_noise_repeats_after_its_period(period, distinct):
 
 @torch.no_grad()
 @pytest.mark.parametrize("window_batch", [1, 3])
-def test_a_controlnet_sees_each_frame_once_per_step(conditions, window_batch):
-    """Its windows do not overlap; both halves and all windows of the denoiser share what it said; and it says something."""
-    tiny = {k: v for k, v in TINY.items() if k != "in_channels"}
-    net = ControlNet(
-        **tiny, conditioning_embedding_out_channels=(8, 8), conditioning_unshuffle=4, motion_levels=(1,),
-        motion_num_attention_heads=2, motion_norm_num_groups=4,
-    )  # fmt: skip
+def test_a_controlnet_sees_each_frame_once_per_step(window_batch):
+    """Its windows do not overlap; both halves and all windows of the denoiser share its maps; and they matter."""
+    pipeline = tiny_tcan()
+    animator, net = pipeline.animator, pipeline.controlnet
     seen: list[list[int]] = []
 
     def watch(_module, arguments):
@@ -246,21 +256,26 @@ def test_a_controlnet_sees_each_frame_once_per_step(conditions, window_batch):
         assert token.any()
         seen.append(guided[0, 0, :, 0, 0].round().int().tolist())
 
-    randomise(net).eval().register_forward_pre_hook(watch)
-    animator = conditions["animator"]
-    animator.pose_guider = net
-    noise = initial_noise((4, 37, 4, 3), torch.Generator().manual_seed(0))
+    net.register_forward_pre_hook(watch)
     maps = torch.arange(37.0).view(1, 1, 37, 1, 1).expand(1, 16, 37, 4, 3)
-    settings = {
-        "latents": noise, "steps": 2, "guidance_scale": 2.0, "window": 8, "overlap": 2, "control_window": 16,
-        "window_batch": window_batch, "guided": lambda w: maps[:, :, list(w)],
-    }  # fmt: skip
-    out = denoise(**conditions | settings)
+    noise = initial_noise((4, 37, 4, 3), torch.Generator().manual_seed(0))
+    stills = {"token": pipeline.prompt.tokens[None], "reference": torch.randn(1, 4, 4, 3)}
+    sampling = Sampling(
+        num_inference_steps=2, guidance_scale=2.0, window=8, overlap=2, window_batch=window_batch
+    )  # fmt: skip
+
+    def run() -> torch.Tensor:
+        encoded = Encoded(stills, {"pose": maps})
+        return denoise(
+            animator.denoiser, lambda *asked: animator.ports(encoded, *asked), pipeline.scheduler, noise, sampling
+        )  # fmt: skip
+
+    out = run()
     assert seen == [[*range(16)], [*range(16, 32)], [*range(21, 37)]] * 2
     for zero in (*net.controlnet_down_blocks, net.controlnet_mid_block):
         torch.nn.init.zeros_(zero.weight)
         torch.nn.init.zeros_(zero.bias)
-    assert (denoise(**conditions | settings) - out).abs().max() > 1e-3
+    assert (run() - out).abs().max() > 1e-3
 
 
 @torch.no_grad()
@@ -271,8 +286,20 @@ def test_temperature_of_each_window_reaches_the_motion_modules(conditions):
     def temperature(level: float) -> Any:
         return lambda w: (asked.append(list(w)), torch.full((1, 1, 4, 3), level))[1]
 
-    settings = {"latents": noise, "steps": 1, "window": 8, "overlap": 2}
-    plain = denoise(**conditions, **settings)
-    torch.testing.assert_close(denoise(**conditions, **settings, temperature=temperature(1.0)), plain)
+    settings = {"latents": noise, "num_inference_steps": 1, "window": 8, "overlap": 2}
+    plain = conditions(**settings)
+    torch.testing.assert_close(conditions(**settings, temperature=temperature(1.0)), plain)
     assert asked == [list(w) for w in time_windows(13, 8, 2)]
-    assert (denoise(**conditions, **settings, temperature=temperature(9.0)) - plain).abs().max() > 1e-4
+    assert (conditions(**settings, temperature=temperature(9.0)) - plain).abs().max() > 1e-4
+
+
+def test_noise_is_drawn_where_its_generator_lives(monkeypatch):
+    """torch refuses a generator of another device than the tensor's."""
+    asked = []
+    monkeypatch.setattr(torch, "randn", lambda *shape, generator, device: asked.append(device) or torch.zeros(shape))
+
+    class OfAGpu:
+        device = torch.device("cuda", 0)
+
+    initial_noise((4, 3, 2, 2), OfAGpu())  # type: ignore[arg-type]
+    assert asked == [torch.device("cuda", 0)] * 3

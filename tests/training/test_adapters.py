@@ -13,6 +13,8 @@ from bunraku.training.trainer import Trainer
 from tests.tiny import randomise
 from tests.training.test_trainer import SMALL, _single_thread_and_fresh_accelerator  # noqa: F401
 
+MINI = get_recipe("tcan").size("mini")
+
 
 def trainer(folder: Path, **settings) -> Trainer:
     config = training_config(
@@ -21,12 +23,9 @@ def trainer(folder: Path, **settings) -> Trainer:
     torch.manual_seed(0)
     codec = PatchCodec(32)
     torch.nn.init.orthogonal_(codec.components.view(32, -1))
-    animator = randomise(get_recipe("tcan").size("mini").build(False))
+    animator = randomise(MINI.build(False, MINI.options))
     add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
-    built = Trainer(
-        config, animator, codec, TheatreSamples(0, "train", config.frames, config.resolution_hw, domain="humans")
-    )
-    built.validate = lambda: None  # type: ignore[method-assign]
+    built = Trainer(config, animator, codec, TheatreSamples(0, "train", config.frames, config.picture, domain="humans"))
     return built
 
 
@@ -49,7 +48,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     assert moved <= set(whole.trained)
     assert any(".lora_A." in name for name in moved)
     assert any(name.startswith("reference_net.") for name in moved)
-    assert not any(name.startswith("pose_guider.") or ".base_layer." in name for name in moved)
+    assert not any(name.startswith("controlnet.") or ".base_layer." in name for name in moved)
 
 
 def test_reference_net_alone_learns_from_every_batch(tmp_path):
@@ -63,9 +62,9 @@ def test_reference_net_alone_learns_from_every_batch(tmp_path):
 
 
 def test_gradient_checkpointing_of_controlnet_changes_nothing(tmp_path):
-    learns = {"trains": ("pose_guider",), "steps": 1, "drop_condition": 0.0}
+    learns = {"trains": ("controlnet",), "steps": 1, "drop_condition": 0.0}
     plain, saving = (trainer(tmp_path / str(on), gradient_checkpointing=on, **learns) for on in (False, True))
-    assert saving.animator.pose_guider.is_gradient_checkpointing
+    assert saving.animator.controlnet.is_gradient_checkpointing
     plain.run()
     saving.run()
     after = state(saving)

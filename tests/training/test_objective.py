@@ -82,15 +82,19 @@ def test_min_snr_is_the_formula(kind):
     steps = torch.arange(1000)
     alpha = SCHEDULER.alphas_cumprod.double().numpy()
     snr = alpha / (1 - alpha)
-    divisor = {"epsilon": snr, "sample": 1.0, "v_prediction": snr + 1}[kind]
+    expected = {
+        "epsilon": np.minimum(snr, 5) / snr,
+        "sample": np.minimum(snr, 5),
+        "v_prediction": np.minimum(snr + 1, 5) / (snr + 1),
+    }[kind]
     weights = min_snr_weights(SCHEDULER.alphas_cumprod, steps, 5.0, kind)
-    np.testing.assert_allclose(weights, np.minimum(snr, 5) / divisor, rtol=2e-3)
+    np.testing.assert_allclose(weights, expected, rtol=2e-3)
 
 
 def test_min_snr_limits():
-    """All targets weigh the same error of x_0 alike; nothing is infinite at zero terminal SNR."""
+    """Nothing is infinite at zero terminal SNR, and v-prediction, which is made for it, learns its first step."""
     last = torch.tensor([999])
-    for kind, limit in (("epsilon", 1.0), ("sample", 0.0), ("v_prediction", 0.0)):
+    for kind, limit in (("epsilon", 1.0), ("sample", 0.0), ("v_prediction", 1.0)):
         assert float(min_snr_weights(ZERO_SNR.alphas_cumprod, last, 5.0, kind)) == pytest.approx(limit, abs=1e-6)
     early, late = torch.tensor([0]), torch.tensor([900])
     assert float(min_snr_weights(SCHEDULER.alphas_cumprod, early, 5.0, "sample")) == 5

@@ -17,12 +17,12 @@ from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.patch_codec import PatchCodec
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.pipeline import AnimationPipeline
-from bunraku.recipes import get_recipe, tcan
+from bunraku.recipes import Size, get_recipe, tcan
 from bunraku.training.config import training_config
 from bunraku.training.run import copy_motion, copy_weights, read_motion, train
 from bunraku.training.trainer import Trainer
 from bunraku.weights.conversion import convert
-from tests.tiny import TINY, build_tiny_pipeline, randomise
+from tests.tiny import TINY, build_tiny_pipeline, randomise, tiny_tcan
 from tests.weights.small import UNET, control_net, moving, save, stable_diffusion_family, still, unet
 
 MODULES = {"motion_num_attention_heads": 2, "motion_norm_num_groups": 4}
@@ -35,6 +35,10 @@ def _single_thread_and_fresh_accelerator():
     _forget()
     yield
     torch.set_num_threads(threads)
+
+
+def tcan_size(name: str) -> Size:
+    return get_recipe("tcan").size(name)
 
 
 def _forget() -> None:
@@ -74,7 +78,7 @@ def test_motion_modules_start_from_an_adapter_and_nothing_else_changes(tmp_path,
     made.save_pretrained(tmp_path / "motion")
     given = read_motion(str(tmp_path / "motion"))
     caplog.set_level(logging.INFO, "bunraku")
-    for part, net in {"denoiser": denoiser(motion_mid=False), "pose_guider": control(motion_levels=(1,))}.items():
+    for part, net in {"denoiser": denoiser(motion_mid=False), "controlnet": control(motion_levels=(1,))}.items():
         before = {name: value.clone() for name, value in net.state_dict().items()}
         copy_motion(given[part], net, part)
         copies(net, made)
@@ -83,9 +87,9 @@ def test_motion_modules_start_from_an_adapter_and_nothing_else_changes(tmp_path,
     assert set(net.motion_parameters) == {name for name in before if name.startswith("down_blocks.1.motion_modules.0.")}
     assert caplog.messages == [
         "1 motion modules have no place in the denoiser and are left out: mid_block",
-        "6 motion modules have no place in the pose_guider and are left out: down_blocks.0, mid_block, up_blocks.0, up_blocks.1",
+        "6 motion modules have no place in the controlnet and are left out: down_blocks.0, mid_block, up_blocks.0, up_blocks.1",
     ]
-    copy_motion(given["pose_guider"], PoseGuider(out_channels=16), "pose_guider")  # it has none: nothing happens
+    copy_motion(given["controlnet"], PoseGuider(out_channels=16), "pose_guider")  # it has none: nothing happens
     whole = denoiser()
     copy_motion(given["denoiser"], whole, "denoiser")
     copies(whole, made)
@@ -105,14 +109,14 @@ def test_motion_modules_start_from_a_model(tmp_path):
     animate_anyone = build_tiny_pipeline()
     animate_anyone.save_pretrained(tmp_path / "plain")
     temporal = control(motion_levels=(1,))
-    build_tiny_pipeline(pose_guider=temporal, image_encoder=ConstantToken(1, 16)).save_pretrained(tmp_path / "temporal")
+    tiny_tcan(controlnet=temporal, prompt=ConstantToken(1, 16)).save_pretrained(tmp_path / "temporal")
     for folder, source in (("plain", animate_anyone.denoiser), ("temporal", temporal)):
         given = read_motion(str(tmp_path / folder))
-        nets = {"denoiser": Denoiser(**TINY | MODULES), "pose_guider": ControlNet(**TINY | MODULES, motion_levels=(1,))}
+        nets = {"denoiser": Denoiser(**TINY | MODULES), "controlnet": ControlNet(**TINY | MODULES, motion_levels=(1,))}
         for part, net in nets.items():
             copy_motion(given[part], net, part)
         copies(nets["denoiser"], animate_anyone.denoiser)
-        copies(nets["pose_guider"], source)
+        copies(nets["controlnet"], source)
 
 
 @pytest.mark.parametrize(
@@ -169,14 +173,14 @@ def test_only_the_modules_that_the_stage_trains_are_replaced(tmp_path, untrained
     made = adapter((64, 112), motion_num_attention_heads=4, motion_norm_num_groups=16)
     made.save_pretrained(tmp_path / "motion")
     theirs = halved(made.state_dict())
-    animator = get_recipe("tcan").size("mini").build(False)
-    parts = {name: getattr(animator, name) for name in ("denoiser", "reference_net", "pose_guider", "image_encoder")}
-    build_tiny_pipeline(vae=PatchCodec(32), **parts, reference_pose=False).save_pretrained(tmp_path / "start")
+    animator = tcan_size("mini").build(False, tcan_size("mini").options)
+    parts = {name: getattr(animator, name) for name in ("denoiser", "reference_net", "controlnet", "prompt")}
+    tiny_tcan(vae=PatchCodec(32), **parts).save_pretrained(tmp_path / "start")
     given = {"init": str(tmp_path / "start"), "motion": str(tmp_path / "motion")}
     for trains in (("motion",), ("denoiser.motion",)):
         model = begun("tcan", "mini", 2, tmp_path / "-".join(trains), trains=trains, **given)
         assert all(torch.equal(value, theirs[name]) for name, value in model.denoiser.motion_parameters.items())
-        copied = [torch.equal(value, theirs[name]) for name, value in model.pose_guider.motion_parameters.items()]
+        copied = [torch.equal(value, theirs[name]) for name, value in model.controlnet.motion_parameters.items()]
         assert copied
         assert all(copied) if trains == ("motion",) else not any(copied)
 
@@ -207,8 +211,8 @@ def test_the_start_of_tcan_is_taken_as_it_is(files, small_sd15):
     """Strictly, by both stages; the motion modules that lie in it are for stage 2 alone."""
     start = AnimationPipeline.from_pretrained(files / "start")
     for motion in (False, True):
-        animator = get_recipe("tcan").size("sd15").build(motion)
-        for part in ("denoiser", "reference_net", "pose_guider", "image_encoder"):
+        animator = tcan_size("sd15").build(motion, tcan_size("sd15").options)
+        for part in ("denoiser", "reference_net", "controlnet", "prompt"):
             ours, theirs = getattr(animator, part), getattr(start, part).state_dict()
             copy_weights(getattr(start, part), ours, part)
             still_one = {name: value for name, value in ours.state_dict().items() if ".motion_modules." not in name}
@@ -224,16 +228,16 @@ def test_from_stable_diffusion_through_both_stages(files, small_sd15, tmp_path, 
     model = begun("tcan", "sd15", 2, tmp_path / "2", **given)
     modules = {name: value for name, value in unet(0, motion_mid=False).items() if ".motion_modules." in name}
     sd15 = halved(still(unet(0)) | modules)
-    ours = {part: getattr(model, part).state_dict() for part in ("denoiser", "reference_net", "pose_guider")}
+    ours = {part: getattr(model, part).state_dict() for part in ("denoiser", "reference_net", "controlnet")}
     realistic, openpose = halved(unet(9)), halved(control_net())
     assert ours["denoiser"].keys() == sd15.keys()
     assert all(torch.equal(value, sd15[name]) for name, value in ours["denoiser"].items())
     assert all(torch.equal(value, realistic[name]) for name, value in ours["reference_net"].items())
-    temporal = {name for name in ours["pose_guider"] if ".motion_modules." in name}
+    temporal = {name for name in ours["controlnet"] if ".motion_modules." in name}
     assert {name.split(".motion_modules.")[0] for name in temporal} == {"down_blocks.2", "down_blocks.3"}
-    assert ours["pose_guider"].keys() == temporal | openpose.keys()
-    assert all(torch.equal(v, (sd15 if k in temporal else openpose)[k]) for k, v in ours["pose_guider"].items())
-    assert (model.config.recipe, model.config.defaults["reference_timestep"]) == ("tcan", "every")
+    assert ours["controlnet"].keys() == temporal | openpose.keys()
+    assert all(torch.equal(v, (sd15 if k in temporal else openpose)[k]) for k, v in ours["controlnet"].items())
+    assert (model.config.recipe, model.config.options["reference_timestep"]) == ("tcan", "every")
 
 
 @pytest.mark.slow
@@ -246,7 +250,7 @@ def test_a_step_from_the_start(files, small_sd15, tmp_path, monkeypatch):
     start = AnimationPipeline.from_pretrained(files / "start")
     changed = {
         f"{part}.{name}"
-        for part in ("denoiser", "reference_net", "pose_guider", "image_encoder")
+        for part in ("denoiser", "reference_net", "controlnet", "prompt")
         for name, value in getattr(model, part).state_dict().items()
         if not torch.equal(value, getattr(start, part).state_dict()[name].half().float())
     }

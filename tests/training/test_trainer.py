@@ -7,19 +7,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
+from einops import rearrange
 
+from bunraku.data.samples import collate
 from bunraku.data.theatre import TheatreSamples
 from bunraku.errors import BunrakuError
 from bunraku.nets.patch_codec import PatchCodec
+from bunraku.nets.pixels import unit_pixels
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
+from bunraku.recipes.recipe import with_options
 from bunraku.training.config import TrainingConfig, training_config
 from bunraku.training.run import copy_weights, train
-from bunraku.training.trainer import Trainer
+from bunraku.training.trainer import Trainer, accumulation
 
 SMALL = {
     "resolution": 64,
@@ -29,7 +35,8 @@ SMALL = {
     "log_every": 5,
     "validate_every": 1000,
     "warmup": 4,
-    "precision": "no",
+    "precision": "float32",
+    "validation_clips": 2,
 }
 
 
@@ -53,10 +60,10 @@ def trainer(c: TrainingConfig) -> Trainer:
     torch.manual_seed(c.seed)
     codec = PatchCodec(32)
     torch.nn.init.orthogonal_(codec.components.view(32, -1))
-    animator = get_recipe(c.recipe).size(c.size).build(c.stage == 2, literal_guider=c.literal_guider)
+    size = c.chosen_size
+    animator = size.build(c.stage == 2, with_options(size.options, c.options))
     torch.nn.init.normal_(animator.denoiser.conv_out.weight, std=0.02)  # a start of zero would hand no gradient on
-    built = Trainer(c, animator, codec, TheatreSamples(c.seed, "train", c.frames, c.resolution_hw))
-    built.validate = lambda: None  # type: ignore[method-assign]
+    built = Trainer(c, animator, codec, TheatreSamples(c.seed, "train", c.frames, c.picture, reads=animator.reads))
     return built
 
 
@@ -66,6 +73,7 @@ def state(t: Trainer) -> dict[str, torch.Tensor]:
 
 SCRIPT = """
 import sys; from pathlib import Path
+from types import SimpleNamespace
 sys.path.insert(0, sys.argv[2])
 import torch; torch.set_num_threads(1)
 from tests.training.test_trainer import config, trainer
@@ -112,13 +120,139 @@ def test_only_the_stage_s_parts_learn(tmp_path):
     assert {name for name in before if "motion_modules" in name and "proj_out" in name} <= changed
 
 
-def test_accumulating_equals_a_larger_batch_in_the_gradient(tmp_path):
-    """Two micro-batches of one sample see the samples that one batch of two sees."""
-    from bunraku.data.samples import StepSampler
+def test_accumulating_equals_a_larger_batch_in_the_gradient(tmp_path, monkeypatch):
+    """Two micro-batches of one sample see the samples that one batch of two sees, and add up to its gradient."""
 
-    whole = [index for batch in StepSampler(3, 5, 2) for index in batch]
-    halves = [index for batch in StepSampler(6, 10, 1) for index in batch]
-    assert whole == halves
+    def exact(t: Trainer) -> Trainer:
+        """Without what is drawn at random for a micro-batch."""
+        t.timesteps = lambda clean, generator: torch.full((len(clean), 2), 500)  # type: ignore[method-assign]
+        return t
+
+    monkeypatch.setattr("bunraku.training.trainer.sample_noise", lambda like, *_: torch.ones_like(like))
+    settings = {"drop_condition": 0.0, "drop": {}, "steps": 1, "warmup": 0, "clip_norm": 1e9}
+    gradients = {}
+    for name, batch in (("whole", {"batch": 2}), ("halves", {"batch": 1, "global_batch": 2})):
+        t = exact(trainer(config(tmp_path / name, **settings, **batch)))
+        kept = {}
+        t.accelerator.clip_grad_norm_ = lambda *_, t=t, kept=kept: kept.update(
+            {n: p.grad.clone() for n, p in t.trained.items() if p.grad is not None}
+        )
+        t.run()
+        gradients[name] = kept
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+    assert gradients["whole"]
+    for name, value in gradients["whole"].items():
+        torch.testing.assert_close(gradients["halves"][name], value, atol=1e-6, rtol=1e-3, msg=name)
+
+
+def test_micro_batches_are_derived_from_the_batch_of_the_paper(tmp_path):
+    paper = training_config("animate-anyone", "sd15", 1, tmp_path, {})
+    assert (paper.global_batch, paper.batch) == (64, 1)
+    assert accumulation(paper, 4) == 16
+    assert accumulation(training_config("animate-anyone", "sd15", 1, tmp_path, {"batch": 8}), 8) == 1
+    with pytest.raises(BunrakuError, match="a batch of 64 cannot be shared by 3 processes with 1 samples each"):
+        accumulation(paper, 3)
+
+
+def test_pictures_are_encoded_a_few_at_a_time(tmp_path):
+    t, sizes = trainer(config(tmp_path)), []
+    images = torch.randint(0, 256, (3, 5, 64, 64, 3), dtype=torch.uint8)
+    at_once = rearrange(
+        t.vae.encode(unit_pixels(images.flatten(0, 1)) * 2 - 1).latent_dist.mode(), "(b f) c h w -> b c f h w", b=3
+    )
+    encode = t.vae.encode
+    t.vae.encode = lambda pixels: (sizes.append(len(pixels)), encode(pixels))[1]
+    torch.testing.assert_close(t.encode(images), at_once * t.vae.config.scaling_factor)
+    assert sizes == [8, 7]
+
+
+TWO_RANKS = """
+import sys; from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, sys.argv[2])
+import torch; torch.set_num_threads(1)
+from tests.training.test_trainer import config, trainer
+t = trainer(config(Path(sys.argv[1]), steps=2, checkpoint_every=2, drop_condition=float(sys.argv[3]), drop={}))
+assert t.accelerator.num_processes == 2, t.accelerator.num_processes
+seen = []
+item = t.dataset
+class Watched:
+    def __getitem__(self, index):
+        seen.append(index)
+        return item[index]
+t.dataset = Watched()
+t.run()
+rank = t.accelerator.process_index
+torch.save({"seen": seen, "sum": sum(p.double().sum().item() for p in t.trained.values())}, Path(sys.argv[1]) / f"rank{rank}.pt")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drop", ["0", "1.0"])
+def test_two_processes_on_a_cpu_train_one_model(tmp_path, drop):
+    """They see different samples, average their gradients, and one of them writes; with and without dropped conditions."""
+    root = Path(__file__).parents[2]
+    (tmp_path / "two.py").write_text(TWO_RANKS)
+    command = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(tmp_path / "two.py")]
+    done = subprocess.run(
+        [sys.executable, *command, str(tmp_path / "run"), str(root), drop], cwd=root, env=os.environ, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [torch.load(tmp_path / "run" / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert [rank["seen"] for rank in ranks] == [[0, 2], [1, 3]]
+    assert ranks[0]["sum"] == ranks[1]["sum"]
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-2"]
+
+
+def test_processes_that_do_not_see_each_other_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("bunraku.training.trainer.Accelerator", lambda **_: SimpleNamespace(num_processes=1))
+    with pytest.raises(BunrakuError, match="2 processes were started, but they do not see each other"):
+        trainer(config(tmp_path))
+
+
+def test_a_run_is_continued_with_its_own_settings_alone(tmp_path):
+    trainer(config(tmp_path, steps=3)).run(until=3)
+    changed = {"learning_rate": 1e-5, "seed": 4, "batch": 2}
+    with pytest.raises(
+        BunrakuError,
+        match=r"holds a run with other settings: batch was 1 and is 2; learning_rate was 0\.0015 and is 1e-05; seed",
+    ):
+        trainer(config(tmp_path, steps=6, **changed))
+    again = trainer(config(tmp_path, steps=6, log_every=1))  # more steps and another log are no other run
+    again.run()
+    assert again.step == 6
+
+
+def test_averages_are_where_the_parameters_are_after_resuming(tmp_path):
+    """accelerate loads what is registered with it into main memory; on a GPU the next step would end the process."""
+    trainer(config(tmp_path, ema_decay=0.9)).run(until=3)
+    again = trainer(config(tmp_path, ema_decay=0.9))
+    moved = []
+    to, load = again.ema.to, again.accelerator.load_state
+    again.ema.to = lambda device: (moved.append(device), to(device))[1]
+    again.accelerator.load_state = lambda folder: (moved.append("loaded"), load(folder))[1]
+    again.resume()
+    assert moved == ["loaded", again.accelerator.device]
+
+
+def test_what_never_learns_is_not_trained(tmp_path):
+    """One image token makes the cross-attention a constant: its queries and keys would get no gradient."""
+    t = trainer(config(tmp_path, drop_condition=0.0, drop={}, batch=1))
+    loss = t.loss(collate([t.dataset[0]]), t.generator(0))
+    loss.backward()
+    assert [name for name, p in t.trained.items() if p.grad is None] == []
+    assert any(name.endswith("attn2.to_v.weight") for name in t.trained)
+
+
+def test_randomness_is_the_same_everywhere(tmp_path):
+    """Python's hash of numbers is no promise; these are the numbers of NumPy's SeedSequence."""
+    t = trainer(config(tmp_path, seed=7))
+    t.step = 11
+    words = np.random.SeedSequence([7, 11, 2, 0]).generate_state(2, np.uint32)
+    assert t.generator(2).initial_seed() == int(words[0]) << 31 | int(words[1]) >> 1
+    assert t.generator(2).initial_seed() != t.generator(1).initial_seed()
 
 
 def test_averages_are_used_inside_and_put_back(tmp_path):
@@ -131,7 +265,7 @@ def test_averages_are_used_inside_and_put_back(tmp_path):
 
 
 def test_the_literal_guider_learns_too(tmp_path):
-    t = trainer(config(tmp_path, steps=2, literal_guider=True))
+    t = trainer(config(tmp_path, steps=2, options={"literal_guider": True}))
     assert t.animator.pose_guider.config.out_channels == t.animator.denoiser.config.in_channels
     before = t.animator.pose_guider.conv_out.weight.detach().clone()
     t.run()
@@ -173,7 +307,8 @@ def test_stage_1_then_stage_2_gives_a_model_folder(tmp_path):
     for name, parameter in start.reference_net.named_parameters():
         assert torch.equal(parameter, copied[name]), name
     # and from a finished model back to stage 1, whose denoiser has no motion modules
-    frames = get_recipe("animate-anyone").size("mini").build(False).denoiser
+    mini = get_recipe("animate-anyone").size("mini")
+    frames = mini.build(False, mini.options).denoiser
     copy_weights(pipeline.denoiser.float(), frames, "denoiser")
     assert torch.equal(frames.conv_in.weight, pipeline.denoiser.conv_in.weight)
 
@@ -207,7 +342,7 @@ def test_the_three_stages_of_tcan(tmp_path):
     base = stage(0)
     assert not base.denoiser.motion_parameters
     first = stage(1, init=str(tmp_path / "0" / "model"), keep_lora=True, lora_rank=4, lora_layers=("attn1",))
-    assert changed(base.pose_guider, first.pose_guider) == set()
+    assert changed(base.controlnet, first.controlnet) == set()
     assert changed(base.vae, first.vae) == set()
     adapted = changed(base.denoiser, first.denoiser)
     assert adapted
@@ -223,26 +358,26 @@ def test_the_three_stages_of_tcan(tmp_path):
         trains=("reference_net",),
         learning_rate=0.0,
         steps=1,
-        reference_timestep="every",
+        options={"reference_timestep": "every"},
     )
     assert changed(base.denoiser, still.denoiser) == set()
     source = base.denoiser.state_dict()
     assert all(torch.equal(value, source[name]) for name, value in still.reference_net.state_dict().items())
-    assert still.config.defaults["reference_timestep"] == "every"
+    assert still.config.options["reference_timestep"] == "every"
 
     moving = stage(2, "moving", init=str(tmp_path / "1" / "model"), trains=("denoiser.motion",))
-    assert not any(p.any() for name, p in moving.pose_guider.motion_parameters.items() if "proj_out.weight" in name)
+    assert not any(p.any() for name, p in moving.controlnet.motion_parameters.items() if "proj_out.weight" in name)
     assert any(p.any() for name, p in moving.denoiser.motion_parameters.items() if "proj_out.weight" in name)
 
     second = stage(2, init=str(tmp_path / "1" / "model"))
     assert changed(first.denoiser, second.denoiser) == changed(first.reference_net, second.reference_net) == set()
-    assert changed(first.pose_guider, second.pose_guider) == set()
+    assert changed(first.controlnet, second.controlnet) == set()
     assert second.denoiser.motion_parameters
-    moved = second.pose_guider.motion_parameters
+    moved = second.controlnet.motion_parameters
     assert {name.split(".motion_modules")[0] for name in moved} == {"down_blocks.1"}
     assert any(p.any() for name, p in moved.items() if "proj_out.weight" in name)
     assert second.config.recipe == "tcan"
-    assert second.config.defaults["temperature"] == 3.0
+    assert second.sampling.temperature == 3.0
 
 
 def test_plain_errors_before_training(tmp_path):
@@ -254,8 +389,12 @@ def test_plain_errors_before_training(tmp_path):
         training_config("animate-anyone", "mini", 1, tmp_path, {"lr": 1})
     with pytest.raises(BunrakuError, match="stages 1, 2, not 3"):
         training_config("animate-anyone", "mini", 3, tmp_path, {})
-    with pytest.raises(BunrakuError, match="the domains puppets, wide, humans, photographs, not 'narrow'"):
+    with pytest.raises(BunrakuError, match=r"domain is one of puppets, wide, humans.*, not 'narrow'"):
         config(tmp_path, domain="narrow")
+    with pytest.raises(
+        BunrakuError, match=r"recipe animate-anyone has no option control_window; it has literal_guider"
+    ):
+        config(tmp_path, options={"control_window": 3})
     with pytest.raises(BunrakuError, match="multiple of 8"):
         config(tmp_path, resolution=100)
     with pytest.raises(BunrakuError, match="--init"):

@@ -35,7 +35,7 @@ def make_pipeline(motion=True, seed=0):
     parts["vae"].deviations.abs_().add_(0.5)
     scheduler = DDIMScheduler(prediction_type="sample", timestep_spacing="trailing", rescale_betas_zero_snr=True)
     pipeline = AnimationPipeline(
-        **parts, scheduler=scheduler, reference_pose=True, size=(32, 40), defaults={"num_inference_steps": 2, "guidance_scale": 1.5}
+        **parts, scheduler=scheduler, options={"reference_pose": True}, size=(32, 40), defaults={"num_inference_steps": 2, "guidance_scale": 1.5}
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

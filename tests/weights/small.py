@@ -185,6 +185,7 @@ def stable_diffusion_family(root: Path) -> None:
     }
     state |= {f"cond_stage_model.transformer.{key}": value for key, value in text.items()}
     save(state, root / "v1-5-pruned-emaonly.safetensors")
+    image_encoder(root / "image_encoder")
     autoencoder(root / "sd-vae-ft-mse")  # of another size than Stable Diffusion's, which only a config.json can tell
     save(moving(unet(0, motion_mid=False), 32), root / "v3_sd15_mm.ckpt")
     save(

@@ -125,8 +125,9 @@ def test_a_start_for_tcan_is_what_its_stages_open(motion):
     }
     found = {role: named(part) for role, part in found.items()}
     with torch.device("meta"):
-        animator = get_recipe("tcan").size("sd15").build(motion)
-    for role, name in (("denoiser", "denoiser"), ("reference_net", "reference_net"), ("control_net", "pose_guider")):
+        size = get_recipe("tcan").size("sd15")
+        animator = size.build(motion, size.options)
+    for role, name in (("denoiser", "denoiser"), ("reference_net", "reference_net"), ("control_net", "controlnet")):
         network, _, comparison = fit(role, found, STARTS["tcan"])
         target = getattr(animator, name)
         assert comparison.fits
@@ -135,7 +136,7 @@ def test_a_start_for_tcan_is_what_its_stages_open(motion):
         unseen -= {"pooled_norms"} if role == "control_net" else set()  # there it matters with motion modules alone
         assert all(network.config.get(key) == target.config.get(key) for key in unseen)
     words = parts["text_encoder"].state["embeddings.position_embedding.weight"]
-    assert words.shape == animator.image_encoder.tokens.shape == (77, 768)
+    assert words.shape == animator.prompt.tokens.shape == (77, 768)
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,26 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from bunraku.animate.canvas import Canvas, choose_canvas
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import SCHEDULERS, AnimateOptions
+from bunraku.cues.drawn import Drawn, cues_of, draw_conditions
+from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP, PuppetWarp
 
+if TYPE_CHECKING:
+    from bunraku.sampling.sampling import Sampling
+
 logger = logging.getLogger(__name__)
 
+POSE = "pose"
 PUPPET_SIDE = 1024  # longest side of the puppet warp's default output
 SMALL = 256  # longest side of a model that can only demonstrate
 TOO_LARGE = 1.5  # times the area that a model was made for
@@ -62,9 +68,12 @@ class ModelAdapter(Protocol):
         report: Progress,
         matte: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`; arguments as of `AnimationPipeline.stream`.
+        """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`.
 
-        `matte`, uint8 (H, W), is where the character is in the reference, for models that cut it out; None: they find it.
+        Args:
+            reference: the character on the canvas, uint8 (H, W, 3); reference_pose: its keypoints there.
+            poses: what to follow, on the canvas: keypoints, or drawn skeletons.
+            matte: uint8 (H, W), where the character is in the reference, for models that cut it out; None: they find it.
         """
         ...
 
@@ -111,11 +120,13 @@ class PipelineAdapter:
 
     def __init__(self, options: AnimateOptions, frames: int, report: Progress = silent) -> None:
         self._options, self._pipeline = options, open_pipeline(options, report)
-        self._sampling = _sampling(self._pipeline, options, frames)
+        self._sampling = chosen_sampling(self._pipeline, options, frames)
         self.device = str(self._pipeline.device)
         self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
-        self.skeleton: Mapping[str, Any] = self._pipeline.config.skeleton
-        self.reference_pose: UseOfReferencePose = "used" if self._pipeline.config.reference_pose else "unused"
+        self.skeleton: Mapping[str, Any] = self._pipeline.styles.get(POSE, {})
+        self.reference_pose: UseOfReferencePose = (
+            "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
+        )
 
     def canvas(self, reference: tuple[int, int]) -> Canvas:
         own = tuple(self._pipeline.config.size)
@@ -137,7 +148,12 @@ class PipelineAdapter:
         return canvas
 
     def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
-        return list(self._pipeline.temperatures(poses, size, most=MOST_WINDOWS, **self._sampling))
+        tau = self._sampling.temperature
+        drawn = Drawn(POSE, cues_of(poses), size, self.skeleton)
+        windows = self._sampling.windows(len(drawn)) if tau else []
+        chosen = np.linspace(0, len(windows) - 1, min(MOST_WINDOWS, len(windows))).round().astype(int)
+        pictures = [(windows[i], drawn[windows[i]]) for i in chosen]
+        return [(window, images, temperature_map(images, tau)[::8, ::8]) for window, images in pictures]
 
     def stream(
         self,
@@ -148,9 +164,12 @@ class PipelineAdapter:
         report: Progress,
         matte: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
+        import torch
+
+        stills, frames = draw_conditions(self._pipeline, reference, poses, reference_pose, size)
         return self._pipeline.stream(
-            reference, poses, reference_pose, size=size,
-            callback_on_step_end=_on_step(report, self._sampling["num_inference_steps"]), **self._sampling,
+            stills, frames, self._sampling, generator=torch.Generator().manual_seed(self._options.seed),
+            callback_on_step_end=_on_step(report, self._sampling.num_inference_steps),
         )  # fmt: skip
 
 
@@ -213,31 +232,23 @@ def open_pipeline(options: AnimateOptions, report: Progress = silent) -> Any:
     return pipeline
 
 
-def _sampling(pipeline: Any, options: AnimateOptions, frames: int) -> dict[str, Any]:
-    """Arguments of `AnimationPipeline.stream`, complete and checked before anything slow."""
-    import torch
-
-    from bunraku.pipeline import DEFAULTS
-    from bunraku.sampling.windows import time_windows
-
-    defaults = DEFAULTS | pipeline.config.defaults
-    window = options.window or defaults["window"]
+def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sampling":
+    """The model's sampling with what the options say, checked before anything slow."""
+    own = pipeline.sampling
+    window = options.window or own.window
     longest = pipeline.denoiser.config.motion_max_seq_length
     if pipeline.denoiser.config.motion and min(window, frames) > longest:
         raise BunrakuError(
             f"a window of {window} frames is longer than the {longest} that {options.model} was made for"
         )
     # a window that was made small on purpose is no reason to fail on an overlap that was not chosen
-    overlap = min(defaults["overlap"], window // 2) if options.overlap is None else options.overlap
-    time_windows(frames, window, overlap)
-    return {
-        "num_inference_steps": options.steps or defaults["num_inference_steps"],
-        "guidance_scale": defaults["guidance_scale"] if options.guidance is None else options.guidance,
-        "window": window,
-        "overlap": overlap,
-        "temperature": defaults["temperature"] if options.temperature is None else options.temperature,
-        "generator": torch.Generator().manual_seed(options.seed),
-    }
+    overlap = min(own.overlap, window // 2) if options.overlap is None else options.overlap
+    return own.but(
+        {
+            "num_inference_steps": options.steps, "guidance_scale": options.guidance, "window": window, "overlap": overlap,
+            "temperature": options.temperature,
+        }
+    )  # fmt: skip
 
 
 def _on_step(report: Progress, steps: int) -> Callable[..., dict[str, Any]]:

@@ -32,7 +32,7 @@ class Variant:
 
     Attributes:
         training: whose model.
-        settings: arguments of `AnimationPipeline.stream` that differ from the model's own.
+        settings: fields of `Sampling` that differ from the model's own.
         retarget: how driving poses of other proportions are brought onto the character.
         description: one line for the report.
     """

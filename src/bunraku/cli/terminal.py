@@ -103,21 +103,24 @@ def parsed_rate(text: str | None) -> Fraction | None:
 
 
 def parsed_settings(pairs: list[str], config: type) -> dict[str, Any]:
-    """KEY=VALUE for the fields of a dataclass, with values as YAML types them; text is text, also where YAML reads "no" as false."""
+    """KEY=VALUE for the fields of a dataclass, with values as YAML types them; text is text, also where YAML reads "no" as false.
+
+    KEY.NAME=VALUE is an entry of a field that is a mapping.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     types = get_type_hints(config)
-    if wrong := [pair for pair in pairs if not re.match(r"\w+=", pair)]:
+    if wrong := [pair for pair in pairs if not re.match(r"[\w.]+=", pair)]:
         raise BunrakuError(f"{wrong[0]!r} is no setting; give KEY=VALUE, such as --set steps=2000")
-    if unknown := [pair for pair in pairs if pair.split("=")[0] not in types]:
-        raise BunrakuError(f"there is no setting {unknown[0].split('=')[0]!r}; there are {', '.join(types)}")
+    if unknown := [key for key in (re.split(r"[.=]", pair)[0] for pair in pairs) if key not in types]:
+        raise BunrakuError(f"there is no setting {unknown[0]!r}; there are {', '.join(types)}")
     try:
         values: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(pairs))  # type: ignore[assignment]
     except (OmegaConfBaseException, YAMLError) as error:
         raise BunrakuError(f"the settings {', '.join(pairs)} cannot be read: {error}") from error
-    values |= {key: text for key, text in (pair.split("=", 1) for pair in pairs) if types[key] is str}
+    values |= {key: text for key, text in (pair.split("=", 1) for pair in pairs) if types.get(key) is str}
     for key, value in values.items():
         expected = types[key]
         values[key] = value = (

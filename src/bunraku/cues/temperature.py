@@ -38,7 +38,12 @@ def temperature_map(poses: np.ndarray, tau: float = TAU) -> np.ndarray:
     """
     if poses.ndim != 4 or poses.shape[-1] != 3 or tau < 0:
         raise ValueError(f"a temperature map needs drawn poses (F, H, W, 3) and tau >= 0; got {poses.shape} and {tau}")
-    empty = np.asarray(~poses.any((0, 3)))
+    return map_of_drawn(np.asarray(poses.any((0, 3))), tau)
+
+
+def map_of_drawn(drawn: np.ndarray, tau: float) -> np.ndarray:
+    """As `temperature_map`, from B itself: bool (H, W), where any frame of the window draws."""
+    empty = ~drawn
     if empty.all():
         return np.ones(empty.shape, np.float32)
     distance = cv2.distanceTransform(np.asarray(empty, np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -1,19 +1,21 @@
 """Training samples from a folder of real clips: sample i is a function of (seed, i) and the files alone."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.skeleton import draw_skeleton
-from bunraku.data.samples import Sample
+from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.errors import BunrakuError
 from bunraku.media import CLIPS, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.recipes import REFERENCE_AND_POSE, Reads
 
 JOINTS, SCORE = 3, 0.3
 """A frame shows the person if this many joints have this score (from which they are drawn); other frames are not used."""
@@ -22,7 +24,10 @@ OPENED = 32
 """Clips whose index and poses are kept in memory, per process."""
 
 SKIPPED = 32
-"""Up to this many unwanted frames are decoded on the way to the next wanted one; beyond, the key frame before it is sought."""
+"""Longest run of unwanted frames that is decoded to reach a wanted one; a longer one is jumped over, to a key frame."""
+
+HELD_OUT, FEW = 10, 4
+"""One clip in so many is kept for validation, the last by name; of fewer than FEW clips none is: training needs them all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,10 @@ class ClipFolder(Dataset):
         consecutive: frames `stride` apart in a row (motion modules) instead of any frames of the clip.
         stride: distance of consecutive frames.
         min_gap: smallest distance in frames between the reference and any driven frame; halved until the clip allows it.
-        skeleton: how skeletons are drawn, arguments of `draw_skeleton`.
+        reads: the conditions that samples have.
+        styles: how they are drawn, see `recipes.Size`.
+        reference_frame: see `ReferenceFrame`.
+        split: "train", or "val": the clips that are kept for validation (of very few clips: the same).
 
     Raises:
         BunrakuError: no clips; clips without cues, with too few frames that show a person, or (when a sample is read) with
@@ -64,12 +72,15 @@ class ClipFolder(Dataset):
         consecutive: bool = False,
         stride: int = 1,
         min_gap: int = 0,
-        skeleton: dict[str, Any] | None = None,
+        reads: Reads = REFERENCE_AND_POSE,
+        styles: Mapping[str, Mapping[str, Any]] | None = None,
+        reference_frame: ReferenceFrame = "random",
+        split: Literal["train", "val"] = "train",
     ) -> None:
         self.seed, self.frames, self.size = seed, frames, size
         self.consecutive, self.stride, self.min_gap = consecutive, stride, min_gap
-        self.skeleton = skeleton or {}
-        self.clips = [_Clip(video, cues, _frames_seen(cues)) for video, cues in _find_clips(folder)]
+        self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
+        self.clips = [_Clip(video, cues, _frames_seen(cues)) for video, cues in _split(_find_clips(folder), split)]
         least = (frames - 1) * stride + 1 if consecutive else frames + 1
         short = [c for c in self.clips if not len(self._starts(c.seen) if consecutive else c.seen[frames:])]
         if short:
@@ -79,7 +90,7 @@ class ClipFolder(Dataset):
             )
         self._opened: OrderedDict[Path, tuple[VideoReader, PoseTrack]] = OrderedDict()
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample[np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
         clip = self.clips[int(rng.integers(len(self.clips)))]
         reader, pose = self._open(clip)
@@ -89,8 +100,11 @@ class ClipFolder(Dataset):
         moved = PoseTrack(pose.keypoints[chosen] - np.array([left, top], np.float32), pose.scores[chosen], crop).scaled(
             self.size
         )
-        poses = draw_skeleton(moved, **self.skeleton)
-        return images[1:], poses[1:], images[0], poses[0]
+        known = [
+            Cues(Fraction(reader.fps), self.size, clip.video.name, pose=moved[part])
+            for part in (slice(1, None), slice(0, 1))
+        ]
+        return draw_sample(self.reads, images[1:], known[0], images[0], known[1], self.styles)
 
     def _open(self, clip: _Clip) -> tuple[VideoReader, PoseTrack]:
         """The clip's reader at the cues' frame rate, and the person's pose in its pixels."""
@@ -111,6 +125,9 @@ class ClipFolder(Dataset):
     def _choose(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Frame numbers (1 + frames,): the reference, then the driven ones."""
         gaps = [self.min_gap >> halvings for halvings in range(self.min_gap.bit_length() + 1)]
+        if self.consecutive and self.reference_frame == "first":
+            start = int(rng.choice(self._starts(seen)))
+            return np.array([seen[0], *range(start, start + (self.frames - 1) * self.stride + 1, self.stride)])
         return self._in_a_row(seen, gaps, rng) if self.consecutive else self._scattered(seen, gaps, rng)
 
     def _in_a_row(self, seen: np.ndarray, gaps: list[int], rng: np.random.Generator) -> np.ndarray:
@@ -174,6 +191,13 @@ def read_frames(reader: VideoReader, numbers: np.ndarray) -> np.ndarray:
             if number in wanted:
                 images[numbers == number] = image
     return images
+
+
+def _split(clips: list[tuple[Path, Path]], split: str) -> list[tuple[Path, Path]]:
+    held_out = -(-len(clips) // HELD_OUT)
+    if len(clips) < FEW:
+        return clips
+    return clips[-held_out:] if split == "val" else clips[:-held_out]
 
 
 def _find_clips(folder: Path) -> list[tuple[Path, Path]]:

@@ -1,35 +1,75 @@
-"""What a dataset hands to training: one reference, F driven frames of the same character, and their skeletons."""
+"""What a dataset hands to training: the driven frames of a clip, and what is known of it as the networks read it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bunraku.cues.cues import Cues
+from bunraku.cues.drawn import draw_clip, draw_stills
+from bunraku.recipes import Inputs, Reads
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+ReferenceFrame = Literal["random", "first"]
+"""Which frame of a clip is the reference: any other frame, or its first (TCAN's second stage)."""
+
 
 @dataclass(frozen=True)
-class Batch:
-    """B samples of F frames, uint8 (pixels are converted where they are used).
+class Sample(Generic[Array]):
+    """One clip of F frames (arrays), or a batch of B (tensors); all uint8.
 
     Attributes:
-        frames, poses: (B, F, H, W, 3), RGB and drawn skeletons.
-        reference, reference_pose: (B, H, W, 3).
+        frames: what is to come out, (F, H, W, 3), RGB.
+        stills, driven: the conditions by name, (H, W, C) and (F, H, W, C); see `Inputs`.
     """
 
-    frames: Tensor
-    poses: Tensor
-    reference: Tensor
-    reference_pose: Tensor
+    frames: Array
+    stills: Mapping[str, Array]
+    driven: Mapping[str, Array]
 
 
-Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""frames, poses (F, H, W, 3), reference, reference_pose (H, W, 3), uint8."""
+def draw_sample(
+    reads: Reads,
+    frames: np.ndarray,
+    cues: Cues,
+    reference: np.ndarray,
+    reference_cues: Cues,
+    styles: Mapping[str, Mapping[str, Any]],
+) -> Sample[np.ndarray]:
+    """The sample of a clip: every condition in `reads` drawn as inference draws it.
+
+    Args:
+        frames: (F, H, W, 3).
+        cues: of these frames; `reference_cues`: one frame.
+        reference: (H, W, 3).
+        styles: see `recipes.Size`.
+    """
+    size = (frames.shape[1], frames.shape[2])
+    driven = {name: drawn[range(len(frames))] for name, drawn in draw_clip(reads.frames, cues, size, styles).items()}
+    return Sample(frames, draw_stills(reads.stills, reference, reference_cues, styles), driven)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*samples)))
+def collate(samples: Sequence[Sample[np.ndarray]]) -> Sample[Tensor]:
+    """Samples as one batch."""
+
+    def stacked(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(np.stack([part[name] for part in parts])) for name in parts[0]}
+
+    return Sample(
+        torch.from_numpy(np.stack([sample.frames for sample in samples])),
+        stacked([sample.stills for sample in samples]),
+        stacked([sample.driven for sample in samples]),
+    )
+
+
+def inputs_of(batch: Sample[Tensor], dropped: Mapping[str, Tensor]) -> Inputs:
+    """What the networks may read of a batch; `dropped` as of `Inputs`."""
+    return Inputs(batch.stills, batch.driven, dropped)
 
 
 class StepSampler:

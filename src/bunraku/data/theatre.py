@@ -1,26 +1,30 @@
 """Training samples from the procedural theatre: sample i is a function of (seed, split, i) alone."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from bunraku.cues.skeleton import draw_skeleton
-from bunraku.data.samples import Sample
+from bunraku.cues.cues import Cues
+from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
+from bunraku.recipes import REFERENCE_AND_POSE, Reads
 from bunraku.theatre import Rendering, Scene, render, sample_scene
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
 from bunraku.theatre.photograph import photograph, sample_scene_photograph
 from bunraku.theatre.scene import SPLITS
 from bunraku.theatre.textures import wear
 
+FPS = Fraction(12)
 CLIP_FRAMES = 64
 """Reference and frames of a sample are drawn from this many frames of a scene."""
 
 Domain = Literal["puppets", "wide", "humans", "photographs"]
-"""What is on the stage: puppets of proportions from chibi to human; these and odd ones, with props and set pieces, for a base
-that is to know everything; human proportions alone, for a narrow second training; or all of it photographed or drawn, with cloth,
-light, shadows, turned bodies and moving cameras, from references that cameras and files have worn."""
+"""What is on the stage. "puppets": proportions from chibi to human. "wide": these and odd ones, with props and set pieces, for a
+base that is to be general. "humans": human proportions alone, for a narrow second training. "photographs": all of it photographed or
+drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class TheatreSamples(Dataset):
         consecutive: frames in a row (motion modules) instead of any frames of the scene.
         permute_colours: permute the colour channels of a whole sample: six times the wardrobe.
         domain: see `Domain`.
+        reads: the conditions that samples have.
+        styles: how they are drawn, see `recipes.Size`.
+        reference_frame: see `ReferenceFrame`.
     """
 
     seed: int
@@ -44,23 +51,28 @@ class TheatreSamples(Dataset):
     consecutive: bool = False
     permute_colours: bool = False
     domain: Domain = "puppets"
+    reads: Reads = REFERENCE_AND_POSE
+    styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reference_frame: ReferenceFrame = "random"
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample[np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
         seed = int(rng.integers(2**31))
         if self.consecutive:
             start = int(rng.integers(CLIP_FRAMES - self.frames + 1))
             driven = list(range(start, start + self.frames))
-            reference = int(rng.integers(CLIP_FRAMES))
+            reference = 0 if self.reference_frame == "first" else int(rng.integers(CLIP_FRAMES))
         else:
             reference, *driven = (int(i) for i in rng.choice(CLIP_FRAMES, self.frames + 1, replace=False))
         rendering = self._render(seed, [reference, *driven])
         images = rendering.frames
         if self.permute_colours:
             images = images[..., rng.permutation(3)]
-        poses = draw_skeleton(rendering.pose)
         still = wear(rng, images[0]) if self.domain == "photographs" and rng.random() < 0.5 else images[0]
-        return images[1:], poses[1:], still, poses[0]
+        known = [
+            Cues(FPS, rendering.pose.size, "theatre", pose=rendering.pose[part]) for part in (slice(1, None), slice(0, 1))
+        ]  # fmt: skip
+        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles)
 
     def _render(self, seed: int, frames: list[int]) -> Rendering:
         if self.domain == "photographs":

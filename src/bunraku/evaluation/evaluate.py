@@ -81,7 +81,7 @@ def evaluate_model(
     if model != PUPPET_WARP:
         pipeline = _pipeline(model, options)
         given = {"num_inference_steps": options.steps, "guidance_scale": options.guidance}
-        settings |= dict(pipeline.config.defaults) | {k: v for k, v in given.items() if v is not None}
+        settings |= pipeline.sampling.stored() | {k: v for k, v in given.items() if v is not None}
     size = options.size or (tuple(pipeline.config.size) if pipeline is not None else (128, 128))
     clips = open_benchmark(
         benchmark,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from bunraku.cues.drawn import draw_conditions
 from bunraku.cues.retarget import Retarget, retarget_people
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
@@ -102,7 +103,7 @@ class PipelineSystem:
         pipeline: the model.
         name: what reports call it.
         seed: of the initial noise.
-        settings: arguments of `AnimationPipeline.stream`.
+        settings: fields of `Sampling` that differ from the model's own.
         retargeting: how driving poses of other proportions are brought onto the character, see `driving_poses`.
     """
 
@@ -124,11 +125,11 @@ class PipelineSystem:
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)
-        return self.pipeline(
-            clip.reference, driving_poses(clip, self.retargeting), clip.reference_pose, size=clip.truth.shape[1:3],
-            generator=generator,
-            **self.settings,
-        ).frames  # fmt: skip
+        height, width = clip.truth.shape[1:3]
+        poses = driving_poses(clip, self.retargeting)
+        stills, frames = draw_conditions(self.pipeline, clip.reference, poses, clip.reference_pose, (height, width))
+        sampling = self.pipeline.sampling.but(self.settings)
+        return self.pipeline(stills, frames, sampling, generator=generator).frames
 
 
 class Warp:

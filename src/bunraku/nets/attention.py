@@ -40,6 +40,10 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(context_channels or channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
+    def constant(self, context: Tensor, batch: int) -> Tensor:
+        """What any query gets from one context token (B', 1, D), whose softmax weight is 1: (batch, 1, C)."""
+        return _spread(self.to_out[0](self.to_v(context)), batch)
+
     def split(self, tokens: Tensor) -> Tensor:
         return rearrange(tokens, "b n (h d) -> b h n d", h=self.heads)
 
@@ -62,7 +66,7 @@ class Attention(nn.Module):
         Args:
             tokens: (B, N, C).
             context: (B', M, D) with B' dividing B (each serves B / B' consecutive rows), or None for self-attention.
-                One context token is a constant: its softmax weight is 1, so no query is computed.
+                One context token is a constant, see `constant`.
             positions: (N, C), added to queries and keys, not to values.
             extra: further keys and values, B' rows as above.
             temperature: (B, 1, 1), divides the logits (TCAN Eq. 5; done on the queries so that fused kernels still run).
@@ -71,8 +75,7 @@ class Attention(nn.Module):
             (B, N, C); (B, 1, C) for a single context token.
         """
         if context is not None and context.shape[1] == 1:
-            constant = self.to_out[0](self.to_v(context))  # (B', 1, C)
-            return _spread(constant, tokens.shape[0])
+            return self.constant(context, tokens.shape[0])
         queries = self.to_q(tokens if positions is None else tokens + positions)
         if temperature is not None:
             queries = queries / temperature
@@ -80,8 +83,7 @@ class Attention(nn.Module):
         if context is not None:
             key, value = _spread(key, tokens.shape[0]), _spread(value, tokens.shape[0])
         if extra is not None:
-            key = torch.cat([key, _spread(extra[0], tokens.shape[0])], dim=-2)
-            value = torch.cat([value, _spread(extra[1], tokens.shape[0])], dim=-2)
+            key, value = _beside(key, extra[0]), _beside(value, extra[1])
         return self.to_out[0](rearrange(attend(self.split(queries), key, value), "b h n d -> b n (h d)"))
 
 
@@ -90,7 +92,13 @@ def _spread(tensor: Tensor, batch: int) -> Tensor:
     return tensor if tensor.shape[0] == batch else repeat(tensor, "b ... -> (b f) ...", f=batch // tensor.shape[0])
 
 
-@lru_cache(maxsize=64)
+def _beside(own: Tensor, further: Tensor) -> Tensor:
+    """(B, heads, N, d) and (B', heads, M, d) -> (B, heads, N + M, d), written once; rows of B' serve as in `_spread`."""
+    rows = own.unflatten(0, (further.shape[0], -1))
+    spread = further[:, None].expand(-1, rows.shape[1], -1, -1, -1)
+    return torch.cat([rows, spread], dim=-2).flatten(0, 1)
+
+
 def sinusoid(length: int, channels: int) -> Tensor:
     """Sine and cosine of position k at channels (2i, 2i+1): k / 10000^(2i / channels). float32 (length, channels)."""
     position = torch.arange(length, dtype=torch.float64)[:, None]
@@ -102,7 +110,7 @@ def sinusoid(length: int, channels: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def sinusoid_2d(height: int, width: int, channels: int) -> Tensor:
+def sinusoid_2d(height: int, width: int, channels: int, device: torch.device | str = "cpu") -> Tensor:
     """Positions of a map: half of the channels tell the row, half the column. float32 (height * width, channels)."""
 
     def axis(length: int) -> Tensor:
@@ -116,4 +124,4 @@ def sinusoid_2d(height: int, width: int, channels: int) -> Tensor:
     half = 2 * (channels // 4)
     table[..., :half] = axis(height)[:, None]
     table[..., half : 2 * half] = axis(width)[None]
-    return table.reshape(height * width, channels)
+    return table.reshape(height * width, channels).to(device)

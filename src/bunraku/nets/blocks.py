@@ -1,12 +1,12 @@
-"""The blocks of Denoiser and ReferenceNet: spatial transformer, motion module, and a level of the UNet.
+"""The blocks of Denoiser, ReferenceNet and ControlNet: spatial transformer, motion module, and a level of the UNet.
 
 Parameter names are diffusers' (`UNet2DConditionModel`, `UNetMotionModel`), so public weights load by name. Unlike there, every
 condition is an argument of `forward`: nothing is stored on a module between calls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers.models.attention import FeedForward
@@ -17,6 +17,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from bunraku.nets.attention import Attention, Tokens, sinusoid, sinusoid_2d
+from bunraku.nets.object_guider import SpatialBlend
+from bunraku.nets.ports import Ports
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,29 @@ class Conditions:
 
     Attributes:
         time: time embedding (B * frames, T).
-        image_token: (B, N, D), context of the cross-attention.
+        ports: see there; of those that enter in the layers, `token`, `reference`, `blend` and `temperature`.
         frames: frames per clip.
-        reference: projected reference keys and values per transformer block, each with B rows; empty: none.
-        temperature: maps (B, 1, h, w) >= 1 dividing the temporal logits, resized to each layer; None: 1 everywhere.
     """
 
     time: Tensor
-    image_token: Tensor
+    ports: Ports
     frames: int = 1
-    reference: Mapping[str, Tokens] = field(default_factory=dict)
-    temperature: Tensor | None = None
+    _heat: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def temperature(self, size: tuple[int, int]) -> Tensor | None:
+        """The temperature map resized (nearest) to a layer of `size`, (B * h * w, 1, 1); None: 1 everywhere."""
+        if self.ports.temperature is None:
+            return None
+        if size not in self._heat:  # the layers of one level share it
+            resized = nn.functional.interpolate(self.ports.temperature, size)
+            self._heat[size] = rearrange(resized, "b 1 h w -> (b h w) 1 1")
+        return self._heat[size]
 
 
 def grid_positions(tokens: Tensor, gain: float) -> Tensor | None:
     """2-D sinusoids for tokens (B, h, w, C), as (h * w, C) of their dtype and device; None for gain 0."""
     _, h, w, c = tokens.shape
-    return gain * sinusoid_2d(h, w, c).to(tokens) if gain else None
+    return gain * sinusoid_2d(h, w, c, tokens.device).to(tokens) if gain else None
 
 
 class SpatialTransformerBlock(nn.Module):
@@ -73,8 +81,11 @@ class SpatialTransformerBlock(nn.Module):
         positions = grid_positions(normed, self.positions)
         hidden = grid.flatten(1, 2)
         hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference)
-        if self.norm2 is not None and self.attn2 is not None:
-            hidden = hidden + self.attn2(self.norm2(hidden), image_token)
+        if self.norm2 is not None and self.attn2 is not None and image_token is not None:
+            if image_token.shape[1] == 1:  # whatever the queries are
+                hidden = hidden + self.attn2.constant(image_token, hidden.shape[0])
+            else:
+                hidden = hidden + self.attn2(self.norm2(hidden), image_token)
         hidden = hidden + self.ff(self.norm3(hidden))
         return hidden.view(grid.shape), normed
 
@@ -121,9 +132,11 @@ class ReferenceTail(nn.Module):
 class MotionModuleBlock(nn.Module):
     """Two temporal self-attentions, each behind a norm and a sinusoidal position, then a feed-forward."""
 
+    positions: Tensor
+
     def __init__(self, channels: int, heads: int, max_frames: int) -> None:
         super().__init__()
-        self.max_frames = max_frames
+        self.register_buffer("positions", sinusoid(max_frames, channels), persistent=False)
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = Attention(channels, heads)
         self.norm2 = nn.LayerNorm(channels)
@@ -133,9 +146,11 @@ class MotionModuleBlock(nn.Module):
 
     def forward(self, hidden: Tensor, temperature: Tensor | None) -> Tensor:
         """(B * h * w, F, C) -> the same."""
-        if hidden.shape[1] > self.max_frames:
-            raise ValueError(f"{hidden.shape[1]} frames in one window, but this motion module knows {self.max_frames}")
-        positions = sinusoid(hidden.shape[1], hidden.shape[2]).to(hidden)
+        if hidden.shape[1] > len(self.positions):
+            raise ValueError(
+                f"{hidden.shape[1]} frames in one window, but this motion module knows {len(self.positions)}"
+            )
+        positions = self.positions[: hidden.shape[1]].to(hidden)
         for norm, attention in ((self.norm1, self.attn1), (self.norm2, self.attn2)):
             # the position travels with the values too: AnimateDiff adds it before all three projections
             hidden = hidden + attention(norm(hidden) + positions, temperature=temperature)
@@ -166,17 +181,22 @@ class MotionModule(nn.Module):
         nn.init.zeros_(self.proj_out.bias)
 
     def forward(self, hidden: Tensor, frames: int, temperature: Tensor | None = None) -> Tensor:
-        """(B * frames, C, h, w) -> the same. `temperature` (B, 1, H, W) is resized (nearest) to h x w."""
+        """(B * frames, C, h, w) -> the same. `temperature` (B * h * w, 1, 1) divides the logits."""
         h, w = hidden.shape[-2:]
         if torch.is_grad_enabled() and not hidden.requires_grad:
             # torch 2.13 on a CPU dies in the backward of a norm that learns from a channels-last input that does not
             hidden = hidden.contiguous()
         normed = self.norm(hidden) if self.per_frame_norm else norm_over_frames(self.norm, hidden, frames)
-        if temperature is not None:
-            temperature = rearrange(nn.functional.interpolate(temperature, (h, w)), "b 1 h w -> (b h w) 1 1")
         tokens = rearrange(normed, "(b f) c h w -> (b h w) f c", f=frames)
         tokens = self.proj_out(self.transformer_blocks[0](self.proj_in(tokens), temperature))
         return hidden + rearrange(tokens, "(b h w) f c -> (b f) c h w", h=h, w=w)
+
+
+def make_resnet(inputs: int, channels: int, time_channels: int, groups: int) -> ResnetBlock2D:
+    """diffusers' residual block from `inputs` to `channels` channels."""
+    return ResnetBlock2D(
+        in_channels=inputs, out_channels=channels, temb_channels=time_channels, groups=groups, eps=1e-5
+    )
 
 
 class Level(nn.Module):
@@ -189,23 +209,30 @@ class Level(nn.Module):
         motion: builds the motion module of a layer, None for a level without.
         resample: "down", "up" or None.
         pooled_norms: the resnets' norms take mean and deviation over all frames of a clip instead of each frame's own.
+        blend_bias: start of the spatial blendings behind the spatial transformers, None for a level without.
     """
 
     gradient_checkpointing = False
 
     def __init__(
-        self, inputs, channels, time_channels, groups, attention=None, motion=None, resample=None, pooled_norms=False
+        self,
+        inputs: Sequence[int],
+        channels: int,
+        time_channels: int,
+        groups: int,
+        attention: Callable[[], nn.Module] | None = None,
+        motion: Callable[[], nn.Module] | None = None,
+        resample: Literal["down", "up"] | None = None,
+        pooled_norms: bool = False,
+        blend_bias: float | None = None,
     ) -> None:
         super().__init__()
         self.pooled_norms = pooled_norms
-
-        def resnet(width: int) -> ResnetBlock2D:
-            return ResnetBlock2D(
-                in_channels=width, out_channels=channels, temb_channels=time_channels, groups=groups, eps=1e-5
-            )
-
-        self.resnets = nn.ModuleList([resnet(width) for width in inputs])
+        self.resnets = nn.ModuleList([make_resnet(width, channels, time_channels, groups) for width in inputs])
         self.attentions = nn.ModuleList([attention() for _ in inputs]) if attention else None
+        self.blends: Any = None
+        if attention and blend_bias is not None:
+            self.blends = nn.ModuleList([SpatialBlend(channels, blend_bias) for _ in inputs])
         self.motion_modules = nn.ModuleList([motion() for _ in inputs]) if motion else None
         if resample == "down":
             self.downsamplers = nn.ModuleList([Downsample2D(channels, use_conv=True, padding=1, name="op")])
@@ -248,26 +275,41 @@ class Level(nn.Module):
     def attend(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
         if self.attentions is None:
             return hidden, {}
+        ports = conditions.ports
         block = f"{name}.attentions.{index}.transformer_blocks.0"
-        hidden, tokens = self.attentions[index](hidden, conditions.image_token, conditions.reference.get(block))
+        hidden, tokens = self.attentions[index](hidden, ports.token, ports.reference.get(block))
+        if block in ports.blend:
+            hidden = self.blends[index](hidden, ports.blend[block])
         return hidden, {block: tokens}
 
     def move(self, index: int, hidden: Tensor, conditions: Conditions) -> Tensor:
         if self.motion_modules is None:
             return hidden
-        return self.motion_modules[index](hidden, conditions.frames, conditions.temperature)
+        h, w = hidden.shape[-2:]
+        return self.motion_modules[index](hidden, conditions.frames, conditions.temperature((h, w)))
 
 
 class MidLevel(Level):
     """The lowest level: resnet, spatial transformer, motion module, resnet."""
 
-    def __init__(self, channels, time_channels, groups, attention, motion=None, pooled_norms=False) -> None:
-        super().__init__([channels], channels, time_channels, groups, attention, motion, pooled_norms=pooled_norms)
-        self.resnets.append(Level([channels], channels, time_channels, groups).resnets[0])
+    def __init__(
+        self,
+        channels: int,
+        time_channels: int,
+        groups: int,
+        attention: Callable[[], nn.Module],
+        motion: Callable[[], nn.Module] | None = None,
+        pooled_norms: bool = False,
+        blend_bias: float | None = None,
+    ) -> None:
+        super().__init__(
+            [channels], channels, time_channels, groups, attention, motion, pooled_norms=pooled_norms, blend_bias=blend_bias
+        )  # fmt: skip
+        self.resnets.append(make_resnet(channels, channels, time_channels, groups))
 
     def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
-        hidden, tokens = self.attend(0, self.resnet(0, hidden, conditions), conditions, name)
-        return self.resnet(1, self.move(0, hidden, conditions), conditions), tokens
+        hidden, tokens = self.attend(index, self.resnet(index, hidden, conditions), conditions, name)
+        return self.resnet(index + 1, self.move(index, hidden, conditions), conditions), tokens
 
 
 def per_frame(rows: Tensor, frames: int) -> Tensor:

@@ -15,16 +15,15 @@ class ConstantToken(ModelMixin, ConfigMixin):
 
     Config:
         length, width: of the tokens; CLIP ViT-L/14's text has 77 tokens of 768.
-        image_size: pictures are not looked at; this is the size they are brought to for it.
     """
 
     tokens: nn.Parameter
 
     @register_to_config
-    def __init__(self, length: int = 77, width: int = 768, image_size: int = 1) -> None:
+    def __init__(self, length: int = 77, width: int = 768) -> None:
         super().__init__()
         self.tokens = nn.Parameter(torch.zeros(length, width), requires_grad=False)
 
-    def forward(self, pixels: Tensor) -> Any:
-        """Any pictures (B, ...) -> tokens (B, length, width)."""
-        return self.tokens.expand(len(pixels), -1, -1)
+    def forward(self, rows: Tensor) -> Any:
+        """Any tensor of B rows -> tokens (B, length, width)."""
+        return self.tokens.expand(len(rows), -1, -1)

@@ -1,7 +1,6 @@
 """ControlNet with motion modules: TCAN's temporal ControlNet, and the still one of the public weights."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -9,9 +8,10 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
 
-from bunraku.nets.blocks import Conditions, MotionModule
+from bunraku.nets.blocks import Conditions
+from bunraku.nets.ports import Ports
 from bunraku.nets.pose_guider import PoseGuider
-from bunraku.nets.unet import UNet
+from bunraku.nets.unet import Motion, Trunk, UNet
 
 
 class ControlNet(UNet, ModelMixin, ConfigMixin):
@@ -21,7 +21,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
     `Denoiser`. With TCAN's motion modules (section 3.2, "temporal ControlNet": at 1/4 and 1/8 of the latent's resolution) it
     takes F frames at once; they start as the identity, so that it starts as the frozen still one.
 
-    Config beyond `UNet`'s:
+    Config beyond `Trunk`'s:
         conditioning_embedding_out_channels: widths of the embedding of the drawn condition (1/8 of its resolution).
         conditioning_unshuffle, conditioning_norm: see `PoseGuider`.
         motion_levels: levels with motion modules, 0 being the highest resolution; empty: none. TCAN: (2, 3).
@@ -53,16 +53,15 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
         motion_per_frame_norm: bool = True,
         pooled_norms: bool = False,
     ) -> None:
-        super().__init__()
-        motion_module = partial(
-            MotionModule, heads=motion_num_attention_heads, max_frames=motion_max_seq_length,
-            groups=motion_norm_num_groups, per_frame_norm=motion_per_frame_norm,
+        trunk = Trunk(
+            block_out_channels, layers_per_block, attention_levels, num_attention_heads, cross_attention_dim,
+            norm_num_groups, spatial_positions, pooled_norms,
         )  # fmt: skip
-        self.build(
-            in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
-            cross_attention_dim, norm_num_groups, spatial_positions, motion_module, motion_levels, motion_mid, up=False,
-            pooled_norms=pooled_norms,
+        modules = Motion(
+            motion_num_attention_heads, motion_norm_num_groups, motion_max_seq_length, motion_per_frame_norm, motion_levels,
+            motion_mid,
         )  # fmt: skip
+        super().__init__(in_channels, trunk, modules, up=False)
         self.controlnet_cond_embedding = PoseGuider(
             out_channels=block_out_channels[0], block_out_channels=conditioning_embedding_out_channels,
             unshuffle=conditioning_unshuffle, norm=conditioning_norm,
@@ -78,9 +77,7 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
         """Drawn conditions (B, 3, F, H, W) in [0, 1] -> maps (B, C0, F, h, w) for `forward`: once per clip, not per step."""
         return self.controlnet_cond_embedding(images)
 
-    def forward(
-        self, latents: Tensor, timestep: Tensor | int, tokens: Tensor, embedded: Tensor, scale: float = 1.0
-    ) -> list[Tensor]:
+    def forward(self, latents: Tensor, timestep: Tensor | int, tokens: Tensor, embedded: Tensor) -> list[Tensor]:
         """The denoiser's `residuals` for one window of frames.
 
         Args:
@@ -88,19 +85,13 @@ class ControlNet(UNet, ModelMixin, ConfigMixin):
             timestep: the denoiser's, one, (B,) or (B, F).
             tokens: (B, N, D), context of the cross-attention.
             embedded: from `embed`, (B, C0, F, h, w).
-            scale: of the maps.
 
         Returns:
             maps (B * F, C, h, w), one per skip and one for the middle.
         """
-        batch, _, frames, _, _ = latents.shape
-        conditions = Conditions(self.embed_time(timestep, batch, frames), tokens, frames)
+        frames = latents.shape[2]
+        conditions = Conditions(self.embed_time(timestep, latents, frames), Ports(tokens), frames)
         hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
         descended = self.descend(hidden + rearrange(embedded, "b c f h w -> (b f) c h w"), conditions)
         zeros = [*self.controlnet_down_blocks, self.controlnet_mid_block]
-        return [zero(map_) * scale for zero, map_ in zip(zeros, descended)]
-
-    @property
-    def motion_parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters of the motion modules by name: what TCAN's stage 2 trains."""
-        return {name: p for name, p in self.named_parameters() if ".motion_modules." in name}
+        return [zero(map_) for zero, map_ in zip(zeros, descended)]

@@ -1,7 +1,6 @@
-"""The denoiser: SD1.5's UNet with motion modules, and one argument for every condition."""
+"""The denoiser: SD1.5's UNet with motion modules, and one port for every condition."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,17 +12,21 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from bunraku.nets.attention import Tokens
-from bunraku.nets.blocks import Conditions, MotionModule, norm_over_frames
-from bunraku.nets.unet import UNet
+from bunraku.nets.blocks import Conditions, norm_over_frames
+from bunraku.nets.ports import Ports
+from bunraku.nets.unet import Motion, Trunk, UNet
 
 
 class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
     """Predicts noise, velocity or sample of F frames at once; parameter names of diffusers' `UNetMotionModel`.
 
-    Config beyond `UNet`'s:
+    Config beyond `Trunk`'s:
+        in_channels: of the noisy latents.
+        joined_channels: of what is joined to them (the port `latents`).
+        out_channels: of the prediction.
+        blend_bias: start of the spatial blendings with objects, see `SpatialBlend`; None: none (the port `blend` stays closed).
         motion: whether there are motion modules (stage 1 trains without).
-        motion_num_attention_heads, motion_norm_num_groups, motion_max_seq_length, motion_per_frame_norm: theirs.
-        motion_mid: whether the middle has one (AnimateDiff v2, Moore) or not (AnimateDiff v1 and v3, MagicAnimate, TCAN).
+        motion_num_attention_heads, motion_norm_num_groups, motion_max_seq_length, motion_per_frame_norm, motion_mid: see `Motion`.
     """
 
     @register_to_config
@@ -45,61 +48,65 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
         motion_per_frame_norm: bool = True,
         motion_mid: bool = True,
         pooled_norms: bool = False,
+        joined_channels: int = 0,
+        blend_bias: float | None = None,
     ) -> None:
-        super().__init__()
-        motion_module = partial(
-            MotionModule, heads=motion_num_attention_heads, max_frames=motion_max_seq_length,
-            groups=motion_norm_num_groups, per_frame_norm=motion_per_frame_norm,
+        trunk = Trunk(
+            block_out_channels, layers_per_block, attention_levels, num_attention_heads, cross_attention_dim,
+            norm_num_groups, spatial_positions, pooled_norms,
         )  # fmt: skip
-        self.build(
-            in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
-            cross_attention_dim, norm_num_groups, spatial_positions, motion_module if motion else None,
-            motion_mid=motion_mid, pooled_norms=pooled_norms,
+        modules = Motion(
+            motion_num_attention_heads, motion_norm_num_groups, motion_max_seq_length, motion_per_frame_norm, mid=motion_mid
         )  # fmt: skip
+        super().__init__(in_channels + joined_channels, trunk, modules if motion else None, blend_bias=blend_bias)
+        self.joined_channels = joined_channels
         self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(block_out_channels[0], out_channels, 3, padding=1)
 
-    def forward(
-        self,
-        latents: Tensor,
-        timestep: Tensor | int,
-        image_token: Tensor,
-        *,
-        add: Tensor | None = None,
-        reference: Mapping[str, Tokens] | None = None,
-        residuals: Sequence[Tensor] = (),
-        temperature: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, noisy: Tensor, timestep: Tensor | int, ports: Ports) -> Tensor:
         """Denoise one window of frames.
 
         Args:
-            latents: noisy latents (B, C, F, h, w).
+            noisy: noisy latents (B, C, F, h, w).
             timestep: one, (B,), or one per frame (B, F).
-            image_token: (B, N, D); zeros where unconditional.
-            add: sum of the guiders' maps, (B, C0, F, h, w), added after conv_in.
-            reference: keys and values from `project_reference`; None: self-attention only.
-            residuals: ControlNet's maps (B * F, C, h, w), one per skip and one for the middle.
-            temperature: (B, 1, H, W) >= 1, divides the temporal attention's logits.
+            ports: the conditions.
 
         Returns:
-            prediction (B, C, F, h, w).
+            prediction (B, out_channels, F, h, w).
+
+        Raises:
+            ValueError: ports that this denoiser does not have, or another number of residuals than it has skips.
         """
-        batch, _, frames, _, _ = latents.shape
-        time = self.embed_time(timestep, batch, frames)
-        conditions = Conditions(time, image_token, frames, reference or {}, temperature)
-        hidden = self.conv_in(rearrange(latents, "b c f h w -> (b f) c h w"))
-        if add is not None:
-            hidden = hidden + rearrange(add, "b c f h w -> (b f) c h w")
+        frames = noisy.shape[2]
+        conditions = Conditions(self.embed_time(timestep, noisy, frames), ports, frames)
+        hidden = self.conv_in(_fold(self._join(noisy, ports)))
+        if ports.add is not None:
+            hidden = hidden + _fold(ports.add)
         descended = self.descend(hidden, conditions)
-        if residuals:
-            if len(residuals) != len(descended):
-                raise ValueError(f"{len(residuals)} residuals for {len(descended) - 1} skips and the middle")
-            descended = [skip + residual for skip, residual in zip(descended, residuals)]
+        if ports.residuals:
+            if len(ports.residuals) != len(descended):
+                raise ValueError(f"{len(ports.residuals)} residuals for {len(descended) - 1} skips and the middle")
+            descended = [skip + residual for skip, residual in zip(descended, ports.residuals)]
         hidden = self.ascend(descended, conditions)
-        pooled = self.config.pooled_norms  # type: ignore[union-attr]
+        pooled = self.trunk.pooled_norms
         hidden = norm_over_frames(self.conv_norm_out, hidden, frames) if pooled else self.conv_norm_out(hidden)
         out = self.conv_out(nn.functional.silu(hidden))
         return rearrange(out, "(b f) c h w -> b c f h w", f=frames)
+
+    def _join(self, noisy: Tensor, ports: Ports) -> Tensor:
+        """What conv_in sees: the noisy latents, what is added to them, and what is joined to them; nothing joined is zeros."""
+        if ports.noise is not None:
+            noisy = noisy + ports.noise
+        joined = 0 if ports.latents is None else ports.latents.shape[1]
+        if joined not in (0, self.joined_channels):
+            raise ValueError(
+                f"{joined} channels of latents to join, but this denoiser has room for {self.joined_channels}"
+            )
+        if not self.joined_channels:
+            return noisy
+        b, _, f, h, w = noisy.shape
+        latents = noisy.new_zeros(b, self.joined_channels, f, h, w) if ports.latents is None else ports.latents
+        return torch.cat([noisy, latents], dim=1)
 
     @apply_forward_hook
     def project_reference(self, tokens: Mapping[str, Tensor]) -> dict[str, Tokens]:
@@ -107,10 +114,9 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
         blocks: dict[str, Any] = {name: self.get_submodule(name) for name in tokens}
         return {name: blocks[name].project_reference(t) for name, t in tokens.items()}
 
-    @property
-    def motion_parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters of the motion modules by name: what stage 2 trains."""
-        return {name: p for name, p in self.named_parameters() if ".motion_modules." in name}
+
+def _fold(maps: Tensor) -> Tensor:
+    return rearrange(maps, "b c f h w -> (b f) c h w")
 
 
 def initialise_from_scratch(net: UNet, generator: torch.Generator | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -10,6 +10,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from bunraku.nets.blocks import SpatialTransformer
+
+Onto = Literal["features", "noise"]
+"""What a guider's map is added to: the denoiser's first features (after conv_in), or the noisy latents before it."""
 
 
 class PoseGuider(ModelMixin, ConfigMixin):
@@ -25,6 +28,8 @@ class PoseGuider(ModelMixin, ConfigMixin):
             for models that start from nothing.
         norm: group norm behind each convolution; without it a guider trained from nothing stays nearly dead.
     """
+
+    onto: ClassVar[Onto] = "features"
 
     @register_to_config
     def __init__(
@@ -73,6 +78,8 @@ class GuidanceEncoder(ModelMixin, ConfigMixin):
     Source: Champ (Zhu et al., ECCV 2024, arXiv 2403.14781), section 3.2, and its public code.
     """
 
+    onto: ClassVar[Onto] = "features"
+
     @register_to_config
     def __init__(
         self,
@@ -103,6 +110,8 @@ class LiteralPoseGuider(ModelMixin, ConfigMixin):
 
     Four strides of 2 would give H/16 against a latent of H/8; the fourth convolution has stride 1 here (and 3x3, to keep the size).
     """
+
+    onto: ClassVar[Onto] = "noise"
 
     @register_to_config
     def __init__(
@@ -142,10 +151,3 @@ def initialise_guider(convolutions: Iterable[Any], zero: nn.Conv2d) -> None:
         nn.init.zeros_(convolution.bias)
     nn.init.zeros_(zero.weight)
     nn.init.zeros_(zero.bias)  # type: ignore[arg-type]
-
-
-def add_guided(latents: Tensor, guided: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Where a guider's map enters: one of the latent's width is added to the latents, any other goes to the `add` port."""
-    if guided is not None and guided.shape[1] == latents.shape[1]:
-        return latents + guided, None
-    return latents, guided

@@ -7,7 +7,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from bunraku.nets.blocks import Conditions, ReferenceTail
-from bunraku.nets.unet import UNet
+from bunraku.nets.ports import Ports
+from bunraku.nets.unet import Trunk, UNet
 
 
 class ReferenceNet(UNet, ModelMixin, ConfigMixin):
@@ -15,7 +16,7 @@ class ReferenceNet(UNet, ModelMixin, ConfigMixin):
 
     What lies behind the last norm that is read (end of the last transformer block, output head) does not exist.
 
-    Config beyond `UNet`'s:
+    Config beyond `Trunk`'s:
         reference_blocks: "full" (every transformer block; Animate Anyone) or "midup" (middle and up; TCAN, Animate Anyone 2).
     """
 
@@ -32,12 +33,12 @@ class ReferenceNet(UNet, ModelMixin, ConfigMixin):
         spatial_positions: float = 0.0,
         reference_blocks: str = "full",
     ) -> None:
-        super().__init__()
-        self.build(
-            in_channels, block_out_channels, layers_per_block, attention_levels, num_attention_heads,
-            cross_attention_dim, norm_num_groups, spatial_positions,
+        trunk = Trunk(
+            block_out_channels, layers_per_block, attention_levels, num_attention_heads, cross_attention_dim,
+            norm_num_groups, spatial_positions,
         )  # fmt: skip
-        self.names = self.reference_block_names(reference_blocks)
+        super().__init__(in_channels, trunk)
+        self.read_blocks = self.reference_block_names(reference_blocks)
         self.up_blocks[-1].attentions[-1] = ReferenceTail(block_out_channels[0], norm_num_groups)
 
     def forward(
@@ -57,7 +58,7 @@ class ReferenceNet(UNet, ModelMixin, ConfigMixin):
         hidden = self.conv_in(latents)
         if add is not None:
             hidden = hidden + add
-        conditions = Conditions(self.embed_time(timestep, latents.shape[0]), image_token)
+        conditions = Conditions(self.embed_time(timestep, latents), Ports(image_token))
         tokens: dict[str, Tensor] = {}
         self.ascend(self.descend(hidden, conditions, tokens), conditions, tokens)
-        return {name: tokens[name] for name in self.names}
+        return {name: tokens[name] for name in self.read_blocks}

@@ -1,6 +1,7 @@
 """The trunk that Denoiser, ReferenceNet and ControlNet share: time embedding, levels, the way down and the way up again."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,11 +13,11 @@ from bunraku.nets.blocks import Conditions, Level, MidLevel, MotionModule, Spati
 REFERENCE_BLOCKS = ("full", "midup")
 
 
-class UNet(nn.Module):
-    """SD1.5's UNet as a sequence of levels; subclasses add their ports. A ControlNet has no way up.
+@dataclass(frozen=True)
+class Trunk:
+    """What the UNets of one model have in common (names as in diffusers where diffusers has them).
 
-    Config (names as in diffusers where diffusers has them):
-        in_channels, out_channels: latent channels.
+    Attributes:
         block_out_channels: width of each level, highest resolution first.
         layers_per_block: layers per level on the way down; one more on the way up.
         attention_levels: which levels have spatial transformers; None: all but the lowest (SD1.5).
@@ -27,6 +28,78 @@ class UNet(nn.Module):
             (models that start from nothing learn correspondences faster with them); 0: none (SD1.5).
         pooled_norms: the group norms of resnets and output take mean and deviation over all frames of a clip (AnimateDiff v1
             and what was built on it: MagicAnimate, TCAN) instead of each frame's own (v2 and later, Animate Anyone).
+
+    Raises:
+        ValueError: lists of different lengths.
+    """
+
+    block_out_channels: Sequence[int] = (320, 640, 1280, 1280)
+    layers_per_block: int = 2
+    attention_levels: Sequence[bool] | None = None
+    num_attention_heads: int | Sequence[int] = 8
+    cross_attention_dim: int = 768
+    norm_num_groups: int = 32
+    spatial_positions: float = 0.0
+    pooled_norms: bool = False
+
+    def __post_init__(self) -> None:
+        if not len(self.heads) == len(self.attended) == self.levels:
+            raise ValueError(
+                f"{self.levels} levels in block_out_channels, but {len(self.heads)} heads and {len(self.attended)} attention_levels"
+            )
+
+    @property
+    def levels(self) -> int:
+        return len(self.block_out_channels)
+
+    @property
+    def heads(self) -> list[int]:
+        """Of each level."""
+        heads = self.num_attention_heads
+        return [heads] * self.levels if isinstance(heads, int) else list(heads)
+
+    @property
+    def attended(self) -> list[bool]:
+        """Whether each level has spatial transformers."""
+        return [True] * (self.levels - 1) + [False] if self.attention_levels is None else list(self.attention_levels)
+
+    @property
+    def time_channels(self) -> int:
+        return 4 * self.block_out_channels[0]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where a UNet has motion modules, and which.
+
+    Attributes:
+        heads, groups, max_frames, per_frame_norm: see `MotionModule`.
+        levels: those that have them, 0 being the highest resolution; None: all.
+        mid: whether the middle has one (AnimateDiff v2, Moore) or not (AnimateDiff v1 and v3, MagicAnimate, TCAN).
+    """
+
+    heads: int = 8
+    groups: int = 32
+    max_frames: int = 32
+    per_frame_norm: bool = True
+    levels: Sequence[int] | None = None
+    mid: bool = True
+
+    def module(self, channels: int) -> MotionModule:
+        return MotionModule(channels, self.heads, self.max_frames, self.groups, self.per_frame_norm)
+
+
+class UNet(nn.Module):
+    """SD1.5's UNet as a sequence of levels; subclasses add their ports.
+
+    Args:
+        in_channels: of conv_in.
+        motion: None: no motion modules.
+        up: whether there is a way up; a ControlNet has none.
+        blend_bias: start of the spatial blendings in middle and up; None: none.
+
+    Raises:
+        ValueError: motion modules at levels that do not exist.
     """
 
     down_blocks: Any
@@ -36,86 +109,63 @@ class UNet(nn.Module):
     _supports_gradient_checkpointing = True
     _no_split_modules = ("ResnetBlock2D", "SpatialTransformer", "MotionModule")
 
-    def build(
+    def __init__(
         self,
         in_channels: int,
-        block_out_channels: Sequence[int],
-        layers_per_block: int,
-        attention_levels: Sequence[bool] | None,
-        num_attention_heads: int | Sequence[int],
-        cross_attention_dim: int,
-        norm_num_groups: int,
-        spatial_positions: float,
-        motion: Callable[[int], MotionModule] | None = None,
-        motion_levels: Sequence[int] | None = None,
-        motion_mid: bool = True,
+        trunk: Trunk,
+        motion: Motion | None = None,
         up: bool = True,
-        pooled_norms: bool = False,
+        blend_bias: float | None = None,
     ) -> None:
-        """Make the layers; beyond the class's configuration:
-
-        Args:
-            motion: makes a motion module of a width; None: no motion modules.
-            motion_levels: levels that have them, 0 being the highest resolution; None: all.
-            motion_mid: whether the middle has one.
-            up: whether there is a way up.
-        """
-        widths = list(block_out_channels)
-        depth = len(widths)
-        heads = [num_attention_heads] * depth if isinstance(num_attention_heads, int) else list(num_attention_heads)
-        attended = [True] * (depth - 1) + [False] if attention_levels is None else list(attention_levels)
-        if not len(heads) == len(attended) == depth:
-            raise ValueError(
-                f"{depth} levels in block_out_channels, but {len(heads)} heads and {len(attended)} attention_levels"
-            )
-        moving = set(range(depth) if motion_levels is None else motion_levels)
-        if not moving <= set(range(depth)):
-            raise ValueError(f"motion modules at levels {sorted(moving)} of {depth}, counted from 0")
-        time_channels = 4 * widths[0]
-        groups = norm_num_groups
-
-        def attention(i: int) -> Callable[[], nn.Module]:
-            return lambda: SpatialTransformer(widths[i], heads[i], cross_attention_dim, groups, spatial_positions)
-
-        def level(i: int, inputs: Sequence[int], resample: str | None) -> Level:
-            return Level(
-                inputs, widths[i], time_channels, groups,
-                attention(i) if attended[i] else None,
-                (lambda: motion(widths[i])) if motion and i in moving else None,
-                resample, pooled_norms,
-            )  # fmt: skip
-
+        super().__init__()
+        self.trunk = trunk
+        widths, last = list(trunk.block_out_channels), trunk.levels - 1
+        moving = _moving_levels(motion, trunk.levels)
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
         self.time_proj = Timesteps(widths[0], flip_sin_to_cos=True, downscale_freq_shift=0)
-        self.time_embedding = TimestepEmbedding(widths[0], time_channels)
-        last = depth - 1
+        self.time_embedding = TimestepEmbedding(widths[0], trunk.time_channels)
         self.down_blocks = nn.ModuleList()
         self.skip_channels = [widths[0]]
-        for i in range(depth):
-            before = widths[max(i - 1, 0)]
-            self.down_blocks.append(
-                level(i, [before] + [widths[i]] * (layers_per_block - 1), "down" if i < last else None)
-            )
-            self.skip_channels += [widths[i]] * (layers_per_block + (i < last))
+        for i, width in enumerate(widths):
+            inputs = [widths[max(i - 1, 0)]] + [width] * (trunk.layers_per_block - 1)
+            level = Level(
+                inputs, width, trunk.time_channels, trunk.norm_num_groups,
+                self._attention(i) if trunk.attended[i] else None, _motion(motion, width) if i in moving else None,
+                "down" if i < last else None, trunk.pooled_norms,
+            )  # fmt: skip
+            self.down_blocks.append(level)
+            self.skip_channels += [width] * (trunk.layers_per_block + (i < last))
         self.mid_block = MidLevel(
-            widths[last], time_channels, groups, attention(last),
-            (lambda: motion(widths[last])) if motion and motion_mid else None, pooled_norms,
+            widths[last], trunk.time_channels, trunk.norm_num_groups, self._attention(last),
+            _motion(motion, widths[last]) if motion and motion.mid else None, trunk.pooled_norms, blend_bias,
         )  # fmt: skip
         if not up:
             return
         self.up_blocks = nn.ModuleList()
         before, skips = widths[last], list(self.skip_channels)
-        for i in reversed(range(depth)):
-            inputs = [(before if j == 0 else widths[i]) + skips.pop() for j in range(layers_per_block + 1)]
-            self.up_blocks.append(level(i, inputs, "up" if i > 0 else None))
+        for i in reversed(range(trunk.levels)):
+            inputs = [(before if j == 0 else widths[i]) + skips.pop() for j in range(trunk.layers_per_block + 1)]
+            level = Level(
+                inputs, widths[i], trunk.time_channels, trunk.norm_num_groups,
+                self._attention(i) if trunk.attended[i] else None, _motion(motion, widths[i]) if i in moving else None,
+                "up" if i > 0 else None, trunk.pooled_norms, blend_bias,
+            )  # fmt: skip
+            self.up_blocks.append(level)
             before = widths[i]
 
-    def embed_time(self, timestep: Tensor | int, batch: int, frames: int = 1) -> Tensor:
-        """Timesteps, one, (B,) or one per frame (B, F), -> (B * F, T)."""
-        steps = torch.as_tensor(timestep, device=self.conv_in.weight.device)
+    def _attention(self, level: int) -> Callable[[], nn.Module]:
+        trunk = self.trunk
+        return lambda: SpatialTransformer(
+            trunk.block_out_channels[level], trunk.heads[level], trunk.cross_attention_dim, trunk.norm_num_groups,
+            trunk.spatial_positions,
+        )  # fmt: skip
+
+    def embed_time(self, timestep: Tensor | int, like: Tensor, frames: int = 1) -> Tensor:
+        """Timesteps, one, (B,) or one per frame (B, F), -> (B * F, T), for latents `like` of B rows."""
+        steps = torch.as_tensor(timestep, device=like.device)
         own = steps.ndim == 2  # a noise level for each frame
-        rows = steps.flatten() if own else steps.reshape(-1).expand(batch)
-        embedded = self.time_embedding(self.time_proj(rows).to(self.conv_in.weight.dtype))
+        rows = steps.flatten() if own else steps.reshape(-1).expand(like.shape[0])
+        embedded = self.time_embedding(self.time_proj(rows).to(like.dtype))
         return embedded if own else per_frame(embedded, frames)
 
     def descend(self, hidden: Tensor, conditions: Conditions, tokens: dict[str, Tensor] | None = None) -> list[Tensor]:
@@ -124,7 +174,7 @@ class UNet(nn.Module):
         Args:
             hidden: output of conv_in and what was added to it, (B * F, C0, h, w).
             conditions: what the layers look at.
-            tokens: collects every layer's reference tokens (B * F, h, w, C) by block name; None: they are let go.
+            tokens: collects every layer's reference tokens (B * F, h, w, C) by block name; None: nobody wants them.
 
         Returns:
             the skips, highest resolution first, then the output of the middle.
@@ -164,3 +214,22 @@ class UNet(nn.Module):
             for name, level in levels
             for j in range(len(level.attentions if level.attentions is not None else []))
         ]
+
+    @property
+    def motion_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters of the motion modules by name: what a second stage trains."""
+        return {name: p for name, p in self.named_parameters() if ".motion_modules." in name}
+
+
+def _moving_levels(motion: Motion | None, levels: int) -> set[int]:
+    """The levels with motion modules."""
+    if motion is None:
+        return set()
+    moving = set(range(levels) if motion.levels is None else motion.levels)
+    if not moving <= set(range(levels)):
+        raise ValueError(f"motion modules at levels {sorted(moving)} of {levels}, counted from 0")
+    return moving
+
+
+def _motion(motion: Motion | None, width: int) -> Callable[[], nn.Module] | None:
+    return (lambda: motion.module(width)) if motion else None

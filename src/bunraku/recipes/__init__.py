@@ -1,11 +1,15 @@
 """Recipes: one file per paper."""
 
+import inspect
+
 from bunraku.errors import BunrakuError
 from bunraku.recipes.animate_anyone import ANIMATE_ANYONE
+from bunraku.recipes.animator import REFERENCE_AND_POSE, Animator, Encoded, Inputs, Reads
+from bunraku.recipes.parts import PARTS
 from bunraku.recipes.recipe import Recipe, Size, Stage
-from bunraku.recipes.tcan import TCAN
+from bunraku.recipes.tcan import TCAN_RECIPE
 
-RECIPES = {recipe.name: recipe for recipe in (ANIMATE_ANYONE, TCAN)}
+RECIPES = {recipe.name: recipe for recipe in (ANIMATE_ANYONE, TCAN_RECIPE)}
 
 
 def get_recipe(name: str) -> Recipe:
@@ -15,4 +19,22 @@ def get_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-__all__ = ["RECIPES", "Recipe", "Size", "Stage", "get_recipe"]
+def part_names(recipe: str) -> tuple[str, ...]:
+    """Names of the parts that a recipe's animator is made of."""
+    parameters = inspect.signature(get_recipe(recipe).animator.__init__).parameters
+    return tuple(name for name in parameters if name in PARTS)
+
+
+__all__ = [
+    "RECIPES",
+    "REFERENCE_AND_POSE",
+    "Animator",
+    "Encoded",
+    "Inputs",
+    "Reads",
+    "Recipe",
+    "Size",
+    "Stage",
+    "get_recipe",
+    "part_names",
+]

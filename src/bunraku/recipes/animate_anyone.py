@@ -1,170 +1,192 @@
-"""Animate Anyone (Hu et al., CVPR 2024, arXiv 2311.17117): which parts, which sizes, what each stage trains."""
+"""Animate Anyone (Hu et al., CVPR 2024, arXiv 2311.17117): which parts, how they are wired, which sizes, what each stage trains."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from bunraku.nets.animator import Animator
+import torch
+from torch import Tensor
+
+from bunraku.nets.attention import Tokens
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
-from bunraku.nets.pose_guider import LiteralPoseGuider, PoseGuider
+from bunraku.nets.pixels import clip_pixels
+from bunraku.nets.ports import Ports
+from bunraku.nets.pose_guider import GuidanceEncoder, LiteralPoseGuider, PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
+from bunraku.recipes.animator import Animator, Encoded, Inputs, Reads
+from bunraku.recipes.common import (
+    MINI,
+    MINI_CLIPS,
+    MINI_FRAMES,
+    MINI_MOTION,
+    MINI_SAMPLING,
+    MINI_SCHEDULER,
+    SD15,
+    SD15_SCHEDULER,
+    vit_l,
+    vit_mini,
+)
 from bunraku.recipes.recipe import Recipe, Size, Stage
-
-SD15: dict[str, Any] = {
-    "block_out_channels": (320, 640, 1280, 1280),
-    "num_attention_heads": 8,
-    "cross_attention_dim": 768,
-}
-
-MINI: dict[str, Any] = {
-    "in_channels": 32,
-    "block_out_channels": (64, 112),
-    "layers_per_block": 1,
-    "attention_levels": (True, True),
-    "num_attention_heads": (2, 4),
-    "cross_attention_dim": 64,
-    "norm_num_groups": 16,
-    "spatial_positions": 3.0,
-}
+from bunraku.sampling.sampling import Sampling
 
 
-def build_sd15(motion: bool, literal_guider: bool = False) -> Animator:
+class AnimateAnyone(Animator):
+    """Denoiser, ReferenceNet, pose guider and image encoder, wired as in the paper's figure 2."""
+
+    @dataclass(frozen=True)
+    class Options:
+        """
+        Attributes:
+            reference_pose: also guide ReferenceNet, by the reference's own skeleton through the same pose guider.
+            reference_timestep: what ReferenceNet is told: "zero", so that it runs once per clip, or "every": the denoiser's timestep.
+            literal_guider: the pose guider as printed, added to the latents, instead of the one that public weights use.
+        """
+
+        reference_pose: bool = False
+        reference_timestep: Literal["zero", "every"] = "zero"
+        literal_guider: bool = False
+
+    # one image token makes the cross-attention a constant, whatever its queries and keys are
+    idle: ClassVar[tuple[str, ...]] = tuple(
+        f"*.attentions.*.{name}.*" for name in ("attn2.to_q", "attn2.to_k", "norm2")
+    )
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        reference_net: ReferenceNet,
+        pose_guider: PoseGuider | LiteralPoseGuider | GuidanceEncoder,
+        image_encoder: Any,
+        options: Options = Options(),
+    ) -> None:
+        super().__init__()
+        self.denoiser, self.reference_net = denoiser, reference_net
+        self.pose_guider, self.image_encoder = pose_guider, image_encoder
+        self.options = options
+
+    @property
+    def reads(self) -> Reads:
+        own = ("reference_pose",) if self.options.reference_pose else ()
+        return Reads(stills=("reference", *own))
+
+    def encode_stills(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        clean = latents["reference"]
+        encoded = {"token": self.image_token(inputs.stills["reference"]).to(clean), "reference": clean}
+        if self.options.reference_pose:
+            pose = inputs.stills.get("reference_pose")
+            pixels = inputs if pose is not None else _black(inputs)
+            drawn = pixels.still_pixels("reference_pose", self.dtype)
+            encoded["reference_pose"] = self.pose_guider(drawn[:, :, None])[:, :, 0]
+        return encoded
+
+    def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"pose": self.pose_guider(inputs.frame_pixels("pose", self.dtype))}
+
+    def ports(self, encoded: Encoded, window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
+        token = encoded.stills["token"]
+        guided = {self._port: encoded.at("pose", window, token)}
+        if not shown:
+            return Ports(torch.zeros_like(token), **guided)  # type: ignore[arg-type]
+        told = timestep if self.options.reference_timestep == "every" else None
+        reference = encoded.once("reference", lambda: self.reference(encoded, 0 if told is None else told), told)
+        return Ports(token, **guided, reference=reference)  # type: ignore[arg-type]
+
+    @property
+    def _port(self) -> str:
+        return "noise" if self.pose_guider.onto == "noise" else "add"
+
+    def image_token(self, images: Tensor) -> Tensor:
+        """Pictures uint8 (B, H, W, 3) -> CLIP's projected embedding as one token (B, 1, D)."""
+        pixels = clip_pixels(images.cpu().numpy(), self.image_encoder.config.image_size)
+        # transformers opens what is stored in half precision in half precision, diffusers does not
+        pixels = pixels.to(images.device, self.image_encoder.dtype)
+        return self.image_encoder(pixels).image_embeds[:, None]
+
+    def reference(self, encoded: Encoded, timestep: Tensor | int) -> dict[str, Tokens]:
+        """Keys and values of the reference for the denoiser, ReferenceNet being told `timestep`."""
+        latents, add = encoded.stills["reference"], encoded.stills.get("reference_pose")
+        if add is not None and self._port == "noise":
+            latents, add = latents + add, None
+        return self.denoiser.project_reference(self.reference_net(latents, encoded.stills["token"], timestep, add=add))
+
+
+def _black(inputs: Inputs) -> Inputs:
+    """With a black picture as the reference's pose, which nobody gave."""
+    return Inputs({"reference_pose": torch.zeros_like(inputs.stills["reference"])}, {})
+
+
+def build_sd15(motion: bool, options: AnimateAnyone.Options) -> AnimateAnyone:
     """The paper's size; its weights start from Stable Diffusion 1.5 and CLIP ViT-L/14, which the caller loads.
 
     Args:
         motion: with motion modules (stage 2 and inference).
-        literal_guider: the pose guider as printed, added to the latents, instead of the one that public weights use.
     """
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from transformers import CLIPVisionModelWithProjection
 
-    vit_l = CLIPVisionConfig(
-        hidden_size=1024,
-        intermediate_size=4096,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        patch_size=14,
-        projection_dim=768,
-    )
-    guider = LiteralPoseGuider() if literal_guider else PoseGuider()
-    return Animator(Denoiser(**SD15, motion=motion), ReferenceNet(**SD15), guider, CLIPVisionModelWithProjection(vit_l))
+    guider = LiteralPoseGuider() if options.literal_guider else PoseGuider()
+    return AnimateAnyone(
+        Denoiser(**SD15, motion=motion), ReferenceNet(**SD15), guider, CLIPVisionModelWithProjection(vit_l()), options
+    )  # fmt: skip
 
 
-def build_mini(motion: bool, literal_guider: bool = False) -> Animator:
+def build_mini(motion: bool, options: AnimateAnyone.Options) -> AnimateAnyone:
     """About 9 M parameters for 128x128, trained from nothing on the theatre. Differences from the paper's size are options
     of the same classes: spatial positions, start values, a guider on folded pixels, the reference's own skeleton."""
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from transformers import CLIPVisionModelWithProjection
 
-    vit = CLIPVisionConfig(
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=64,
-        patch_size=16,
-        projection_dim=64,
-    )
-    denoiser = Denoiser(**MINI, out_channels=32, motion=motion, motion_num_attention_heads=4, motion_norm_num_groups=16)
+    denoiser = Denoiser(**MINI, **MINI_MOTION, out_channels=MINI["in_channels"], motion=motion)
     reference_net = ReferenceNet(**MINI)
     for net in (denoiser, reference_net):
         initialise_from_scratch(net)
     guider: LiteralPoseGuider | PoseGuider = LiteralPoseGuider(out_channels=MINI["in_channels"])
-    if not literal_guider:
+    if not options.literal_guider:
         guider = PoseGuider(out_channels=64, block_out_channels=(48, 64), unshuffle=4, norm=True)
-    return Animator(denoiser, reference_net, guider, CLIPVisionModelWithProjection(vit), reference_pose=True)
+    return AnimateAnyone(denoiser, reference_net, guider, CLIPVisionModelWithProjection(vit_mini()), options)
 
 
 ANIMATE_ANYONE = Recipe(
     name="animate-anyone",
     paper="Animate Anyone, CVPR 2024, arXiv 2311.17117",
+    animator=AnimateAnyone,
     sizes={
         "sd15": Size(
             build=build_sd15,
-            scheduler={
-                "beta_start": 0.00085,
-                "beta_end": 0.012,
-                "beta_schedule": "scaled_linear",
-                "clip_sample": False,
-                "steps_offset": 1,
-            },
-            inference={"num_inference_steps": 20, "guidance_scale": 3.5, "window": 24, "overlap": 4},
-            skeleton={"style": "dwpose", "face": False},
-            # METHODS: 30,000 steps of batch 64, then 10,000 of 24-frame clips, batch 4, lr 1e-5, 768 x 768
+            options=AnimateAnyone.Options(),
+            scheduler=SD15_SCHEDULER,
+            # METHODS: overlapping windows, mean per frame
+            sampling=Sampling(num_inference_steps=20, guidance_scale=3.5, window=24, overlap=4, merge="uniform"),
+            styles={"pose": {"style": "dwpose", "face": False}},
+            # the paper: 30,000 steps of 64 pictures, then 10,000 of four 24-frame clips, lr 1e-5, 768 x 768, on four GPUs
             stages={
                 1: Stage(
                     trains=("denoiser", "reference_net", "pose_guider"),
                     settings={
-                        "resolution": 768,
-                        "steps": 30_000,
-                        "batch": 64,
-                        "frames": 1,
-                        "learning_rate": 1e-5,
-                        "min_gap": 30,
+                        "resolution": 768, "steps": 30_000, "global_batch": 64, "frames": 1, "learning_rate": 1e-5,
+                        "min_gap": 30, "gradient_checkpointing": True, "precision": "auto",
                     },
                 ),
                 2: Stage(
                     trains=("motion",),
-                    settings={"resolution": 768, "steps": 10_000, "batch": 4, "frames": 24, "learning_rate": 1e-5},
+                    settings={
+                        "resolution": 768, "steps": 10_000, "global_batch": 4, "frames": 24, "learning_rate": 1e-5,
+                        "gradient_checkpointing": True, "precision": "auto",
+                    },
                 ),
             },
         ),
         "mini": Size(
             build=build_mini,
-            # Far more noise than Stable Diffusion's schedule: at this size reference and pose determine nearly everything, and
-            # a model trained for an hour makes incoherent detail out of low noise (held-out PSNR of 12 steps after 2,000
-            # training steps: 22.6 dB down to timestep 40 of that schedule, 23.6 dB down to 600).
-            scheduler={
-                "beta_start": 0.05,
-                "beta_end": 0.05,
-                "beta_schedule": "linear",
-                "clip_sample": False,
-                "prediction_type": "sample",
-                "rescale_betas_zero_snr": True,
-                "timestep_spacing": "trailing",
-            },
-            inference={"num_inference_steps": 8, "guidance_scale": 1.0, "window": 16, "overlap": 4, "noise_period": 1},
-            skeleton={"hands": False},
+            options=AnimateAnyone.Options(reference_pose=True),
+            scheduler=MINI_SCHEDULER,
+            sampling=MINI_SAMPLING,
+            styles={"pose": {"hands": False}},
             stages={
                 1: Stage(
                     trains=("denoiser", "reference_net", "pose_guider", "image_encoder"),
-                    settings={
-                        "resolution": 128,
-                        "steps": 4_300,
-                        "batch": 4,
-                        "frames": 6,
-                        "learning_rate": 1.5e-3,
-                        "warmup": 300,
-                        "decay": 0.3,
-                        "betas": (0.9, 0.99),
-                        "weight_decay": 0.01,
-                        "precision": "bf16",
-                        "drop_condition": 0.05,
-                        "drop_reference_pose": 0.3,
-                        "skeleton_weight": 2.5,
-                        "timestep_power": 3.0,
-                        "ema_decay": 0.999,
-                        "permute_colours": True,
-                    },
+                    settings=MINI_FRAMES | {"steps": 4_300, "drop_condition": 0.05, "drop": {"reference_pose": 0.3}},
                 ),
-                2: Stage(
-                    trains=("motion",),
-                    settings={
-                        "resolution": 128,
-                        "steps": 400,
-                        "batch": 2,
-                        "frames": 16,
-                        "learning_rate": 1e-3,
-                        "warmup": 30,
-                        "decay": 0.25,
-                        "betas": (0.9, 0.99),
-                        "precision": "bf16",
-                        "drop_condition": 0.0,
-                        "drop_reference_pose": 0.3,
-                        "skeleton_weight": 2.5,
-                        "timestep_power": 3.0,
-                        "ema_decay": 0.98,
-                        "shared_noise": 1.0,
-                        "permute_colours": True,
-                    },
-                ),
+                2: Stage(trains=("motion",), settings=MINI_CLIPS | {"steps": 400, "drop": {"reference_pose": 0.3}}),
             },
         ),
     },
-)
+)  # fmt: skip

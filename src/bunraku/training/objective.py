@@ -45,16 +45,19 @@ def target(clean: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tens
 
 
 def min_snr_weights(alphas_cumprod: Tensor, timesteps: Tensor, gamma: float, prediction_type: str) -> Tensor:
-    """Min-SNR-gamma (Hang et al. 2023, Eq. 9-10): min(snr, gamma) over snr (epsilon), snr + 1 (v) or 1 (sample).
+    """Min-SNR-gamma loss weights (Hang et al. 2023, Eq. 9-10).
+
+    min(snr, gamma) / snr for epsilon, and min(snr, gamma) for sample. For v-prediction the paper has min(snr, gamma) / (snr + 1),
+    which is 0 at zero terminal SNR: the first step of sampling would learn nothing. Here it is min(snr + 1, gamma) / (snr + 1), as the
+    public Animate Anyone code has it, which trains v-prediction on such a schedule.
 
     At zero terminal SNR the epsilon weight would be 0/0; it is taken as 1, its limit.
     """
     alpha = alphas_cumprod.to(timesteps.device)[timesteps].float()
     snr = alpha / (1 - alpha).clamp_min(1e-12)
-    capped = snr.clamp(max=gamma)
     if prediction_type == "epsilon":
-        return torch.where(snr > 0, capped / snr.clamp_min(1e-12), 1.0)
-    return capped / (snr + 1) if prediction_type == "v_prediction" else capped
+        return torch.where(snr > 0, snr.clamp(max=gamma) / snr.clamp_min(1e-12), 1.0)
+    return (snr + 1).clamp(max=gamma) / (snr + 1) if prediction_type == "v_prediction" else snr.clamp(max=gamma)
 
 
 def skeleton_weights(poses: Tensor, size: tuple[int, int], weight: float, dilation: int = 1) -> Tensor:

@@ -1,30 +1,31 @@
 """A training run from its configuration to a model folder that `--model` opens."""
 
-import json
 import logging
-import shutil
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from bunraku.data.theatre import TheatreSamples
 from bunraku.errors import BunrakuError
+from bunraku.media.files import replacing
 from bunraku.nets.lora import add_lora, merge_lora
 from bunraku.pipeline import AnimationPipeline
-from bunraku.recipes import get_recipe
+from bunraku.recipes import Animator, Reads
+from bunraku.recipes.parts import AUTOENCODERS
+from bunraku.recipes.recipe import with_options
 from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
 from bunraku.training.validation import build_pipeline
-from bunraku.weights.states import load_state
+from bunraku.weights.states import load_state, read_json
 from bunraku.weights.survey import survey
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("denoiser", "reference_net", "pose_guider", "image_encoder")
 MOTION = ".motion_modules."
 
 
@@ -37,30 +38,61 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     Raises:
         BunrakuError: data, start weights or settings that cannot be used; before any training.
     """
-    size = get_recipe(config.recipe).size(config.size)
     stage = config.chosen_stage
     if config.motion and not stage.motion:
         raise BunrakuError(f"stage {config.stage} trains no motion modules: leave the setting motion to stage 2")
     motion = read_motion(config.motion) if config.motion else {}
-    torch.manual_seed(config.seed)
-    animator = size.build(stage.motion, literal_guider=config.literal_guider)
-    start = AnimationPipeline.from_pretrained(config.init) if config.init else None
-    if told := config.reference_timestep or (start and start.config.defaults.get("reference_timestep")):
-        animator.reference_timestep = told
-    if start is not None:
-        for part in PARTS:
-            copy_weights(getattr(start, part), getattr(animator, part), part)
-        if config.reference_from_denoiser:
-            state, names = animator.denoiser.state_dict(), animator.reference_net.state_dict().keys()
-            load_state(
-                animator.reference_net, {name: state[name] for name in names & state.keys()}, name="ReferenceNet"
-            )
-    elif stage.motion or stage.adapts:
+    if not config.init and (stage.motion or stage.lora):
         what = "motion modules on top of" if stage.motion else "adapters of"
         raise BunrakuError(f"stage {config.stage} trains {what} a trained model: name it with --init DIR")
-    for part, modules in motion.items():
-        if {"motion", f"{part}.motion"} & set(stage.trains):
-            copy_motion(modules, getattr(animator, part), part)
+    torch.manual_seed(config.seed)
+    animator, vae = start_networks(config, motion)
+    if stage.lora:
+        add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
+    trainer = Trainer(config, animator, vae, dataset(config, animator.reads), dataset(config, animator.reads, "val"))
+    trainer.run(until)
+    final = config.output / "model"
+    if trainer.step >= config.steps and trainer.accelerator.is_main_process:
+        with trainer.averaged():
+            if stage.lora:
+                if config.keep_lora:
+                    animator.denoiser.save_lora_adapter(config.output / "lora")  # type: ignore[operator]
+                merge_lora(animator.denoiser)
+            pipeline = build_pipeline(animator, trainer.vae, config)
+            for part in pipeline.components.values():
+                if isinstance(part, nn.Module):
+                    nn.Module.to(part, torch.float16)  # diffusers' own cast prints a warning without reason
+            with replacing(final) as temporary:
+                pipeline.save_pretrained(temporary)
+        logger.info("wrote %s", final)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+    return final
+
+
+def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Tensor]]) -> tuple[Animator, nn.Module]:
+    """The animator of a run and its frozen autoencoder, with the weights that the run starts from.
+
+    Args:
+        motion: modules for each part that may have some, from `read_motion`.
+    """
+    size, stage = config.chosen_size, config.chosen_stage
+    start = AnimationPipeline.from_pretrained(config.init) if config.init else None
+    options = with_options(size.options, start.config.options if start is not None else {})
+    animator = size.build(stage.motion, with_options(options, config.options))
+    if start is not None:
+        for name, part in animator.parts().items():
+            source = getattr(start, name, None)
+            if source is None:
+                raise BunrakuError(f"{config.init} has no {name}; it is a model of recipe {start.config.recipe}")
+            copy_weights(source, part, name)
+        if config.reference_from_denoiser:
+            state, reference_net = animator.denoiser.state_dict(), animator.parts()["reference_net"]
+            own = reference_net.state_dict().keys() & state.keys()
+            load_state(reference_net, {name: state[name] for name in own}, name="ReferenceNet")
+    for name, modules in motion.items():
+        if {"motion", f"{name}.motion"} & set(stage.trains) and name in animator.parts():
+            copy_motion(modules, animator.parts()[name], name)
     vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae)
     channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
     if vae.config.latent_channels != channels:
@@ -68,68 +100,41 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
             f"{config.recipe} {config.size} works on {channels} latent channels, the autoencoder has "
             f"{vae.config.latent_channels}: name a fitting one with --set vae=DIR, or a start model with --init DIR"
         )
-    if stage.adapts:
-        add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
-    trainer = Trainer(config, animator, vae, dataset(config))
-    trainer.run(until)
-    final = config.output / "model"
-    if trainer.step >= config.steps and trainer.accelerator.is_main_process:
-        with trainer.averaged():
-            if stage.adapts:
-                if config.keep_lora:
-                    animator.denoiser.save_lora_adapter(config.output / "lora")  # type: ignore[operator]
-                merge_lora(animator.denoiser)
-            pipeline = build_pipeline(animator, trainer.vae, size, config)
-            temporary = config.output / "model.writing"
-            shutil.rmtree(temporary, ignore_errors=True)
-            for part in pipeline.components.values():
-                if isinstance(part, nn.Module):
-                    nn.Module.to(part, torch.float16)  # diffusers' own cast warns of nothing
-            pipeline.save_pretrained(temporary)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
-        logger.info("wrote %s", final)
-    trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()
-    return final
+    return animator, vae
 
 
-def dataset(config: TrainingConfig) -> Any:
-    """The training data that `config.data` names."""
-    size = get_recipe(config.recipe).size(config.size)
+def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"] = "train") -> Any:
+    """The samples that `config.data` names, to learn from or to validate with."""
     consecutive = config.chosen_stage.motion
+    # validation shows motion, whatever is trained on; a few frames tell enough
+    frames = config.frames if split == "train" else max(config.frames, 6)
     if config.data == "theatre":
         return TheatreSamples(
-            config.seed, "train", config.frames, config.resolution_hw,
-            consecutive=consecutive, permute_colours=config.permute_colours, domain=config.domain,  # type: ignore[arg-type]
+            config.seed, split, frames, config.picture,
+            consecutive=consecutive, permute_colours=config.permute_colours and split == "train",
+            domain=config.domain,  # type: ignore[arg-type]
+            reads=reads, styles=config.chosen_size.styles, reference_frame=config.reference_frame,
         )  # fmt: skip
     from bunraku.data.clips import ClipFolder
 
     return ClipFolder(
-        Path(config.data), config.seed, config.frames, config.resolution_hw,
-        consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, skeleton=dict(size.skeleton),
+        Path(config.data), config.seed, config.frames, config.picture,
+        consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, reads=reads,
+        styles=config.chosen_size.styles, reference_frame=config.reference_frame, split=split,
     )  # fmt: skip
 
 
 def load_vae(folder: str | None) -> nn.Module:
     """The frozen autoencoder of that folder; None: the shipped mini one."""
-    import diffusers
-
-    from bunraku.nets.patch_codec import PatchCodec
-    from bunraku.nets.picture_codec import PictureCodec
-
     path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / "mini" / "vae"))
     if not (path / "config.json").is_file():
         raise BunrakuError(
             f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec"
         )
-    kinds = {kind.__name__: kind for kind in (diffusers.AutoencoderKL, PatchCodec, PictureCodec)}
-    name = json.loads((path / "config.json").read_text()).get("_class_name")
-    if name not in kinds:
-        raise BunrakuError(
-            f"{path} holds {name or 'a model without a class'}, which is no autoencoder: one of {', '.join(kinds)}"
-        )
-    return kinds[name].from_pretrained(path).float()
+    name = read_json(path / "config.json").get("_class_name")
+    if name not in AUTOENCODERS:
+        raise BunrakuError(f"{path} holds a {name}; an autoencoder is one of {', '.join(AUTOENCODERS)}")
+    return getattr(import_module(AUTOENCODERS[name]), name).from_pretrained(path).float()
 
 
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
@@ -160,7 +165,7 @@ def read_motion(source: str) -> dict[str, Mapping[str, Tensor]]:
         )
     denoiser = roles["motion"].part.state
     control = roles["control_net"].part.state if "control_net" in roles else {}
-    return {"denoiser": denoiser, "pose_guider": {k: v for k, v in control.items() if MOTION in k} or denoiser}
+    return {"denoiser": denoiser, "controlnet": {k: v for k, v in control.items() if MOTION in k} or denoiser}
 
 
 def copy_motion(state: Mapping[str, Tensor], target: nn.Module, name: str) -> None:

@@ -1,15 +1,17 @@
-"""The one training loop: every recipe, both stages, the theatre or real clips."""
+"""The one training loop: every recipe, every stage, the theatre or real clips."""
 
 import json
 import logging
 import math
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
@@ -20,13 +22,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from bunraku.data.samples import Batch, StepSampler, loader
+from bunraku.data.samples import Sample, StepSampler, inputs_of, loader
 from bunraku.errors import BunrakuError
-from bunraku.nets.animator import Animator, clip_pixels, unit_pixels
+from bunraku.media.files import ordinary_permissions
+from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.nets.unet import UNet
 from bunraku.progress import ProgressLines
-from bunraku.recipes import get_recipe
-from bunraku.training.config import TrainingConfig
+from bunraku.recipes import Animator
+from bunraku.training.config import MAY_CHANGE, TrainingConfig
 from bunraku.training.objective import (
     diffuse,
     min_snr_weights,
@@ -35,61 +38,78 @@ from bunraku.training.objective import (
     skeleton_weights,
     target,
 )
+from bunraku.training.precision import mixed_precision
 
 logger = logging.getLogger(__name__)
 
+ENCODED = 8
+"""Pictures that go through the autoencoder together."""
+
+ALONE = ("reference_net", "image_encoder")
+"""Parts that learn nothing from a sample without conditions."""
+
 
 class Trainer:
-    """A training run in a folder: `Trainer(config).run()` starts it, or continues it from its newest checkpoint.
+    """A training run in a folder: `Trainer(config, ...).run()` starts it, or continues it from its newest checkpoint.
 
     Everything random at step s is drawn from (seed, s, rank), and sample indices follow from s, so a run that was killed and
     resumed passes through exactly the same states as one that was not.
+
+    Args:
+        vae: the frozen autoencoder.
+        dataset, held_out: samples to learn from, and to validate with.
+
+    Raises:
+        BunrakuError: processes that do not see each other, a batch that they cannot share, or a folder with a run of other settings.
     """
 
-    def __init__(self, config: TrainingConfig, animator: Animator, vae: Any, dataset: Any) -> None:
-        # probabilities far from a sharp attention's peak are denormal numbers, which cost CPUs three times the arithmetic
-        torch.set_flush_denormal(True)
-        self.config = config
-        recipe = get_recipe(config.recipe)
-        self.size = recipe.size(config.size)
-        self.stage = config.chosen_stage
+    def __init__(
+        self, config: TrainingConfig, animator: Animator, vae: Any, dataset: Any, held_out: Any = None
+    ) -> None:
+        self.config, self.size, self.stage = config, config.chosen_size, config.chosen_stage
         self.scheduler = DDIMScheduler(**self.size.scheduler)
-        self.accelerator = Accelerator(
-            gradient_accumulation_steps=config.accumulate,
-            mixed_precision=config.precision,
-            # an unconditional batch leaves ReferenceNet and image encoder without gradients
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=config.drop_condition > 0)],
-            log_with="tensorboard",
-            project_config=ProjectConfiguration(str(config.output), logging_dir=str(config.output / "logs")),
-        )
-        self.dataset = dataset
+        self.step = 0
+        _check_same_run(config)
         animator.requires_grad_(False)
         self.trained = self.stage.parameters(animator)
         for parameter in self.trained.values():
             parameter.requires_grad_(True)
+        # samples without conditions leave some parts without gradients
+        unused = config.drop_condition > 0 or any(config.drop.values())
+        self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),  # else accelerate leaves several processes on a CPU to themselves
+            mixed_precision=mixed_precision(config.precision),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
+            log_with="tensorboard",
+            project_config=ProjectConfiguration(str(config.output), logging_dir=str(config.output / "logs")),
+        )
+        if int(os.environ.get("WORLD_SIZE", 1)) != self.accelerator.num_processes:
+            raise BunrakuError(
+                f"{os.environ['WORLD_SIZE']} processes were started, but they do not see each other; start them with torchrun"
+            )
+        self.accumulate = accumulation(config, self.accelerator.num_processes)
+        self.accelerator.gradient_accumulation_steps = self.accumulate
         if config.gradient_checkpointing:
-            for net in (animator.denoiser, animator.reference_net, animator.pose_guider):
-                if isinstance(net, UNet):  # a ControlNet is one, other guiders are a few convolutions
-                    net.enable_gradient_checkpointing()  # type: ignore[operator]
+            for part in animator.parts().values():
+                if isinstance(part, UNet):  # the others are a few convolutions
+                    part.enable_gradient_checkpointing()  # type: ignore[operator]
         optimiser = torch.optim.AdamW(
             self.trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.learning_rate_factor)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.learning_rate_factor)
         self.ema = EMAModel(self.trained.values(), decay=config.ema_decay) if config.ema_decay else None
-        self.animator = animator
+        self.animator, self.dataset, self.held_out = animator, dataset, held_out
         self.vae = vae.to(self.accelerator.device).requires_grad_(False).eval()
         self.model, self.optimiser = self.accelerator.prepare(animator, optimiser)
-        self.schedule = schedule
-        self.accelerator.register_for_checkpointing(schedule)
+        self.accelerator.register_for_checkpointing(self.schedule)
         if self.ema:
             self.ema.to(self.accelerator.device)
             self.accelerator.register_for_checkpointing(self.ema)
-        self.step = 0
 
     @property
-    def learns_without_reference(self) -> bool:
-        """Whether a batch without reference teaches anything: not where ReferenceNet learns alone."""
-        return any(name.split(".")[0] not in ("reference_net", "image_encoder") for name in self.trained)
+    def learns_without_conditions(self) -> bool:
+        """Whether a sample without conditions teaches anything: not where ReferenceNet learns alone."""
+        return any(name.split(".")[0] not in ALONE for name in self.trained)
 
     def learning_rate_factor(self, step: int) -> float:
         """Linear warm-up, constant, and a cosine to zero over the last `decay` share of the steps."""
@@ -105,39 +125,36 @@ class Trainer:
         self.resume()
         if accelerator.is_main_process:
             config.output.mkdir(parents=True, exist_ok=True)
-            (config.output / "config.json").write_text(json.dumps(asdict(config), default=str, indent=2))
+            _record(config)
         accelerator.init_trackers("bunraku")
         sampler = StepSampler(
-            self.step * config.accumulate,
-            until * config.accumulate,
+            self.step * self.accumulate,
+            until * self.accumulate,
             config.batch,
             accelerator.process_index,
             accelerator.num_processes,
         )
-        losses: list[float] = []
-        with self.progress(until) as advance:
+        losses: list[Tensor] = []
+        with flushed_denormals(), self.progress(until) as advance:
             for micro, batch in enumerate(loader(self.dataset, sampler, config.workers)):
                 with accelerator.accumulate(self.model):
-                    loss = self.loss(batch, self.generator(micro % config.accumulate))
-                    if not torch.isfinite(loss):
-                        raise BunrakuError(
-                            f"the loss is {loss.item()} at step {self.step}; lower the learning rate or use precision no"
-                        )
+                    loss = self.loss(batch, self.generator(micro % self.accumulate))
                     accelerator.backward(loss)
+                    losses.append(loss.detach())
                     if accelerator.sync_gradients:
+                        self.check_finite(losses)
                         accelerator.clip_grad_norm_(self.trained.values(), config.clip_norm)
                     self.optimiser.step()
                     self.optimiser.zero_grad(set_to_none=True)
-                losses.append(loss.item())
                 if not accelerator.sync_gradients:
                     continue
                 self.schedule.step()
                 if self.ema:
                     self.ema.step(self.trained.values())
                 self.step += 1
-                advance(loss.item())
+                advance(losses[-1].item())
                 if self.step % config.log_every == 0:
-                    mean = sum(losses) / len(losses)
+                    mean = torch.stack(losses).mean().item()
                     if accelerator.is_main_process:
                         logger.info("step %d loss %.5f", self.step, mean)
                     accelerator.log({"loss": mean, "learning_rate": self.schedule.get_last_lr()[0]}, step=self.step)
@@ -147,55 +164,74 @@ class Trainer:
                 if self.step % config.validate_every == 0 or self.step == until:
                     self.validate()
 
+    def check_finite(self, losses: list[Tensor]) -> None:
+        """Raise BunrakuError where the newest losses of a step are no numbers."""
+        newest = torch.stack(losses[-self.accumulate :])
+        if not torch.isfinite(newest).all():
+            raise BunrakuError(
+                f"the loss is {newest.sum().item()} at step {self.step}; lower the learning rate (--set learning_rate=...) or use "
+                "--set precision=float32"
+            )
+
     def generator(self, micro: int) -> torch.Generator:
-        """The source of everything random in one micro-batch."""
-        seed = hash((self.config.seed, self.step, micro, self.accelerator.process_index))
-        return torch.Generator().manual_seed(seed % 2**63)
+        """The source of everything random in one micro-batch; the same on every machine."""
+        words = np.random.SeedSequence(
+            [self.config.seed, self.step, micro, self.accelerator.process_index]
+        ).generate_state(2, np.uint32)
+        return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The diffusion loss of one micro-batch."""
+    def loss(self, batch: Sample[Tensor], generator: torch.Generator) -> Tensor:
+        """The diffusion loss of one micro-batch.
+
+        Args:
+            batch: frames uint8 (B, F, H, W, 3) and their conditions.
+        """
         c, device = self.config, self.accelerator.device
-        poses = rearrange(unit_pixels(batch.poses), "b f c h w -> b c f h w").contiguous().to(device)
+        count = len(batch.frames)
+        dropped = {name: torch.rand(count, generator=generator) < share for name, share in c.drop.items()}
+        inputs = inputs_of(batch, dropped).to(device)
         clean = self.encode(batch.frames)
-        reference = self.encode(batch.reference[:, None])[:, :, 0]
-        reference_pose = unit_pixels(batch.reference_pose).to(device)
-        shown = torch.rand(len(clean), 1, 1, 1, generator=generator) >= c.drop_reference_pose
-        reference_pose = reference_pose * shown.to(device)
-        pixels = clip_pixels(batch.reference.numpy(), self.animator.image_encoder.config.image_size).to(device)
-
-        # frames are independent without motion modules: each may have its own noise level, unless the reference is told one
-        together = self.stage.motion or self.animator.reference_timestep == "every"
-        shape = clean.shape[:1] if together else (clean.shape[0], clean.shape[2])
-        count = self.scheduler.config.num_train_timesteps
-        timesteps = sample_timesteps(shape, count, c.timestep_power, generator).to(device)
         noise = sample_noise(clean, c.noise_offset, c.shared_noise, generator)
+        timesteps = self.timesteps(clean, generator)
+        shown = torch.rand(count, generator=generator) >= c.drop_condition
+        if not self.learns_without_conditions:
+            shown[:] = True
         alphas, kind = self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type
-        unconditional = bool(torch.rand((), generator=generator) < c.drop_condition) and self.learns_without_reference
         prediction = self.model(
-            diffuse(clean, noise, alphas, timesteps),
-            timesteps,
-            poses,
-            reference,
-            pixels,
-            reference_pose,
-            unconditional=unconditional,
+            diffuse(clean, noise, alphas, timesteps), timesteps, inputs, self.latents(batch), shown.to(device)
         )
         error = (prediction.float() - target(clean, noise, alphas, timesteps, kind)).square()
         if c.skeleton_weight != 1:
+            poses = unit_clips(batch.driven["pose"]).to(device)
             error = error * skeleton_weights(poses, (clean.shape[-2], clean.shape[-1]), c.skeleton_weight)
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
-            error = error * (
-                weights[:, None, :, None, None] if weights.ndim == 2 else weights[:, None, None, None, None]
-            )
+            error = error * weights.view(count, 1, -1, 1, 1)
         return error.mean()
+
+    def timesteps(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Noise levels of a micro-batch, (B,) or one per frame (B, F)."""
+        # frames are independent without motion modules: each may have its own level, unless ReferenceNet is told one
+        together = self.stage.motion or getattr(self.animator.options, "reference_timestep", "zero") == "every"
+        shape = clean.shape[:1] if together else (clean.shape[0], clean.shape[2])
+        steps = self.scheduler.config.num_train_timesteps
+        return sample_timesteps(shape, steps, self.config.timestep_power, generator).to(clean.device)
+
+    def latents(self, batch: Sample[Tensor]) -> dict[str, Tensor]:
+        """Latents of the stills (B, C, h, w) and frames (B, C, F, h, w) that the animator wants through the autoencoder."""
+        wanted = self.animator.reads.latents
+        stills = {name: self.encode(batch.stills[name][:, None])[:, :, 0] for name in wanted if name in batch.stills}
+        return stills | {name: self.encode(batch.driven[name]) for name in wanted if name in batch.driven}
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """uint8 (B, F, H, W, 3) -> scaled latents (B, C, F, h, w): posterior means, as at inference."""
-        pixels = unit_pixels(images).to(self.accelerator.device) * 2 - 1
-        latents = self.vae.encode(pixels.flatten(0, 1)).latent_dist.mode() * self.vae.config.scaling_factor
-        return rearrange(latents, "(b f) c h w -> b c f h w", b=len(images))
+        """uint8 (B, F, H, W, 3) -> scaled latents (B, C, F, h, w): posterior means, as at inference; a few pictures at a time."""
+        device = self.accelerator.device
+        pieces = []
+        for part in images.flatten(0, 1).split(ENCODED):
+            with self.accelerator.autocast():
+                pieces.append(self.vae.encode(unit_pixels(part).to(device) * 2 - 1).latent_dist.mode().float())
+        return rearrange(torch.cat(pieces), "(b f) c h w -> b c f h w", b=len(images)) * self.vae.config.scaling_factor
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -210,8 +246,7 @@ class Trainer:
                 self.ema.restore(self.trained.values())
 
     def checkpoints(self) -> list[Path]:
-        found = (self.config.output / "checkpoints").glob("step-*")
-        return sorted((p for p in found if p.name[5:].isdigit()), key=lambda p: int(p.name[5:]))
+        return _checkpoints(self.config.output)
 
     def save(self) -> None:
         """Write a checkpoint under a temporary name, rename it, drop the oldest ones."""
@@ -219,7 +254,9 @@ class Trainer:
         final = folder / f"step-{self.step}"
         temporary = folder / f"writing-{self.step}"
         self.accelerator.save_state(str(temporary), safe_serialization=True)
+        self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
+            ordinary_permissions(temporary)
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             for old in self.checkpoints()[: -self.config.keep_checkpoints]:
@@ -230,16 +267,18 @@ class Trainer:
         """Load the newest checkpoint, if there is one."""
         if checkpoints := self.checkpoints():
             self.accelerator.load_state(str(checkpoints[-1]))
+            if self.ema:
+                self.ema.to(self.accelerator.device)  # accelerate puts what it loads for others into main memory
             self.step = int(checkpoints[-1].name[5:])
             logger.info("continuing from step %d", self.step)
 
     def validate(self) -> None:
         """Hand the averaged model to the validation of `training.validation`, on the main process."""
-        if self.accelerator.is_main_process:
+        if self.accelerator.is_main_process and self.held_out is not None:
             from bunraku.training.validation import validate
 
             with self.averaged():
-                scores = validate(self.animator, self.vae, self.size, self.config, self.step)
+                scores = validate(self)
             logger.info("step %d %s", self.step, " ".join(f"{k} {v:.3f}" for k, v in scores.items()))
             self.accelerator.log({f"validation/{k}": v for k, v in scores.items()}, step=self.step)
         self.accelerator.wait_for_everyone()
@@ -262,3 +301,66 @@ class Trainer:
         with Progress(*columns, console=console, disable=not self.accelerator.is_main_process) as bar:
             task = bar.add_task("train", total=until, completed=self.step, loss=math.nan)
             yield lambda loss: bar.update(task, advance=1, loss=loss)
+
+
+def accumulation(config: TrainingConfig, processes: int) -> int:
+    """Micro-batches per optimiser step and process.
+
+    Raises:
+        BunrakuError: `global_batch` is no multiple of what the processes compute at once.
+    """
+    if not config.global_batch:
+        return config.accumulate
+    at_once = config.batch * processes
+    if config.global_batch % at_once:
+        raise BunrakuError(
+            f"a batch of {config.global_batch} cannot be shared by {processes} processes with {config.batch} samples each; choose "
+            "batch (--set batch=...) so that it can, or another global_batch"
+        )
+    return config.global_batch // at_once
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Probabilities far from a sharp attention's peak are denormal numbers, which cost CPUs three times the arithmetic."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _checkpoints(output: Path) -> list[Path]:
+    """Whole checkpoints of a run, the oldest first."""
+    found = (output / "checkpoints").glob("step-*")
+    return sorted((p for p in found if p.name[5:].isdigit()), key=lambda p: int(p.name[5:]))
+
+
+def _plain(config: TrainingConfig) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(config), default=str))
+
+
+def _record(config: TrainingConfig) -> None:
+    """Write OUTPUT/config.json, whole or not at all."""
+    unfinished = config.output / f"config.json.{os.getpid()}"
+    unfinished.write_text(json.dumps(_plain(config), indent=2))
+    os.replace(unfinished, config.output / "config.json")
+
+
+def _check_same_run(config: TrainingConfig) -> None:
+    """Raise BunrakuError where the folder has checkpoints of a run with other settings."""
+    file = config.output / "config.json"
+    if not _checkpoints(config.output) or not file.is_file():
+        return
+    before: Mapping[str, Any] = json.loads(file.read_text())
+    now = _plain(config)
+    changed = [
+        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in sorted(before.keys() | now.keys())
+        if name not in MAY_CHANGE and before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise BunrakuError(
+            f"{config.output} holds a run with other settings: {'; '.join(changed)}. Continue it with its own settings, or start a "
+            f"new one in another folder (--output). Only {', '.join(MAY_CHANGE)} may change"
+        )

@@ -1,64 +1,85 @@
-"""Validation while training: held-out theatre clips re-enacted, scored against the truth and drawn on a sheet."""
+"""Validation while training: held-out clips re-enacted, scored against the truth and drawn on a sheet."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from bunraku.cues.skeleton import draw_skeleton
-from bunraku.evaluation.clip import BenchmarkClip
+from bunraku.data.samples import Sample, collate
 from bunraku.evaluation.metrics import score_clip
-from bunraku.evaluation.systems import Codec, Copy, PipelineSystem
 from bunraku.media import contact_sheet, write_image
 from bunraku.pipeline import AnimationPipeline
-from bunraku.theatre import render, sample_scene
+from bunraku.recipes.recipe import stored_options
 from bunraku.training.config import TrainingConfig
 
-METRICS = ("psnr", "psnr_character")
+if TYPE_CHECKING:
+    from bunraku.training.trainer import Trainer
+
+STEPS = 8
+PICTURED = 5
 
 
-def held_out_clip(index: int, frames: int, size: tuple[int, int], split: str = "val", stride: int = 2) -> BenchmarkClip:
-    """One clip of self-reenactment: the first frame of scene `index` is the reference, every `stride`-th after it is driven."""
-    scene = sample_scene(index, split)
-    shown = render(scene, range(0, (frames + 1) * stride, stride), size)
-    return BenchmarkClip(
-        f"{split}/{index}", scene.fps / stride, shown.frames[0], shown.pose[:1], shown.instances[0], shown.pose[1:], False,
-        shown.frames[1:], shown.pose[1:], shown.instances[1:], None,
-    )  # fmt: skip
+@torch.no_grad()
+def validate(trainer: "Trainer") -> dict[str, float]:
+    """Mean scores of a training's model on held-out samples.
+
+    The loss, and where the model sees a reference at all: PSNR in dB of re-enacted clips, of the reference repeated ("copy") and of
+    the truth through the autoencoder ("codec"). Writes OUTPUT/validation/step-N.png.
+    """
+    config = trainer.config
+    samples = [trainer.held_out[i] for i in range(config.validation_clips)]
+    trainer.animator.eval()
+    scores = {"loss": _held_out_loss(trainer, samples)}
+    if config.drop_condition < 1:
+        with trainer.accelerator.autocast():
+            scores |= _re_enact(trainer, samples)
+    trainer.animator.train()
+    return scores
 
 
-def validate(
-    animator: Any, vae: Any, size: Any, config: TrainingConfig, step: int, clips: int = 8, frames: int = 6
-) -> dict[str, float]:
-    """Re-enact held-out clips with 8 steps, write OUTPUT/validation/step-N.png, return the mean scores: {"SYSTEM METRIC": dB}."""
-    pipeline = build_pipeline(animator, vae, size, config)
+def _held_out_loss(trainer: "Trainer", samples: list[Sample[np.ndarray]]) -> float:
+    """With the same noise at every validation."""
+    losses = [
+        trainer.loss(collate([sample]), torch.Generator().manual_seed(number)).item() for number, sample in enumerate(samples)
+    ]  # fmt: skip
+    return float(np.mean(losses))
+
+
+def _re_enact(trainer: "Trainer", samples: list[Sample[np.ndarray]]) -> dict[str, float]:
+    config = trainer.config
+    pipeline = build_pipeline(trainer.animator, trainer.vae, config)
     pipeline.set_progress_bar_config(disable=True)
-    systems = (PipelineSystem(pipeline, "model", settings={"num_inference_steps": 8}), Copy(), Codec(pipeline, "model"))
-    animator.eval()
-    scores: list[dict[str, float]] = []
+    sampling = pipeline.sampling.but({"num_inference_steps": STEPS})
     rows: dict[str, np.ndarray] = {}
-    for index in range(clips):
-        clip = held_out_clip(index, frames, config.resolution_hw)
-        made = {system.name: system(clip) for system in systems}
-        found = {name: score_clip(f, clip.truth, instances=clip.instances, metrics=METRICS) for name, f in made.items()}
-        scores.append({f"{name} {key}": float(v.mean()) for name, by in found.items() for key, v in by.items()})
-        if index < 5:
-            drawn = draw_skeleton(clip.driving)
+    psnr: dict[str, list[float]] = {"model": [], "copy": [], "codec": []}
+    for number, sample in enumerate(samples):
+        generator = torch.Generator().manual_seed(0)
+        made = {
+            "model": pipeline(sample.stills, sample.driven, sampling, generator=generator).frames,
+            "copy": np.broadcast_to(sample.stills["reference"], sample.frames.shape),
+            "codec": pipeline.decode(torch.stack([pipeline.encode(frame) for frame in sample.frames], 2)),
+        }
+        for name, frames in made.items():
+            psnr[name].append(float(score_clip(frames, sample.frames, metrics=("psnr",))["psnr"].mean()))
+        if number < PICTURED:
             rows |= {
-                f"truth {index}": np.stack([clip.reference, *clip.truth]),
-                f"model {index}": np.stack([drawn[0], *made["model"]]),
+                f"truth {number}": np.stack([sample.stills["reference"], *sample.frames]),
+                f"model {number}": np.stack([next(iter(sample.driven.values()))[0], *made["model"]]),
             }
-    animator.train()
-    (config.output / "validation").mkdir(parents=True, exist_ok=True)
-    write_image(config.output / "validation" / f"step-{step}.png", contact_sheet(rows, frames + 1, height=128))
-    return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
+    folder = config.output / "validation"
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet = contact_sheet(rows, 1 + config.frames, height=128)
+    write_image(folder / f"step-{trainer.step}.png", sheet)
+    return {f"{name} psnr": float(np.mean(values)) for name, values in psnr.items()}
 
 
-def build_pipeline(animator: Any, vae: Any, size: Any, config: TrainingConfig) -> AnimationPipeline:
+def build_pipeline(animator: Any, vae: Any, config: TrainingConfig) -> AnimationPipeline:
     """The pipeline of a model in training; it shares the networks."""
     from diffusers import DDIMScheduler
 
+    size = config.chosen_size
     return AnimationPipeline(
-        vae, animator.denoiser, animator.reference_net, animator.pose_guider, animator.image_encoder,
-        DDIMScheduler(**size.scheduler), reference_pose=animator.reference_pose, size=config.resolution_hw,
-        defaults=dict(size.inference) | {"reference_timestep": animator.reference_timestep}, recipe=config.recipe, skeleton=dict(size.skeleton),
+        vae, DDIMScheduler(**size.scheduler), recipe=config.recipe, options=stored_options(animator.options),
+        size=config.picture, defaults=size.sampling.stored(), styles={k: dict(v) for k, v in size.styles.items()},
+        **animator.parts(),
     )  # fmt: skip

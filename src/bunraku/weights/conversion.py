@@ -15,6 +15,7 @@ from bunraku.errors import BunrakuError
 from bunraku.nets.constant_token import ConstantToken
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.pipeline import AnimationPipeline
+from bunraku.recipes import part_names
 from bunraku.weights.download import Progress, pull
 from bunraku.weights.export import save_component, whole_folder
 from bunraku.weights.families import STARTS, Betas, Family
@@ -25,10 +26,10 @@ from bunraku.weights.survey import Found, Survey, fit, guider_widths, survey
 logger = logging.getLogger(__name__)
 
 FETCHED = {"vae": "sd-vae-ft-mse", "image_encoder": "sd-image-variations", "text_encoder": "sd15-text-encoder"}
-"""What is called so in the registry and serves any family."""
+"""Networks that are the same for every family -> their names in the registry."""
 
 FETCHED_FOR_STARTS = FETCHED | {"control_net": "controlnet-openpose-v10"}
-"""A finished model has a ControlNet of its own."""
+"""As `FETCHED`, for the start of a training; a trained model has a ControlNet of its own."""
 
 
 @dataclass(frozen=True)
@@ -178,17 +179,16 @@ def _networks(found: Survey, family: Family) -> dict[str, tuple[Any, Mapping[str
         role: _fitted(role, roles, family) for role in ("vae", "denoiser", "reference_net")
     }
     _check_reference(made["reference_net"], made["denoiser"], roles["reference_net"])
-    if "image_encoder" in roles and "text_encoder" not in family.needs:
+    wanted = part_names(family.recipe)
+    if "image_encoder" in wanted:
         made["image_encoder"] = _fitted("image_encoder", roles, family)
-    else:
-        made["image_encoder"] = _constant_token(roles, family)
-    if "pose_guider" in roles or "guidance_encoder" in roles:
-        role = "pose_guider" if "pose_guider" in roles else "guidance_encoder"
-        made["pose_guider"] = _fitted(role, roles, family)
-    elif "control_net" in family.needs:
-        made["pose_guider"] = _fitted("control_net", roles, family)
-    else:
-        made["pose_guider"] = _untrained_guider(roles)
+    if "prompt" in wanted:
+        made["prompt"] = _prompt(roles, family)
+    if "controlnet" in wanted:
+        made["controlnet"] = _fitted("control_net", roles, family)
+    if "pose_guider" in wanted:
+        role = next((role for role in ("pose_guider", "guidance_encoder") if role in roles), None)
+        made["pose_guider"] = _fitted(role, roles, family) if role else _untrained_guider(roles)
     return made
 
 
@@ -219,13 +219,8 @@ def _single(found: Survey, source: str | Path) -> dict[str, tuple[Any, Mapping[s
     return {role: _fitted(role, found.roles, None)}
 
 
-def _constant_token(roles: Mapping[str, Found], family: Family) -> tuple[Any, dict[str, Tensor]]:
-    """The embedding of the empty prompt (N, D) in the place of the image encoder."""
-    if "text_encoder" not in roles:
-        raise BunrakuError(
-            f"{family.about} needs an image encoder or a text encoder. `bunraku models pull sd-image-variations` fetches the "
-            "image encoder of Animate Anyone; say where it is (--with PATH)."
-        )
+def _prompt(roles: Mapping[str, Found], family: Family) -> tuple[Any, dict[str, Tensor]]:
+    """The embedding of the empty prompt (N, D)."""
     network, state = _fitted("text_encoder", roles, family)
     network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     vocabulary, length = network.config.vocab_size, network.config.max_position_embeddings
@@ -256,8 +251,9 @@ def _pipeline(networks: Mapping[str, Any], family: Family, betas: Betas | None) 
     return AnimationPipeline(
         **networks,
         scheduler=scheduler,
-        size=family.size,
-        defaults=dict(family.defaults),
-        skeleton=dict(family.skeleton),
         recipe=family.recipe,
+        options=dict(family.options),
+        size=family.size,
+        defaults=family.sampling.stored(),
+        styles={name: dict(style) for name, style in family.styles.items()},
     )

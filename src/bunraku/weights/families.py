@@ -1,16 +1,19 @@
 """The public families of weights: which networks make a model of each, and the settings that they were made with.
 
-Settings are those of each family's own inference, with two corrections. Betas: the public Animate Anyone code trains with
-"scaled_linear" and samples with "linear"; the schedule of training is used here. Windows do not close the loop.
+What a family shares with the recipe of its paper is read from there; what is said here is what its own code does otherwise. Two
+corrections. Betas: the public Animate Anyone code trains with "scaled_linear" and samples with "linear"; the schedule of training is
+used here. Windows do not close the loop.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
+
+from bunraku.recipes import Size, get_recipe
+from bunraku.sampling.sampling import Sampling
 
 Betas = Literal["scaled_linear", "linear"]
 
-DDIM = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False, "steps_offset": 1}
 ZERO_SNR = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
 
@@ -23,77 +26,79 @@ class Family:
         about: what it is, one line.
         licence: conditions of the weights, one line.
         needs: networks without which there is no model.
-        scheduler: configuration of its DDIM scheduler.
-        defaults: arguments of `AnimationPipeline.stream`.
-        size: (height, width).
-        skeleton: how its poses are drawn, arguments of `draw_skeleton`.
-        reference_blocks: see `ReferenceNet`.
-        pooled_norms: see `UNet`.
         recipe: name of the recipe that its model is of.
+        scheduler: configuration of its DDIM scheduler.
+        sampling: of its own inference.
+        size: (height, width).
+        styles: how its conditions are drawn, see `recipes.Size`.
+        options: of the recipe, by name.
+        reference_blocks: see `ReferenceNet`.
+        pooled_norms: see `Trunk`.
+        start: whether this is what training starts from, not a finished model.
     """
 
     name: str
     about: str
     licence: str
     needs: tuple[str, ...]
+    recipe: str
     scheduler: Mapping[str, Any]
-    defaults: Mapping[str, Any]
+    sampling: Sampling
     size: tuple[int, int] = (512, 512)
-    skeleton: Mapping[str, Any] = field(default_factory=lambda: {"style": "dwpose"})
+    styles: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"pose": {"style": "dwpose"}})
+    options: Mapping[str, Any] = field(default_factory=dict)
     reference_blocks: str = "full"
     pooled_norms: bool = False
-    recipe: str = "animate-anyone"
+    start: bool = False
 
     @property
-    def start(self) -> bool:
-        """Whether this is what training starts from, not a finished model."""
-        return self.name == "stable-diffusion"
-
-    @property
-    def own_unet(self) -> bool:
+    def own_denoiser(self) -> bool:
         """Whether its denoiser is another than Stable Diffusion's."""
         return "pose_guider" in self.needs
 
 
-def _defaults(steps: int, guidance: float, window: int, **more: Any) -> dict[str, Any]:
-    """Arguments of `stream`; all of these families let windows of equal weight overlap by 4 frames."""
-    return {
-        "num_inference_steps": steps, "guidance_scale": guidance, "window": window, "overlap": 4, "merge": "uniform",
-        "reference_timestep": "zero",
-    } | more  # fmt: skip
-
-
 ANIMATE_ANYONE = ("denoiser", "motion", "reference_net", "pose_guider", "image_encoder", "vae")
-V_PREDICTION = DDIM | {"beta_schedule": "scaled_linear"} | ZERO_SNR
-EPSILON = DDIM | {"beta_schedule": "linear"}
-TILED = {"noise_period": 16, "reference_timestep": "every"}
+CONTROLLED = ("denoiser", "motion", "reference_net", "control_net", "text_encoder", "vae")
+_AA: Size = get_recipe("animate-anyone").size("sd15")
+_TCAN: Size = get_recipe("tcan").size("sd15")
+
+
+def _animate_anyone(name: str, about: str, licence: str, steps: int, window: int, **more: Any) -> Family:
+    """A family of the recipe animate-anyone, trained for v-prediction without terminal signal."""
+    sampling = replace(_AA.sampling, num_inference_steps=steps, window=window)
+    return Family(
+        name, about, licence, ANIMATE_ANYONE, "animate-anyone", dict(_AA.scheduler) | ZERO_SNR, sampling, **more
+    )  # fmt: skip
+
+
+def _tcan(name: str, about: str, licence: str, **more: Any) -> Family:
+    """A family of TCAN's wiring; its group norms are pooled, its reference joins middle and up."""
+    common: dict[str, Any] = {
+        "needs": CONTROLLED, "scheduler": _TCAN.scheduler, "sampling": _TCAN.sampling, "styles": _TCAN.styles,
+    }  # fmt: skip
+    return Family(
+        name, about, licence, recipe="tcan", options=asdict(_TCAN.options), reference_blocks="midup", pooled_norms=True,
+        **common | more,
+    )  # fmt: skip
+
 
 FAMILIES = {
     family.name: family
     for family in (
-        Family(
-            "moore", "Moore-AnimateAnyone", "Apache-2.0", ANIMATE_ANYONE, V_PREDICTION, _defaults(30, 3.5, 24),
-            size=(784, 512),
+        _animate_anyone("moore", "Moore-AnimateAnyone", "Apache-2.0", 30, 24, size=(784, 512)),
+        _animate_anyone(
+            "musepose", "MusePose", "non-commercial research only", 20, 48, size=(768, 768), styles=_AA.styles
         ),
-        Family(
-            "musepose", "MusePose", "non-commercial research only", ANIMATE_ANYONE, V_PREDICTION, _defaults(20, 3.5, 48),
-            size=(768, 768), skeleton={"style": "dwpose", "face": False},
+        _animate_anyone("champ", "Champ, its pose guidance alone", "MIT", 20, 24),
+        _tcan(
+            "magic-animate", "MagicAnimate", "BSD-3-Clause", styles={"pose": {"style": "dwpose"}},
+            sampling=replace(_TCAN.sampling, temperature=0.0),
         ),
-        Family("champ", "Champ, its pose guidance alone", "MIT", ANIMATE_ANYONE, V_PREDICTION, _defaults(20, 3.5, 24)),
+        _tcan("tcan", "TCAN", "no licence was given"),
         Family(
-            "magic-animate", "MagicAnimate", "BSD-3-Clause",
-            ("denoiser", "motion", "reference_net", "control_net", "text_encoder", "vae"), EPSILON,
-            _defaults(25, 7.5, 16, **TILED), reference_blocks="midup", pooled_norms=True,
-        ),
-        Family(
-            "tcan", "TCAN", "no licence was given",
-            ("denoiser", "motion", "reference_net", "control_net", "text_encoder", "vae"), EPSILON,
-            _defaults(25, 7.5, 16, temperature=3.0, **TILED), skeleton={"hands": False}, reference_blocks="midup", pooled_norms=True,
-            recipe="tcan",
-        ),
-        Family(
-            "stable-diffusion", "Stable Diffusion 1.5 as a start for training", "CreativeML Open RAIL-M", ("denoiser", "vae"),
-            DDIM | {"beta_schedule": "scaled_linear"}, _defaults(20, 3.5, 24), skeleton={"style": "dwpose", "face": False},
+            "stable-diffusion", "Stable Diffusion 1.5 as a start for training", "CreativeML Open RAIL-M",
+            ("denoiser", "image_encoder", "vae"),
+            "animate-anyone", _AA.scheduler, _AA.sampling, styles=_AA.styles, start=True,
         ),
     )
 }  # fmt: skip
@@ -102,9 +107,9 @@ STARTS = {
     family.recipe: family
     for family in (
         FAMILIES["stable-diffusion"],
-        replace(
-            FAMILIES["tcan"], name="stable-diffusion", about="Stable Diffusion 1.5 as a start for training TCAN",
-            licence=FAMILIES["stable-diffusion"].licence, needs=("denoiser", "control_net", "text_encoder", "vae"),
+        _tcan(
+            "stable-diffusion", "Stable Diffusion 1.5 as a start for training TCAN", FAMILIES["stable-diffusion"].licence,
+            needs=("denoiser", "control_net", "text_encoder", "vae"), start=True,
         ),
     )
 }  # fmt: skip

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from bunraku.pipeline import DEFAULT_RECIPE
+from bunraku.recipes import part_names
 from bunraku.weights.loading import empty_component, find_class
 from bunraku.weights.states import Comparison, compare, read_json
 from bunraku.weights.survey import fit, survey
@@ -56,13 +58,14 @@ def _converted(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
             network, state = empty_component(find_class(name, entry), folder / name)
             comparison = compare(network.state_dict(), state)
             parts[name] = _part(folder / name, "bunraku", network, state, comparison)
+    missing = [name for name in ("vae", *part_names(index.get("recipe", DEFAULT_RECIPE))) if name not in parts]
     return {
         "source": folder,
         "model": "bunraku",
-        "about": f"a model of bunraku, recipe {index.get('recipe')}",
+        "about": f"a model of bunraku, recipe {index.get('recipe', DEFAULT_RECIPE)}",
         "licence": None,
-        "missing": [name for name in ("denoiser", "reference_net", "pose_guider", "image_encoder", "vae") if name not in parts],
-        "complete": len(parts) == 5 and all(part["fits"] for part in parts.values()),
+        "missing": missing,
+        "complete": not missing and all(part["fits"] for part in parts.values()),
         "parts": parts,
         "unused": {},
         "unread": {},

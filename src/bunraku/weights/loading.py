@@ -1,6 +1,5 @@
 """Loading pipelines: every missing, unexpected and mis-shaped key is reported, and nothing in a checkpoint is executed."""
 
-import inspect
 import logging
 import re
 from importlib import import_module
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bunraku.errors import BunrakuError
-from bunraku.pipeline import AnimationPipeline
+from bunraku.pipeline import CONFIGURATION, AnimationPipeline
+from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.weights.download import Progress, described, pull
 from bunraku.weights.registry import MODELS, get
 from bunraku.weights.states import FLICKER, load_state, read_json, read_state, weight_files
@@ -19,27 +19,6 @@ from bunraku.weights.states import FLICKER, load_state, read_json, read_state, w
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-
-CLASSES = {
-    "vae": {
-        "AutoencoderKL": "diffusers",
-        "PatchCodec": "bunraku.nets.patch_codec",
-        "PictureCodec": "bunraku.nets.picture_codec",
-    },
-    "denoiser": {"Denoiser": "bunraku.nets.denoiser"},
-    "reference_net": {"ReferenceNet": "bunraku.nets.reference_net"},
-    "pose_guider": {
-        "PoseGuider": "bunraku.nets.pose_guider",
-        "LiteralPoseGuider": "bunraku.nets.pose_guider",
-        "GuidanceEncoder": "bunraku.nets.pose_guider",
-        "ControlNet": "bunraku.nets.controlnet",
-    },
-    "image_encoder": {
-        "CLIPVisionModelWithProjection": "transformers",
-        "ConstantToken": "bunraku.nets.constant_token",
-    },
-}
-"""Where the classes come from that a component of `AnimationPipeline` may have. A scheduler is any of diffusers'."""
 
 
 def load_pipeline(
@@ -73,15 +52,13 @@ def load_pipeline(
     if index.get("_class_name") != AnimationPipeline.__name__:
         raise BunrakuError(f"{folder} holds a {index.get('_class_name')}, expected an {AnimationPipeline.__name__}.")
     entries = {name: value for name, value in index.items() if not name.startswith("_")}
-    parameters = inspect.signature(AnimationPipeline).parameters
-    if unknown := sorted(entries.keys() - parameters.keys()):
+    if unknown := sorted(entries.keys() - {"vae", "scheduler", *PARTS, *CONFIGURATION}):
         raise BunrakuError(
             f"{folder} has {', '.join(unknown)}, which this version of bunraku does not know; update bunraku."
         )
-    required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
-    if missing := [name for name in required if name not in entries]:
+    if missing := [name for name in ("vae", "scheduler", "denoiser") if name not in entries]:
         raise BunrakuError(f"{folder}/model_index.json names no {', '.join(missing)}.")
-    classes = {name: find_class(name, entries[name]) for name in required}
+    classes = {name: find_class(name, entries[name]) for name in entries if name not in CONFIGURATION}
     components = {name: load_component(cls, folder / name, name, dtype) for name, cls in classes.items()}
     if not components["denoiser"].config.motion:
         logger.warning("%s has no motion modules. %s", model, FLICKER)
@@ -123,7 +100,7 @@ def find_pipeline(model: str | Path, on_progress: Progress | None = None) -> Pat
 
 
 def find_class(name: str, entry: Any) -> type:
-    """Class of component `name` for its `entry` in model_index.json, [library, class]; only classes from `CLASSES`.
+    """Class of component `name` for its `entry` in model_index.json, [library, class]; only classes from `PARTS`.
 
     Raises:
         BunrakuError: any other: a checkpoint does not choose what is imported.
@@ -138,10 +115,11 @@ def find_class(name: str, entry: Any) -> type:
             return found
         expected = "a scheduler of diffusers"
     else:
-        module = CLASSES[name].get(str(class_name))
+        known_classes = AUTOENCODERS if name == "vae" else PARTS[name]
+        module = known_classes.get(str(class_name))
         if module is not None and module.split(".")[0] == package:
             return getattr(import_module(module), str(class_name))
-        expected = " or ".join(f"{known} of {module.split('.')[0]}" for known, module in CLASSES[name].items())
+        expected = " or ".join(f"{known} of {module.split('.')[0]}" for known, module in known_classes.items())
     raise BunrakuError(f"model_index.json names {class_name} of {library} as {name}; expected {expected}.")
 
 

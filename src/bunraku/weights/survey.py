@@ -122,7 +122,7 @@ def survey(*sources: str | Path) -> Survey:
         reasons = "".join(f"\n  {reason}" for reason in (unread | unused).values())
         raise BunrakuError(f"There are no weights that bunraku knows in {', '.join(map(str, sources))}.{reasons}")
     family = family_of(roles)
-    if family is not None and family.own_unet and (denoiser := roles.get("denoiser")) and denoiser.base:
+    if family is not None and family.own_denoiser and (denoiser := roles.get("denoiser")) and denoiser.base:
         unused[denoiser.path] = f"this is what {family.about} started from, not its own denoiser"
         del roles["denoiser"]
     return Survey(roles, family, unused, unread)

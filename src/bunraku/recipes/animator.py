@@ -1,0 +1,191 @@
+"""Animator: the networks of one recipe, wired; what they read, and what of it is computed once per clip."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from bunraku.nets.denoiser import Denoiser
+from bunraku.nets.pixels import unit_clips, unit_pixels
+from bunraku.nets.ports import Ports
+from bunraku.sampling.denoise import frames_at
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Names of what an animator reads.
+
+    Attributes:
+        stills: one picture per clip; "reference" is the character.
+        frames: one picture per driven frame, keys of `cues.drawn.DRAWN`.
+        latents: those of them that it wants through the autoencoder.
+    """
+
+    stills: tuple[str, ...] = ("reference",)
+    frames: tuple[str, ...] = ("pose",)
+    latents: tuple[str, ...] = ("reference",)
+
+
+REFERENCE_AND_POSE = Reads()
+"""The least that any recipe reads."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a batch of clips offers the networks, uint8; the same object in training and in inference.
+
+    Attributes:
+        stills: by name, (B, H, W, C).
+        frames: by name, (B, F, H, W, C).
+        dropped: by name, bool (B,): samples that go without that condition (training); no entry: none.
+    """
+
+    stills: Mapping[str, Tensor]
+    frames: Mapping[str, Tensor]
+    dropped: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def to(self, device: torch.device | str) -> "Inputs":
+        return Inputs(
+            *({name: t.to(device) for name, t in part.items()} for part in (self.stills, self.frames, self.dropped))
+        )
+
+    def still_pixels(self, name: str, dtype: torch.dtype) -> Tensor:
+        """(B, C, H, W) in [0, 1]; a condition that a sample goes without is black."""
+        return self._blackened(name, unit_pixels(self.stills[name])).to(dtype)
+
+    def frame_pixels(self, name: str, dtype: torch.dtype) -> Tensor:
+        """(B, C, F, H, W) in [0, 1]; a condition that a sample goes without is black."""
+        return self._blackened(name, unit_clips(self.frames[name])).to(dtype)
+
+    def _blackened(self, name: str, pixels: Tensor) -> Tensor:
+        if name not in self.dropped:
+            return pixels
+        kept = ~self.dropped[name]
+        return pixels * kept.view(-1, *[1] * (pixels.ndim - 1)).to(pixels)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A clip's conditions as the networks see them; computed once per clip.
+
+    Attributes:
+        stills: tensors of B rows, by names that the animator chooses.
+        frames: maps (B, C, F, h, w); those of a long clip may lie in main memory.
+    """
+
+    stills: Mapping[str, Tensor]
+    frames: Mapping[str, Tensor]
+    _known: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    def at(self, name: str, window: Sequence[int], like: Tensor) -> Tensor:
+        """Maps of a window's frames, on the device of `like`."""
+        return frames_at(self.frames[name], window).to(like.device)
+
+    def once(self, name: str, make: Callable[[], Any], timestep: Any = None) -> Any:
+        """What `make` gives, made once for a timestep (None: once for the clip); only the newest is kept.
+
+        Timesteps are told apart as objects: the loop hands every window of a step the same one.
+        """
+        if name not in self._known or self._known[name][0] is not timestep:
+            self._known[name] = timestep, make()
+        return self._known[name][1]
+
+    def rows(self, chosen: Tensor) -> "Encoded":
+        """The samples `chosen` (indices) of a batch."""
+        stills = {name: tensor[chosen] for name, tensor in self.stills.items()}
+        return Encoded(stills, {name: tensor[chosen] for name, tensor in self.frames.items()})
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a recipe without any."""
+
+
+class Animator(nn.Module, ABC):
+    """Base of every recipe's wiring. A subclass takes its parts as named arguments and keeps them under these names, which are keys
+    of `recipes.parts.PARTS`; beside them it takes `options`.
+
+    Attributes:
+        Options: dataclass of the recipe's own switches.
+        idle: patterns (fnmatch) of parameter names that never learn: nothing depends on them.
+    """
+
+    Options: ClassVar[type] = NoOptions
+    idle: ClassVar[tuple[str, ...]] = ()
+    denoiser: Denoiser
+    options: Any
+
+    @property
+    @abstractmethod
+    def reads(self) -> Reads:
+        """What it reads."""
+
+    @abstractmethod
+    def encode_stills(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the stills are to the networks.
+
+        Args:
+            latents: of the stills in `reads.latents`, (B, C, h, w).
+        """
+
+    @abstractmethod
+    def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What some frames are to the networks: maps (B, C, F, h, w). A long clip comes in pieces.
+
+        Args:
+            latents: of the frames in `reads.latents`, (B, C, F, h, w).
+        """
+
+    @abstractmethod
+    def ports(self, encoded: Encoded, window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
+        """The denoiser's ports for a window of frames at one step.
+
+        Args:
+            noisy: noisy latents of the whole clip (B, C, F, h, w).
+            timestep: one, (B,), or one per frame (B, F).
+            shown: False: what the unconditional half of guidance sees.
+        """
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks compute in."""
+        return self.denoiser.dtype  # type: ignore[return-value]
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks by name."""
+        return dict(self.named_children())
+
+    def forward(
+        self, noisy: Tensor, timestep: Tensor, inputs: Inputs, latents: Mapping[str, Tensor], shown: Tensor
+    ) -> Tensor:
+        """Everything at once, for training.
+
+        Args:
+            noisy: noisy latents (B, C, F, h, w).
+            timestep: (B,), or one per frame (B, F).
+            latents: of the stills and frames in `reads.latents`, as of `encode_stills` and `encode_frames`.
+            shown: bool (B,): samples that see the conditions; the others learn what the unconditional half of guidance predicts.
+
+        Returns:
+            predictions (B, C, F, h, w).
+        """
+        stills = {name: value for name, value in latents.items() if name in inputs.stills}
+        frames = {name: value for name, value in latents.items() if name in inputs.frames}
+        encoded = Encoded(self.encode_stills(inputs, stills), self.encode_frames(inputs, frames))
+        groups = [(flag, torch.nonzero(shown == flag).flatten()) for flag in (True, False)]
+        predicted, order = [], []
+        for flag, chosen in groups:
+            if len(chosen):
+                part, level = noisy[chosen], timestep[chosen]
+                ports = self.ports(encoded.rows(chosen), range(part.shape[2]), part, level, flag)
+                predicted.append(self.denoiser(part, level, ports))
+                order.append(chosen)
+        return torch.cat(predicted)[torch.cat(order).argsort()]
+
+    @classmethod
+    def assemble(cls, parts: Mapping[str, nn.Module], options: Mapping[str, Any]) -> Self:
+        """The animator of these parts; options by name."""
+        return cls(**parts, options=cls.Options(**options))

@@ -1,0 +1,22 @@
+"""PARTS: the name of every part that a recipe may have -> the classes it may be of, and where they come from."""
+
+PARTS: dict[str, dict[str, str]] = {
+    "denoiser": {"Denoiser": "bunraku.nets.denoiser"},
+    "reference_net": {"ReferenceNet": "bunraku.nets.reference_net"},
+    "pose_guider": {
+        "PoseGuider": "bunraku.nets.pose_guider",
+        "LiteralPoseGuider": "bunraku.nets.pose_guider",
+        "GuidanceEncoder": "bunraku.nets.pose_guider",
+    },
+    "controlnet": {"ControlNet": "bunraku.nets.controlnet"},
+    "image_encoder": {"CLIPVisionModelWithProjection": "transformers"},
+    "prompt": {"ConstantToken": "bunraku.nets.constant_token"},
+}
+"""Models on disk name the classes of their parts; only these are ever opened."""
+
+AUTOENCODERS = {
+    "AutoencoderKL": "diffusers",
+    "PatchCodec": "bunraku.nets.patch_codec",
+    "PictureCodec": "bunraku.nets.picture_codec",
+}
+"""What the part `vae` of a model may be, which no recipe has of its own."""

@@ -1,0 +1,80 @@
+"""Sampling: every number of the denoising loop in one place; stored with a model, overridden field by field."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_args
+
+from bunraku.errors import BunrakuError
+from bunraku.sampling.windows import Merge, time_windows
+
+LIMITS = {
+    "num_inference_steps": (1, 1000),
+    "guidance_scale": (0, 100),
+    "window": (1, 4096),
+    "overlap": (0, 4095),
+    "noise_period": (0, 1 << 20),
+    "temperature": (0, 1000),
+    "window_batch": (1, 1024),
+    "chunk": (1, 1024),
+}
+"""Smallest and largest value of each number."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a clip is denoised.
+
+    Attributes:
+        num_inference_steps: of the scheduler.
+        guidance_scale: uncond + s (cond - uncond); 1: the conditional half alone.
+        window, overlap: frames denoised together, and how many of them neighbouring windows share.
+        merge, wrap: see `merge_weights` and `time_windows`.
+        noise_period: see `initial_noise`.
+        temperature: slope tau of TCAN's temperature map, which holds the background still; 0: none (see `cues.temperature`).
+        window_batch: windows denoised in one call; changes speed and memory, not the result.
+        chunk: frames encoded or decoded at a time.
+
+    Raises:
+        BunrakuError: a number out of its range; names both.
+    """
+
+    num_inference_steps: int = 20
+    guidance_scale: float = 3.5
+    window: int = 24
+    overlap: int = 4
+    merge: Merge = "triangular"
+    wrap: bool = False
+    noise_period: int = 0
+    temperature: float = 0.0
+    window_batch: int = 1
+    chunk: int = 8
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                raise BunrakuError(f"{name} must be from {least} to {most}, not {getattr(self, name)}")
+        if self.merge not in get_args(Merge):
+            raise BunrakuError(f"windows merge {' or '.join(get_args(Merge))}, not {self.merge!r}")
+        if self.overlap >= self.window:
+            raise BunrakuError(
+                f"a window of {self.window} frames cannot overlap by {self.overlap}: use 0 <= overlap < window"
+            )
+
+    def but(self, given: Mapping[str, Any]) -> "Sampling":
+        """The same with other values for some fields; None leaves a field as it is.
+
+        Raises:
+            BunrakuError: an unknown name, or a value out of its range.
+        """
+        known = [f.name for f in fields(self)]
+        if unknown := sorted(set(given) - set(known)):
+            raise BunrakuError(f"sampling has no {', '.join(unknown)}; it has {', '.join(known)}")
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    def stored(self) -> dict[str, Any]:
+        """The fields that differ from the defaults, for a model's configuration."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    def windows(self, frames: int) -> list[Sequence[int]]:
+        """The windows of a clip, see `time_windows`."""
+        return time_windows(frames, self.window, self.overlap, self.wrap)
