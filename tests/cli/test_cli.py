@@ -518,3 +518,29 @@ def test_people_are_numbered_in_a_picture(
         code, _, err = bunraku("perceive", footage, "-o", tmp_path / "x.cues", *arguments)
         assert code == 2
         assert message in " ".join(err.split())
+
+
+def test_perceive_cuts_people_out(
+    bunraku: Bunraku, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    monkeypatch.setattr("bunraku.perception.matte.create_footage_segmenter", lambda: None)
+    code, _, err = bunraku(
+        "perceive", footage, "-o", tmp_path / "x.cues", "--matte", "--debug", tmp_path / "layers.png"
+    )
+    assert code == 0, err
+    cues = Cues.load(tmp_path / "x.cues")
+    assert cues.pose is not None
+    assert cues.maps["mattes"].shape[:2] == (len(cues), cues.pose.people)
+    assert cues.plate is not None
+    assert read_image(tmp_path / "layers.png").shape[2] == 3
+    for arguments, message in (
+        (("--object", "3,4"), "are layers of --matte"),
+        (("--matte", "--object", "here"), "names no place"),
+        (("--matte", "--object", "3,4@99"), "there is no frame 99"),
+        (("--matte", "--object", "999,4"), "is no part of a frame"),
+    ):
+        code, _, err = bunraku("perceive", footage, "-o", tmp_path / "y.cues", *arguments)
+        assert code == 2
+        assert message in " ".join(err.split())
+        assert not (tmp_path / "y.cues").exists()
