@@ -214,9 +214,9 @@ def test_footage_is_its_own_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     """Detected poses move with the crop; frame 0 is the still."""
     from bunraku.perception.pose import WHOLE_BODY, Detections
 
-    frames = np.random.default_rng(0).integers(0, 256, (4, 60, 100, 3), np.uint8)
-    for number, frame in enumerate(frames):
-        write_image(tmp_path / f"{number}.png", frame)
+    picture = np.random.default_rng(0).integers(0, 250, (60, 100, 3), np.uint8)
+    for number in range(4):
+        write_image(tmp_path / f"{number}.png", picture + np.uint8(number))
 
     class Detector:
         name, provider = "still", "test"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bunraku.errors import BunrakuError
+from bunraku.media import fit
 from bunraku.media.images import read_image
 from bunraku.media.reader import VideoReader
 from bunraku.perception import litert, mediapipe_pose
@@ -202,6 +203,18 @@ def test_one_dancer_is_not_found_twice_where_eight_are_looked_for():
     found = [detector(frame) for frame in islice(VideoReader(ASSETS / "drivers" / "dance_plain.mp4", start=40), 7)]
     detector.close()
     assert [len(people) for people in found] == [1] * 7
+
+
+@needs_footage
+@pytest.mark.parametrize("height", [96, 192, 384])
+def test_whoever_fills_a_small_frame_is_found_alike_where_one_and_where_eight_are_looked_for(height):
+    """Squares for small people show parts of this one, which are taken for whole bodies if one believes them."""
+    frame = next(iter(VideoReader(ASSETS / "drivers" / "dance_plain.mp4")))
+    shown = fit(frame, (height, height * 2 // 3), "crop")[0]
+    alone, among = (MediaPipePose(max_people=people, video=False)(shown) for people in (1, 8))
+    seen = alone.scores[:, :18] >= 0.3
+    assert len(among) == 1
+    np.testing.assert_allclose(among.keypoints[:, :18][seen], alone.keypoints[:, :18][seen], atol=0.02 * height)
 
 
 @needs_footage

@@ -70,6 +70,7 @@ SAME = 0.08  # two bodies whose joints are nearer than this on average, in sides
 CLOSE = 0.2  # two bodies nearer than this are in each other's way
 COVERED = 0.7  # of the pixels of a newly found body: with more of them on known people it is one of those again
 SMALLEST = 0.08  # least side of a region, as a share of the frame's shorter side
+FITS = 1.5  # times a square's side: a region that is larger is of somebody whom the square cuts off, and so a guess
 WIDE = 1.3  # frames whose sides have a greater ratio are also looked at in squares
 
 
@@ -248,22 +249,22 @@ class _PersonDetector:
         self._anchors = anchor_centres(self._network.side, (8, 16, 32, 32, 32))
 
     def __call__(self, picture: Picture) -> list[Region]:
-        found: list[tuple[np.ndarray, ...]] = []
-        for view in _views(picture.size, self._crowd):
+        found: list[tuple[float, Region]] = []
+        least, views = SMALLEST * min(picture.size), _views(picture.size, self._crowd)
+        for view in views:
             image = picture.cut(view, self._network.side, cv2.BORDER_CONSTANT) / np.float32(127.5) - 1
             values, logits = self._network(image)
             boxes, points, scores = decode_anchors(values, logits, self._anchors, self._network.side)
-            boxes, points, scores = weighted_suppression(boxes, points, scores)
-            found += zip(view.to_picture(boxes.reshape(-1, 2, 2)).reshape(-1, 4), view.to_picture(points), scores)
-        if not found:
-            return []
-        boxes, points, scores = (np.stack(values) for values in zip(*found))
+            _, points, scores = weighted_suppression(boxes, points, scores)
+            most = np.inf if view is views[0] else FITS * view.side
+            for (start, end, *_), score in zip(view.to_picture(points), scores):
+                region = Region.along(start, end, 90).scaled(1.25)
+                if least <= region.side <= most:
+                    found.append((score, region))
         # the views see the same people differently well: the surest counts, not the average
         kept: list[Region] = []
-        least = SMALLEST * min(picture.size)
-        for i in np.argsort(-scores, kind="stable"):
-            region = Region.along(points[i, 0], points[i, 1], 90).scaled(1.25)
-            if region.side >= least and all(_apart(region, other) for other in kept):
+        for _, region in sorted(found, key=lambda pair: -pair[0]):
+            if all(_apart(region, other) for other in kept):
                 kept.append(region)
         return sorted(kept, key=lambda region: -region.side)
 
