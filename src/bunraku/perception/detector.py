@@ -8,12 +8,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.perception.crowd import MOST_PEOPLE
 from bunraku.perception.pose import Detections
 
 logger = logging.getLogger(__name__)
 
 DetectorName = Literal["auto", "mediapipe", "dwpose"]
-MOST_PEOPLE = 8
 
 
 class PoseDetector(Protocol):
@@ -36,22 +36,6 @@ class PoseDetector(Protocol):
     def close(self) -> None:
         """Free the models; the detector cannot be used afterwards."""
         ...
-
-
-class MoreThanFollowed:
-    """Says, once for a clip, that a frame shows more people than are followed."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._said = most, False
-
-    def __call__(self, found: int) -> None:
-        if found > self._most and not self._said:
-            self._said = True
-            level = logging.WARNING if self._most == MOST_PEOPLE else logging.INFO
-            logger.log(
-                level, "there are at least %d people in one frame; the %d largest are followed (--people, at most %d)",
-                found, self._most, MOST_PEOPLE,
-            )  # fmt: skip
 
 
 def create_pose_detector(

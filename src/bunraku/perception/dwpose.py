@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
-from bunraku.perception.detector import MoreThanFollowed
+from bunraku.perception.crowd import MoreThanFollowed
 from bunraku.perception.pose import BODY, WHOLE_BODY, Detections
 
 if TYPE_CHECKING:

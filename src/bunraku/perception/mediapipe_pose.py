@@ -31,7 +31,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from bunraku.perception.detector import MoreThanFollowed
+from bunraku.perception.crowd import MoreThanFollowed
 from bunraku.perception.litert import Network
 from bunraku.perception.pose import BODY, FACE, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, Detections
 from bunraku.perception.regions import (

@@ -20,7 +20,7 @@ from bunraku.recipes.parts import AUTOENCODERS
 from bunraku.recipes.recipe import with_options
 from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
-from bunraku.training.validation import build_pipeline
+from bunraku.training.validation import build_pipeline, validate
 from bunraku.weights.states import load_state, read_json
 from bunraku.weights.survey import survey
 
@@ -49,7 +49,10 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     animator, vae = start_networks(config, motion)
     if stage.lora:
         add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
-    trainer = Trainer(config, animator, vae, dataset(config, animator.reads), dataset(config, animator.reads, "val"))
+    held_out = dataset(config, animator.reads, "val")
+    trainer = Trainer(
+        config, animator, vae, dataset(config, animator.reads), lambda running: validate(running, held_out)
+    )
     trainer.run(until)
     final = config.output / "model"
     if trainer.step >= config.steps and trainer.accelerator.is_main_process:

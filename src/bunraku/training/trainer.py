@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -57,14 +57,20 @@ class Trainer:
 
     Args:
         vae: the frozen autoencoder.
-        dataset, held_out: samples to learn from, and to validate with.
+        dataset: samples to learn from.
+        validate: mean scores of the model as it is, see `training.validation`; None: there is no validation.
 
     Raises:
         BunrakuError: processes that do not see each other, a batch that they cannot share, or a folder with a run of other settings.
     """
 
     def __init__(
-        self, config: TrainingConfig, animator: Animator, vae: Any, dataset: Any, held_out: Any = None
+        self,
+        config: TrainingConfig,
+        animator: Animator,
+        vae: Any,
+        dataset: Any,
+        validate: Callable[["Trainer"], dict[str, float]] | None = None,
     ) -> None:
         self.config, self.size, self.stage = config, config.chosen_size, config.chosen_stage
         self.scheduler = DDIMScheduler(**self.size.scheduler)
@@ -98,7 +104,7 @@ class Trainer:
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.learning_rate_factor)
         self.ema = EMAModel(self.trained.values(), decay=config.ema_decay) if config.ema_decay else None
-        self.animator, self.dataset, self.held_out = animator, dataset, held_out
+        self.animator, self.dataset, self._scores = animator, dataset, validate
         self.vae = vae.to(self.accelerator.device).requires_grad_(False).eval()
         self.model, self.optimiser = self.accelerator.prepare(animator, optimiser)
         self.accelerator.register_for_checkpointing(self.schedule)
@@ -273,12 +279,10 @@ class Trainer:
             logger.info("continuing from step %d", self.step)
 
     def validate(self) -> None:
-        """Hand the averaged model to the validation of `training.validation`, on the main process."""
-        if self.accelerator.is_main_process and self.held_out is not None:
-            from bunraku.training.validation import validate
-
+        """Score the averaged model, on the main process."""
+        if self.accelerator.is_main_process and self._scores is not None:
             with self.averaged():
-                scores = validate(self)
+                scores = self._scores(self)
             logger.info("step %d %s", self.step, " ".join(f"{k} {v:.3f}" for k, v in scores.items()))
             self.accelerator.log({f"validation/{k}": v for k, v in scores.items()}, step=self.step)
         self.accelerator.wait_for_everyone()

@@ -1,6 +1,6 @@
 """Validation while training: held-out clips re-enacted, scored against the truth and drawn on a sheet."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,23 +11,21 @@ from bunraku.media import contact_sheet, write_image
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes.recipe import stored_options
 from bunraku.training.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from bunraku.training.trainer import Trainer
+from bunraku.training.trainer import Trainer
 
 STEPS = 8
 PICTURED = 5
 
 
 @torch.no_grad()
-def validate(trainer: "Trainer") -> dict[str, float]:
-    """Mean scores of a training's model on held-out samples.
+def validate(trainer: Trainer, held_out: Any) -> dict[str, float]:
+    """Mean scores of a training's model on samples of `held_out`, a data set.
 
     The loss, and where the model sees a reference at all: PSNR in dB of re-enacted clips, of the reference repeated ("copy") and of
     the truth through the autoencoder ("codec"). Writes OUTPUT/validation/step-N.png.
     """
     config = trainer.config
-    samples = [trainer.held_out[i] for i in range(config.validation_clips)]
+    samples = [held_out[i] for i in range(config.validation_clips)]
     trainer.animator.eval()
     scores = {"loss": _held_out_loss(trainer, samples)}
     if config.drop_condition < 1:
@@ -37,7 +35,7 @@ def validate(trainer: "Trainer") -> dict[str, float]:
     return scores
 
 
-def _held_out_loss(trainer: "Trainer", samples: list[Sample[np.ndarray]]) -> float:
+def _held_out_loss(trainer: Trainer, samples: list[Sample[np.ndarray]]) -> float:
     """With the same noise at every validation."""
     losses = [
         trainer.loss(collate([sample]), torch.Generator().manual_seed(number)).item() for number, sample in enumerate(samples)
@@ -45,7 +43,7 @@ def _held_out_loss(trainer: "Trainer", samples: list[Sample[np.ndarray]]) -> flo
     return float(np.mean(losses))
 
 
-def _re_enact(trainer: "Trainer", samples: list[Sample[np.ndarray]]) -> dict[str, float]:
+def _re_enact(trainer: Trainer, samples: list[Sample[np.ndarray]]) -> dict[str, float]:
     config = trainer.config
     pipeline = build_pipeline(trainer.animator, trainer.vae, config)
     pipeline.set_progress_bar_config(disable=True)
