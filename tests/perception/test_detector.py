@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bunraku.errors import BunrakuError
-from bunraku.perception import detector
+from bunraku.perception import crowd, detector
 from bunraku.perception.detector import create_pose_detector
 from bunraku.perception.dwpose import WEIGHTS
 from bunraku.perception.pose import Detections
@@ -94,7 +94,7 @@ def test_importing_the_interface_loads_no_backend():
 
 @pytest.mark.parametrize(("most", "level"), [(2, "INFO"), (8, "WARNING")])
 def test_more_people_than_are_followed_are_said_once(caplog, most, level):
-    tell = detector.MoreThanFollowed(most)
+    tell = crowd.MoreThanFollowed(most)
     with caplog.at_level(logging.INFO, logger="bunraku"):
         for found in (most, most + 1, most + 3):
             tell(found)
