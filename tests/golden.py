@@ -21,8 +21,15 @@ whole = pytest.mark.skipif(
     not GOLDEN.is_dir(), reason="needs the weights of all levels, which the repository does not hold"
 )
 
+SCHEDULER = json.loads((RECORDED / "config" / "scheduler.json").read_text())
+"""As the public code has it at inference: linear betas, v-prediction, zero terminal SNR, trailing steps."""
+
 UNETS = ("denoising_unet", "reference_unet")
 STATES = (*UNETS, "motion_module", "pose_guider")
+
+
+def near(actual: Tensor, expected: Tensor, tolerance: float = 5e-5) -> None:
+    torch.testing.assert_close(actual, expected.to(actual.dtype), atol=tolerance, rtol=0)
 
 
 def recorded(name: str) -> dict[str, Tensor]:

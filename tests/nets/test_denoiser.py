@@ -250,9 +250,8 @@ def test_start_from_scratch_looks_at_the_counterpart_and_predicts_zero():
     assert torch.equal(again.mid_block.attentions[0].transformer_blocks[0].attn1.to_v.weight, attention.to_v.weight)
 
 
-@pytest.mark.slow
-def test_compiles_to_one_graph(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def test_compiles_to_one_graph():
+    """What a compiler makes of the graph is its own affair, so it is run as it is."""
     torch._dynamo.reset()
     denoiser = randomise(Denoiser(**SMALL | {"block_out_channels": (8,), "attention_levels": (True,)})).eval()
     latents, token, step = draw(1, 4, 2, 4, 4), draw(1, 1, 12), torch.tensor(9)
@@ -260,7 +259,7 @@ def test_compiles_to_one_graph(tmp_path, monkeypatch):
     with torch.no_grad():
         reference = denoiser.project_reference(features)
         expected = denoiser(latents, step, Ports(token, reference=reference))
-        compiled = torch.compile(denoiser, fullgraph=True)
+        compiled = torch.compile(denoiser, fullgraph=True, backend="eager")
         out = compiled(latents, step, Ports(token, reference=reference))
     torch.testing.assert_close(out, expected, atol=1e-4, rtol=1e-3)
 

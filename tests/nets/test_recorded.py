@@ -20,9 +20,8 @@ from bunraku.sampling.denoise import denoise
 from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import time_windows
 from bunraku.weights import convert, load_pipeline
-from tests.golden import RECORDED, moore_files, recorded
+from tests.golden import RECORDED, SCHEDULER, moore_files, near, recorded
 
-SCHEDULER = json.loads((RECORDED / "config" / "scheduler.json").read_text())
 WINDOWS = json.loads((RECORDED / "windows.json").read_text())
 STEPS = json.loads((RECORDED / "timesteps.json").read_text())
 
@@ -43,10 +42,6 @@ def animator(pipeline: AnimationPipeline) -> AnimateAnyone:
 @pytest.fixture(scope="module")
 def forward() -> dict[str, Tensor]:
     return recorded("forward")
-
-
-def near(actual: Tensor, expected: Tensor, tolerance: float = 5e-5) -> None:
-    torch.testing.assert_close(actual, expected.to(actual.dtype), atol=tolerance, rtol=0)
 
 
 @torch.no_grad()
