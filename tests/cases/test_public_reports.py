@@ -242,6 +242,44 @@ def back_has_no_face(folder: Path, outcome: Outcome) -> None:
     assert not scores[12:, [0, 14, 15, *range(24, 92)]].any()
 
 
+@case("out_folder_holds_reference")
+@case("out_folder_is_driver_folder")
+def refused_and_untouched(folder: Path, outcome: Outcome) -> None:
+    refused(outcome, "also an input" if (folder / "ref.png").exists() else "reference")
+    for path in folder.rglob("*.png"):
+        assert path.read_bytes() == (CASES / folder.name / path.relative_to(folder)).read_bytes()
+    assert {p.name for p in folder.rglob("*")} == {p.name for p in (CASES / folder.name).rglob("*")}
+
+
+@case("out_pattern_in_this_folder")
+def frames_in_this_folder(folder: Path, outcome: Outcome) -> None:
+    assert outcome.code == 0, outcome.err
+    assert sorted(path.name for path in folder.glob("0*.png")) == ["0000.png", "0001.png", "0002.png"]
+
+
+@case("out_pattern_two_percents")
+def other_percent_as_it_is(folder: Path, outcome: Outcome) -> None:
+    assert outcome.code == 0, outcome.err
+    names = sorted(path.name for path in (folder / "o").iterdir())
+    assert names == ["50% 0000.png", "50% 0001.png", "50% 0002.png", "keep.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folder", "frames"),
+    [("frames_macos_dotfiles", 6), ("mkv_picture_before_video", 25), ("webp_animated_driver", None)],
+    ids=["frames_macos_dotfiles", "mkv_picture_before_video", "webp_animated_driver"],
+    indirect=["folder"],
+)
+def test_case_that_is_footage(folder: Path, frames: int | None, bunraku: Bunraku) -> None:
+    """The whole way with the shipped model, one step."""
+    pytest.importorskip("ai_edge_litert")
+    outcome = run(bunraku, folder)
+    assert outcome.code == 0, outcome.err
+    made = VideoReader(folder / "out.mp4").frames
+    assert made == (VideoReader(folder / "drive.webp").frames if frames is None else frames)
+
+
 @pytest.mark.parametrize(
     ("folder", "check"), [pytest.param(name, check, id=name) for name, check in CHECKS.items()], indirect=["folder"]
 )

@@ -132,6 +132,6 @@ def initialise_from_scratch(net: UNet, generator: torch.Generator | None = None)
             module.to_k.weight.data.mul_(0.5)
             if name.endswith("attn1"):
                 module.to_q.weight.data.copy_(module.to_k.weight)
-    if isinstance(net, Denoiser):
-        nn.init.zeros_(net.conv_out.weight)
-        nn.init.zeros_(net.conv_out.bias)
+    if (last := getattr(net, "conv_out", None)) is not None:
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)

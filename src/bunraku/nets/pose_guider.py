@@ -69,7 +69,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
 class GuidanceEncoder(ModelMixin, ConfigMixin):
     """Champ's guidance encoder: the pose guider's convolutions, then self-attention over each frame's map.
 
-    Its files hold seven attentions; its own code uses one of them, behind the last convolution, and so does this.
+    Champ's files hold the weights of seven attentions. Its code uses the one behind the last convolution, which is the one here.
 
     Config:
         out_channels, block_out_channels: as of `PoseGuider`.

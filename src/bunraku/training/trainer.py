@@ -26,7 +26,6 @@ from bunraku.data.samples import Sample, StepSampler, inputs_of, loader
 from bunraku.errors import BunrakuError
 from bunraku.media.files import ordinary_permissions
 from bunraku.nets.pixels import unit_clips, unit_pixels
-from bunraku.nets.unet import UNet
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
 from bunraku.training.config import MAY_CHANGE, TrainingConfig
@@ -97,7 +96,7 @@ class Trainer:
         self.accelerator.gradient_accumulation_steps = self.accumulate
         if config.gradient_checkpointing:
             for part in animator.parts().values():
-                if isinstance(part, UNet):  # the others are a few convolutions
+                if getattr(part, "_supports_gradient_checkpointing", False):  # the others are a few convolutions
                     part.enable_gradient_checkpointing()  # type: ignore[operator]
         optimiser = torch.optim.AdamW(
             self.trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay

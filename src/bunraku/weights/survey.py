@@ -73,7 +73,7 @@ class Survey:
             image_encoder, text_encoder, vae.
         family: whose weights these are; None: too little for a model.
         unused: files that are not needed, with the reason.
-        unread: files that cannot be read, with the reason; whether they are needed nobody knows.
+        unread: files that cannot be read, with the reason; the missing networks may be in them.
     """
 
     roles: dict[str, Found]
@@ -277,7 +277,7 @@ def _groups(source: Path, depth: int = DEPTH) -> Iterator[list[Path]]:
     if source.is_file():
         yield [source]
         return
-    if (source / "model_index.json").is_file():  # what else lies in a folder of diffusers is the same once more
+    if (source / "model_index.json").is_file():  # single files beside it hold the same weights in another layout
         folders = [
             source / name for name, entry in read_json(source / "model_index.json").items() if isinstance(entry, list)
         ]
