@@ -412,6 +412,24 @@ def test_offload_hooks_reach_the_calls_that_are_not_forward(tiny_pipeline):
     assert modules <= set(offloaded)
 
 
+def test_decoding_takes_smaller_pieces_where_memory_does_not_suffice(tiny_pipeline, monkeypatch):
+    latents = torch.randn(1, 4, 7, 8, 8, generator=seeded())
+    with torch.no_grad():
+        expected = tiny_pipeline.decode(latents)
+    decode, sizes = tiny_pipeline.vae.decode, []
+
+    def small_machine(frames):
+        sizes.append(len(frames))
+        if len(frames) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return decode(frames)
+
+    monkeypatch.setattr(tiny_pipeline.vae, "decode", small_machine)
+    with torch.no_grad():
+        assert np.abs(tiny_pipeline.decode(latents).astype(int) - expected).max() <= 1
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(tiny_pipeline, reference_image, dtype):
     exact = animated(tiny_pipeline, reference_image, walking_track(11), generator=seeded(), guidance_scale=2.0)

@@ -266,9 +266,15 @@ class AnimationPipeline(DiffusionPipeline):
         return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
 
     def decode(self, latents: Tensor) -> np.ndarray:
-        """Scaled latents (1, C, f, h, w) -> uint8 (f, H, W, 3)."""
+        """Scaled latents (1, C, f, h, w) -> uint8 (f, H, W, 3); half of them at a time where memory does not suffice."""
         frames = rearrange(latents, "1 c f h w -> f c h w") / self.vae.config.scaling_factor
-        images = self.vae.decode(frames.to(self.vae.dtype)).sample
+        try:
+            images = self.vae.decode(frames.to(self.vae.dtype)).sample
+        except torch.OutOfMemoryError:
+            if len(frames) == 1:
+                raise
+            middle = len(frames) // 2  # denoising is done by now: nothing of it is to be lost
+            return np.concatenate([self.decode(latents[:, :, :middle]), self.decode(latents[:, :, middle:])])
         images = (images.float() / 2 + 0.5).clamp(0, 1) * 255
         return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
 
