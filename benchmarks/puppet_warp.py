@@ -18,9 +18,19 @@ from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.metrics import score_clip
 from bunraku.media import contact_sheet, write_image
 from bunraku.puppet_warp import PuppetWarp
-from bunraku.training.validation import held_out_clip
+from bunraku.theatre import render, sample_scene
 
 METRICS = ("psnr", "psnr_character", "ssim_rgb")
+
+
+def held_out_clip(index: int, frames: int, size: tuple[int, int], split: str, stride: int) -> BenchmarkClip:
+    """The first frame of scene `index` is the reference, every `stride`-th after it is driven."""
+    scene = sample_scene(index, split)
+    shown = render(scene, range(0, (frames + 1) * stride, stride), size)
+    return BenchmarkClip(
+        f"{split}/{index}", scene.fps / stride, shown.frames[0], shown.pose[:1], shown.instances[0], shown.pose[1:], False,
+        shown.frames[1:], shown.pose[1:], shown.instances[1:], None,
+    )  # fmt: skip
 
 
 def warped(clip: BenchmarkClip, mask: np.ndarray | None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Cutting: whose pixel is whose, what is continued under what, and where the trunk and the head go."""
 
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -56,6 +57,18 @@ def test_pieces_together_cover_the_figure(seed: int) -> None:
         )
     assert np.abs(canvas[..., 0] / 255 - scissors.coverage).max() < 0.3
     assert np.abs(canvas[..., 0] / 255 - scissors.coverage)[scissors.mask].mean() < 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cut_takes_nothing_from_the_edge_of_the_figure(seed: int) -> None:
+    scissors = cut(seed)
+    hard = Scissors(scissors.picture, scissors.mask.astype(np.float32), scissors.body)
+    canvas = np.zeros((*hard.mask.shape, 3), np.float32)
+    for piece in hard.pieces():
+        white = np.repeat(piece.texture[..., 3:], 4, -1)
+        replace(piece, texture=white).paint(canvas, piece.place(hard.body.joints, ALL, 1.0))
+    edge = hard.mask & ~cv2.erode(hard.mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    assert np.mean(canvas[edge, 0]) / 255 > 0.95
 
 
 def test_islands_join_what_they_hang_on() -> None:

@@ -183,7 +183,10 @@ class Scissors:
         vertices, triangles, place = mesh(np.stack([x, y], -1) + 0.5)
         top, left = max(0, y.min() - GUARD), max(0, x.min() - GUARD)
         box = np.s_[top : y.max() + 1 + GUARD, left : x.max() + 1 + GUARD]
-        cut = cv2.GaussianBlur(shown[box].astype(np.float32), (0, 0), BLEND)
+        share, whole = (cv2.GaussianBlur(of[box].astype(np.float32), (0, 0), BLEND) for of in (shown, self.labels >= 0))
+        cut = share / np.maximum(
+            whole, 1e-6
+        )  # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(cut, self.coverage[box])[..., None]
         texture = np.concatenate([fill(self.picture[box], ~own[box]) * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
