@@ -22,7 +22,7 @@ class Settings:
 
 
 def test_types():
-    pairs = ["precision=no", "steps=3", "rate=1", "parts=[a,b]", "start=runs/a=b"]
+    pairs = ["precision=float32", "steps=3", "rate=1", "parts=[a,b]", "start=runs/a=b"]
     found = parsed_settings(pairs, Settings)
     assert found == {"precision": "float32", "steps": 3, "rate": 1.0, "parts": ("a", "b"), "start": "runs/a=b"}
     assert parsed_settings(["start=null"], Settings) == {"start": None}

@@ -77,11 +77,10 @@ def perceive_frames(
             f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
             "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
         )
+    behind = from_behind(track)  # as found: which way most frames look, and a missing face, is what later steps mend
     judged = judge(track, cuts=cuts)
     _tell_faults(judged, name)
-    track = judged.track
-    behind = from_behind(track)  # before gaps are bridged: a back may be one of the face
-    track = mended(track, frames.fps, cuts)
+    track = mended(judged.track, frames.fps, cuts)
     scores = track.scores.copy()
     scores[behind] = np.where(IN_FACE, 0, scores[behind])
     source = f"{Path(name).name}, {detector.name} on {detector.provider}"
