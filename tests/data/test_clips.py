@@ -16,6 +16,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter
 from bunraku.recipes import Reads
 from bunraku.theatre import render, sample_scene
+from bunraku.theatre.flow import background_flow, background_motion
 from tests.video import read_video
 
 LENGTH = 40
@@ -245,3 +246,29 @@ def test_drawn_skeletons_are_no_training_data(folder):
     Cues(Fraction(12), SIZE, "drawn", skeleton=np.zeros((LENGTH, *SIZE, 3), np.uint8)).save(folder / "a.cues")
     with pytest.raises(BunrakuError, match=r"a\.cues has no keypoints"):
         ClipFolder(folder, 0)
+
+
+def test_everybody_is_drawn_and_the_cameras_motion_is_cropped_along(tmp_path, caplog):
+    scene = sample_scene(1, people=2, moving_camera=True)
+    shown = render(scene, 6, SIZE)
+    with VideoWriter(tmp_path / "a.mp4", fps=12, size=SIZE, crf=10) as writer:
+        for frame in shown.frames:
+            writer.write(frame)
+    cues = Cues(Fraction(12), SIZE, "theatre", shown.pose, maps={"camera": background_motion(scene, range(6), SIZE)})
+    cues.save(tmp_path / "a.cues")
+    reads = Reads(frames=("pose", "flow", "depth_order"))
+
+    def drawn(**settings) -> dict[str, np.ndarray]:
+        return ClipFolder(tmp_path, 0, 5, (64, 64), reads=reads, **settings)[0].driven  # type: ignore[return-value]
+
+    both, alone = drawn(people=8), drawn()
+    assert not caplog.messages
+    for name in both:
+        assert (both[name] > 0).sum() > (alone[name] > 0).sum()
+    background = both["flow"][both["flow"] < 255]
+    # two thirds of the way, in a picture half as long
+    exact = np.linalg.norm(background_flow(scene, 6, SIZE), axis=-1).mean() / (max(SIZE) / 8) * 255 * SIZE[1] / SIZE[0]
+    assert background.mean() == pytest.approx(exact, rel=0.3)
+    replace(cues, maps={}).save(tmp_path / "a.cues")
+    assert set(np.unique(drawn()["flow"])) == {0, 255}
+    assert "the camera's motion is not known in" in caplog.text

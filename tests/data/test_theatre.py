@@ -3,8 +3,10 @@
 import numpy as np
 
 from bunraku.data.theatre import TheatreSamples
+from bunraku.perception.camera import motion_flow
 from bunraku.recipes import Reads
 from bunraku.theatre import render, sample_scene
+from bunraku.theatre.flow import background_flow, background_motion
 from bunraku.theatre.photograph import photograph, sample_scene_photograph
 
 SMALL = {"size": (48, 40), "frames": 2}
@@ -137,3 +139,22 @@ def test_samples_have_what_is_read_and_nothing_else():
     assert (list(sample.stills), list(sample.driven)) == (["reference"], [])
     thick = TheatreSamples(0, **SMALL, styles={"pose": {"line_width": 5}})[0].driven["pose"]
     assert thick.any(-1).sum() > 2 * TheatreSamples(0, **SMALL)[0].driven["pose"].any(-1).sum()
+
+
+def test_crowds_know_who_is_near_and_how_the_camera_moves():
+    reads = Reads(frames=("pose", "flow", "depth_order"))
+    data = TheatreSamples(3, frames=2, size=(48, 40), domain="crowds", reads=reads)
+    scenes = [data.scene(seed) for seed in range(12)]
+    assert {len(scene.actors) for scene in scenes} == {1, 2, 3}
+    assert {scene.camera.moves for scene in scenes} == {True, False}
+    drawn = [data[i].driven for i in range(6)]
+    assert any(((sample["flow"] > 0) & (sample["flow"] < 255)).any() for sample in drawn)  # some camera moves
+    yellow = [(sample["depth_order"] == (255, 255, 0)).all(-1).any() for sample in drawn]
+    assert any(yellow)  # somebody is in front of somebody
+
+
+def test_the_cameras_motion_is_that_of_the_background():
+    scene = next(s for s in map(TheatreSamples(3, domain="crowds").scene, range(12)) if s.camera.moves)
+    motion = background_motion(scene, [4, 40], (48, 40))
+    flow = np.stack([motion_flow(one, (48, 40)) for one in motion])
+    np.testing.assert_allclose(flow, background_flow(scene, [4, 40], (48, 40)), atol=1e-5)

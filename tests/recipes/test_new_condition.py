@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bunraku.animate import AnimateOptions, animate
 from bunraku.cues.cues import Cues
-from bunraku.cues.drawn import DRAWN, draw_conditions
+from bunraku.cues.drawn import DRAWN, DrawFrames, draw_conditions
 from bunraku.media import VideoReader, write_image
 from bunraku.nets.patch_codec import PatchCodec
 from bunraku.nets.ports import Ports
@@ -29,9 +29,9 @@ from bunraku.weights.info import describe
 from tests.tiny import walking_track
 
 
-def draw_brightness(cues: Cues, frames: Sequence[int], size: tuple[int, int], level: int = 100) -> np.ndarray:
+def draw_brightness(cues: Cues, size: tuple[int, int], level: int = 100) -> DrawFrames:
     """The cue function: a grey picture whose brightness is the number of the frame."""
-    return np.stack([np.full((*size, 3), (level + frame) % 256, np.uint8) for frame in frames])
+    return lambda frames: np.stack([np.full((*size, 3), (level + frame) % 256, np.uint8) for frame in frames])
 
 
 class BrightnessGuider(PoseGuider):

@@ -18,7 +18,9 @@ REPLACED = ("config.json", "model", "model.writing", "checkpoints")
 
 @app.command(epilog="Example: bunraku train animate-anyone --size mini --stage 1 -o runs/stage1 --set steps=2000")
 def train(
-    recipe: Annotated[str, typer.Argument(help="animate-anyone, tcan, or codec (the shipped model's autoencoder).")],
+    recipe: Annotated[
+        str, typer.Argument(help="animate-anyone, tcan, multi-character, or codec (the shipped model's autoencoder).")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(

@@ -46,6 +46,7 @@ LAYERS = {
     "camera": Layer(
         "float64", (3, 3), "map of the background to the next frame, in pixels of the clip; NaN where it is not known"
     ),
+    "nearness": Layer("float64", ("P",), "how near each person is, in any unit; NaN where it is not known"),
     "objects": Layer("uint8", ("h", "w"), "the things in hand, 255 inside"),
 }
 """Maps with a known meaning; h and w may be smaller than the clip's, with its aspect ratio."""
@@ -112,8 +113,11 @@ class Cues:
 
     def with_person(self, person: int, pose: PoseTrack) -> "Cues":
         """The cues of person `person` alone, with that person's `pose` (F, 1, K)."""
-        mattes = self.maps.get("mattes")
-        own = {} if mattes is None else {"mattes": mattes[:, person : person + 1]}
+        own = {
+            name: values[:, person : person + 1]
+            for name, values in self.maps.items()
+            if name in LAYERS and LAYERS[name].shape[0] == "P"
+        }
         return replace(self, pose=pose, maps=self.maps | own)
 
     def save(self, path: str | Path) -> None:

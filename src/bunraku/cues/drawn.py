@@ -3,31 +3,83 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
+from bunraku.cues.background_flow import draw_background_flow
+from bunraku.cues.character_region import kernel_sides
 from bunraku.cues.cues import Cues
+from bunraku.cues.depth_order import draw_depth_order, ranks_over_time, standing_nearness
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
 from bunraku.media.images import fit, placement
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.camera import motion_flow
+from bunraku.perception.pose import SEEN, PoseTrack
 
-Draw = Callable[..., np.ndarray]
-"""(cues, frames, size, **style) -> uint8 (len(frames), H, W, C): some frames of a clip's condition at `size` (height, width)."""
+DrawFrames = Callable[[Sequence[int]], np.ndarray]
+"""Frame numbers -> uint8 (len(numbers), H, W, C)."""
+
+Draw = Callable[..., DrawFrames | None]
+"""(cues, size, **style) -> what draws frames of a clip's condition at `size` (height, width): what takes the whole clip to know is found
+out once, here. None: these cues do not tell it."""
 
 REFERENCE = "reference"
 """The still of the character; a still called reference_NAME is the condition NAME of that picture."""
 
 
-def draw_pose(cues: Cues, frames: Sequence[int], size: tuple[int, int], **style: Any) -> np.ndarray:
-    """Skeletons, uint8 (F, H, W, 3) on black; `style`: arguments of `draw_skeleton`. Drawn ones are cropped to `size`."""
-    if cues.pose is not None:
-        return draw_skeleton(cues.pose.scaled(size)[list(frames)], **style)
-    return fit(cues.skeleton[list(frames)], size, "crop")[0]  # type: ignore[index]
+def draw_pose(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames:
+    """Skeletons on black; `style`: arguments of `draw_skeleton`. Drawn ones are cropped to `size`."""
+    if cues.pose is None:
+        return lambda frames: fit(cues.skeleton[list(frames)], size, "crop")[0]  # type: ignore[index]
+    track = cues.pose.scaled(size)
+    return lambda frames: draw_skeleton(track[list(frames)], **style)
 
 
-DRAWN: dict[str, Draw] = {"pose": draw_pose}
+def draw_flow(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | None:
+    """The background's motion with the people painted over: that of the map `camera`, and rest where it is not known.
+
+    Without a camera there is no motion: what tells the networks to keep the background still. `style`: arguments of
+    `draw_background_flow`.
+    """
+    if cues.pose is None:
+        return None
+    track, camera = cues.pose.scaled(size), _camera(cues, size)
+    sides = kernel_sides(track, threshold=style.get("threshold", SEEN))
+
+    def draw(frames: Sequence[int]) -> np.ndarray:
+        flow = None if camera is None else np.stack([motion_flow(camera[frame], size) for frame in frames])
+        return draw_background_flow(track[list(frames)], flow, sides=sides, **style)
+
+    return draw
+
+
+def draw_order(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | None:
+    """Who is in front of whom; `style`: arguments of `draw_depth_order`.
+
+    The order of each frame is that of the map `nearness`; without it, it is guessed from where and how large everybody stands, and changes
+    only on evidence that lasts (`ranks_over_time`).
+    """
+    if cues.pose is None:
+        return None
+    track, known = cues.pose.scaled(size), cues.maps.get("nearness")
+    ranks = ranks_over_time(standing_nearness(track)) if known is None else ranks_over_time(known, window=1)
+    sides = kernel_sides(track, threshold=style.get("threshold", SEEN))
+    return lambda frames: draw_depth_order(track[list(frames)], ranks[list(frames)], sides=sides, **style)
+
+
+def _camera(cues: Cues, size: tuple[int, int]) -> np.ndarray | None:
+    """The map `camera` in pixels of `size`, float64 (F, 3, 3); rest where it is not known."""
+    camera = cues.maps.get("camera")
+    if camera is None:
+        return None
+    scale = np.diag([size[1] / cues.size[1], size[0] / cues.size[0], 1])
+    camera = scale @ camera @ np.linalg.inv(scale)
+    return np.where(np.isfinite(camera).all((1, 2), keepdims=True), camera, np.eye(3))
+
+
+DRAWN: dict[str, Draw] = {"pose": draw_pose, "flow": draw_flow, "depth_order": draw_order}
 """By the condition's name, as recipes call it."""
 
 
@@ -50,14 +102,22 @@ class Drawn:
         return len(self.cues)
 
     def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
-        return DRAWN[self.name](self.cues, frames, self.size, **self.style)
+        if self.draw is None:
+            raise BunrakuError(f"{self.cues.source} does not tell the condition {self.name}")
+        return self.draw(frames)
+
+    @cached_property
+    def draw(self) -> DrawFrames | None:
+        """What draws its frames; None: the cues do not tell it."""
+        return DRAWN[self.name](self.cues, self.size, **self.style)
 
 
 def draw_clip(
     names: Iterable[str], cues: Cues, size: tuple[int, int], styles: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Drawn]:
-    """The conditions `names` of a driving clip, by name; frames are drawn when they are asked for."""
-    return {name: Drawn(name, cues, size, styles.get(name, {})) for name in names}
+    """The conditions `names` of a driving clip, by name, as far as its cues tell them; frames are drawn when they are asked for."""
+    drawn = {name: Drawn(name, cues, size, styles.get(name, {})) for name in names}
+    return {name: condition for name, condition in drawn.items() if condition.draw is not None}
 
 
 def draw_stills(

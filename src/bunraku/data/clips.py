@@ -1,5 +1,6 @@
 """Training samples from a folder of real clips: sample i is a function of (seed, i) and the files alone."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from bunraku.media import CLIPS, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
 
+logger = logging.getLogger(__name__)
+
 JOINTS, SCORE = 3, 0.3
 """A frame shows the person if this many joints have this score (from which they are drawn); other frames are not used."""
 
@@ -32,17 +35,18 @@ HELD_OUT, FEW = 10, 4
 
 @dataclass(frozen=True, eq=False)
 class _Clip:
-    """A video, its cues, and the numbers of the frames that show the first (largest) person."""
+    """A video, its cues, the numbers of the frames that show the first (largest) person, and whether the camera's motion is known."""
 
     video: Path
     cues: Path
     seen: np.ndarray
+    camera: bool
 
 
 class ClipFolder(Dataset):
     """Endless samples of the clips in a folder that `bunraku perceive` has prepared (NAME.cues beside NAME.mp4).
 
-    A sample is one person (the largest) in one clip; reference and driven frames are cropped alike.
+    A sample shows one clip; reference and driven frames are cropped alike.
 
     Args:
         folder: with clips; nested folders are searched.
@@ -56,6 +60,7 @@ class ClipFolder(Dataset):
         styles: how they are drawn, see `recipes.Size`.
         reference_frame: see `ReferenceFrame`.
         split: "train", or "val": the clips that are kept for validation (of very few clips: the same).
+        people: how many are drawn, the largest first.
 
     Raises:
         BunrakuError: no clips; clips without cues, with too few frames that show a person, or (when a sample is read) with
@@ -76,11 +81,16 @@ class ClipFolder(Dataset):
         styles: Mapping[str, Mapping[str, Any]] | None = None,
         reference_frame: ReferenceFrame = "random",
         split: Literal["train", "val"] = "train",
+        people: int = 1,
     ) -> None:
         self.seed, self.frames, self.size = seed, frames, size
-        self.consecutive, self.stride, self.min_gap = consecutive, stride, min_gap
+        self.consecutive, self.stride, self.min_gap, self.people = consecutive, stride, min_gap, people
         self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
-        self.clips = [_Clip(video, cues, _frames_seen(cues)) for video, cues in _split(_find_clips(folder), split)]
+        self.clips = [_clip(video, cues) for video, cues in _split(_find_clips(folder), split)]
+        if "flow" in reads.frames and (still := [clip.video for clip in self.clips if not clip.camera]):
+            logger.warning(
+                "the camera's motion is not known in %s: it is taken to be at rest there; bunraku perceive --matte finds it", _listed(still)
+            )  # fmt: skip
         least = (frames - 1) * stride + 1 if consecutive else frames + 1
         short = [c for c in self.clips if not len(self._starts(c.seen) if consecutive else c.seen[frames:])]
         if short:
@@ -88,26 +98,33 @@ class ClipFolder(Dataset):
                 f"{least} frames {'in a row ' if consecutive else ''}that show a person are needed; too few have "
                 f"{_listed([c.video for c in short])}: remove them, or train with fewer frames"
             )
-        self._opened: OrderedDict[Path, tuple[VideoReader, PoseTrack]] = OrderedDict()
+        self._opened: OrderedDict[Path, tuple[VideoReader, Cues]] = OrderedDict()
 
     def __getitem__(self, index: int) -> Sample[np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
         clip = self.clips[int(rng.integers(len(self.clips)))]
-        reader, pose = self._open(clip)
+        reader, cues = self._open(clip)
         chosen = self._choose(clip.seen, rng)
         (top, left), crop = random_crop(reader.size, self.size, rng)
         images = resize(read_frames(reader, chosen)[:, top : top + crop[0], left : left + crop[1]], self.size)
+        pose: PoseTrack = cues.pose  # type: ignore[assignment]
         moved = PoseTrack(pose.keypoints[chosen] - np.array([left, top], np.float32), pose.scores[chosen], crop).scaled(
             self.size
         )
+        maps = {}
+        if "camera" in cues.maps:
+            maps["camera"] = _cropped(cues.maps["camera"][chosen], (top, left), crop, self.size)
         known = [
-            Cues(Fraction(reader.fps), self.size, clip.video.name, pose=moved[part])
+            Cues(
+                Fraction(reader.fps), self.size, clip.video.name, pose=moved[part],
+                maps={name: values[part] for name, values in maps.items()},
+            )
             for part in (slice(1, None), slice(0, 1))
-        ]
+        ]  # fmt: skip
         return draw_sample(self.reads, images[1:], known[0], images[0], known[1], self.styles)
 
-    def _open(self, clip: _Clip) -> tuple[VideoReader, PoseTrack]:
-        """The clip's reader at the cues' frame rate, and the person's pose in its pixels."""
+    def _open(self, clip: _Clip) -> tuple[VideoReader, Cues]:
+        """The clip's reader at the cues' frame rate, and the cues with the people who are drawn."""
         if clip.video not in self._opened:
             cues = Cues.load(clip.cues)
             reader = VideoReader(clip.video, fps=cues.fps)
@@ -116,7 +133,14 @@ class ClipFolder(Dataset):
                     f"{clip.cues} has {len(cues)} frames, {clip.video.name} has {reader.frames}; "
                     f"make it again: bunraku perceive {clip.video}"
                 )
-            self._opened[clip.video] = reader, cues.pose.person(0).scaled(reader.size)
+            pose = cues.pose.scaled(reader.size)
+            drawn = PoseTrack(pose.keypoints[:, : self.people], pose.scores[:, : self.people], pose.size)
+            maps = (
+                {"camera": _cropped(camera, (0, 0), cues.size, reader.size)}
+                if (camera := cues.maps.get("camera")) is not None
+                else {}
+            )
+            self._opened[clip.video] = reader, Cues(cues.fps, reader.size, cues.source, pose=drawn, maps=maps)
             if len(self._opened) > OPENED:
                 self._opened.popitem(last=False)
         self._opened.move_to_end(clip.video)
@@ -181,6 +205,13 @@ def random_crop(
     return (int(top), int(left)), (int(crop[0]), int(crop[1]))
 
 
+def _cropped(camera: np.ndarray, corner: tuple[int, int], crop: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """A camera's motion (F, 3, 3) in pixels of `size` after a crop (height, width) at `corner` (top, left)."""
+    scale = size[1] / crop[1], size[0] / crop[0]
+    moved = np.array([(scale[0], 0, -corner[1] * scale[0]), (0, scale[1], -corner[0] * scale[1]), (0, 0, 1)])
+    return np.asarray(moved @ camera @ np.linalg.inv(moved))
+
+
 def read_frames(reader: VideoReader, numbers: np.ndarray) -> np.ndarray:
     """Those frames in that order, uint8 (N, H, W, 3); decodes little else (see SKIPPED)."""
     images = np.empty((len(numbers), *reader.size, 3), np.uint8)
@@ -218,11 +249,13 @@ def _find_clips(folder: Path) -> list[tuple[Path, Path]]:
     return [(video, video.with_suffix(".cues")) for video in videos]
 
 
-def _frames_seen(cues: Path) -> np.ndarray:
-    pose = Cues.load(cues).pose
+def _clip(video: Path, cues: Path) -> _Clip:
+    known = Cues.load(cues)
+    pose = known.pose
     if pose is None or not pose.people:
         raise BunrakuError(f"{cues} has no keypoints of a person; remove the clip, or make it again: bunraku perceive")
-    return np.flatnonzero((pose.scores[:, 0, BODY] >= SCORE).sum(-1) >= JOINTS)
+    seen = np.flatnonzero((pose.scores[:, 0, BODY] >= SCORE).sum(-1) >= JOINTS)
+    return _Clip(video, cues, seen, "camera" in known.maps)
 
 
 def _listed(paths: list[Path], most: int = 5) -> str:

@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 from bunraku.cues.cues import Cues
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
-from bunraku.theatre import Rendering, Scene, render, sample_scene
+from bunraku.theatre import Scene, Style, photograph, render, sample_scene, sample_scene_photograph
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
-from bunraku.theatre.photograph import photograph, sample_scene_photograph
+from bunraku.theatre.flow import background_motion
 from bunraku.theatre.scene import SPLITS
 from bunraku.theatre.textures import wear
 
@@ -21,10 +21,16 @@ FPS = Fraction(12)
 CLIP_FRAMES = 64
 """Reference and frames of a sample are drawn from this many frames of a scene."""
 
-Domain = Literal["puppets", "wide", "humans", "photographs"]
+CROWD = (0.2, 0.5, 0.3)
+"""How often one, two and three people are on the stage of a crowd."""
+
+MOVING = 0.7
+"""How often the camera moves there."""
+
+Domain = Literal["puppets", "wide", "humans", "photographs", "crowds"]
 """What is on the stage. "puppets": proportions from chibi to human. "wide": these and odd ones, with props and set pieces, for a
 base that is to be general. "humans": human proportions alone, for a narrow second training. "photographs": all of it photographed or
-drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn."""
+drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn. "crowds": one to three puppets who walk past each other, most seen by a camera that moves."""
 
 
 @dataclass(frozen=True)
@@ -64,29 +70,43 @@ class TheatreSamples(Dataset):
             reference = 0 if self.reference_frame == "first" else int(rng.integers(CLIP_FRAMES))
         else:
             reference, *driven = (int(i) for i in rng.choice(CLIP_FRAMES, self.frames + 1, replace=False))
-        rendering = self._render(seed, [reference, *driven])
+        numbers = [reference, *driven]
+        scene, style = self._staged(seed)
+        rendering = render(scene, numbers, self.size) if style is None else photograph(scene, numbers, self.size, style)
         images = rendering.frames
         if self.permute_colours:
             images = images[..., rng.permutation(3)]
         still = wear(rng, images[0]) if self.domain == "photographs" and rng.random() < 0.5 else images[0]
+        maps = {
+            "camera": background_motion(scene, numbers, self.size),
+            "nearness": np.tile(-rendering.distances[1 : 1 + rendering.pose.people].astype(float), (len(numbers), 1)),
+        }
         known = [
-            Cues(FPS, rendering.pose.size, "theatre", pose=rendering.pose[part]) for part in (slice(1, None), slice(0, 1))
+            Cues(
+                FPS, rendering.pose.size, "theatre", pose=rendering.pose[part],
+                maps={name: values[part] for name, values in maps.items()},
+            )
+            for part in (slice(1, None), slice(0, 1))
         ]  # fmt: skip
         return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles)
 
-    def _render(self, seed: int, frames: list[int]) -> Rendering:
-        if self.domain == "photographs":
-            scene, style = sample_scene_photograph(seed, self.split)
-            return photograph(scene, frames, self.size, style)
-        return render(self.scene(seed), frames, self.size)
-
     def scene(self, seed: int) -> Scene:
         """Scene number `seed` of the domain."""
+        return self._staged(seed)[0]
+
+    def _staged(self, seed: int) -> tuple[Scene, Style | None]:
+        """The scene, and how it is photographed, if it is."""
+        if self.domain == "photographs":
+            return sample_scene_photograph(seed, self.split)
+        return self._drawn_scene(seed), None
+
+    def _drawn_scene(self, seed: int) -> Scene:
         if self.domain == "puppets":
             return sample_scene(seed, self.split)
-        if self.domain == "photographs":
-            return sample_scene_photograph(seed, self.split)[0]
         rng = np.random.default_rng([seed, 1])
+        if self.domain == "crowds":
+            people, moving = int(rng.choice([1, 2, 3], p=CROWD)), bool(rng.random() < MOVING)
+            return sample_scene(seed, self.split, people=people, moving_camera=moving, frames=CLIP_FRAMES)
         if self.domain == "humans":
             return sample_scene(seed, self.split).recast(character=sample_human(rng, SPLITS[self.split]))
         props, objects, odd = (bool(chance) for chance in rng.random(3) < (0.4, 0.4, 0.3))

@@ -84,12 +84,16 @@ class AnimateAnyone(Animator):
 
     def ports(self, encoded: Encoded, window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
         token = encoded.stills["token"]
-        guided = {self._port: encoded.at("pose", window, token)}
+        guided = {self._port: self.guidance(encoded, window)}
         if not shown:
             return Ports(torch.zeros_like(token), **guided)  # type: ignore[arg-type]
         told = timestep if self.options.reference_timestep == "every" else None
         reference = encoded.once("reference", lambda: self.reference(encoded, 0 if told is None else told), told)
         return Ports(token, **guided, reference=reference)  # type: ignore[arg-type]
+
+    def guidance(self, encoded: Encoded, window: Sequence[int]) -> Tensor:
+        """What guides a window of frames, (B, C, f, h, w), in both halves of guidance."""
+        return encoded.at("pose", window, encoded.stills["token"])
 
     @property
     def _port(self) -> str:

@@ -54,17 +54,18 @@ class Inputs:
 
     def still_pixels(self, name: str, dtype: torch.dtype) -> Tensor:
         """(B, C, H, W) in [0, 1]; a condition that a sample goes without is black."""
-        return self._blackened(name, unit_pixels(self.stills[name])).to(dtype)
+        return self.kept(name, unit_pixels(self.stills[name])).to(dtype)
 
     def frame_pixels(self, name: str, dtype: torch.dtype) -> Tensor:
         """(B, C, F, H, W) in [0, 1]; a condition that a sample goes without is black."""
-        return self._blackened(name, unit_clips(self.frames[name])).to(dtype)
+        return self.kept(name, unit_clips(self.frames[name])).to(dtype)
 
-    def _blackened(self, name: str, pixels: Tensor) -> Tensor:
+    def kept(self, name: str, values: Tensor) -> Tensor:
+        """Values (B, ...) that come from the condition `name`; zero for samples that go without it."""
         if name not in self.dropped:
-            return pixels
+            return values
         kept = ~self.dropped[name]
-        return pixels * kept.view(-1, *[1] * (pixels.ndim - 1)).to(pixels)
+        return values * kept.view(-1, *[1] * (values.ndim - 1)).to(values)
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,12 @@ class Animator(nn.Module, ABC):
     Attributes:
         Options: dataclass of the recipe's own switches.
         idle: patterns (fnmatch) of parameter names that never learn: nothing depends on them.
+        added: parts that change nothing at their start values, so that training may start from a model without them.
     """
 
     Options: ClassVar[type] = NoOptions
     idle: ClassVar[tuple[str, ...]] = ()
+    added: ClassVar[tuple[str, ...]] = ()
     denoiser: Denoiser
     options: Any
 

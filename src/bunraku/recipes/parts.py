@@ -1,13 +1,14 @@
 """PARTS: the name of every part that a recipe may have -> the classes it may be of, and where they come from."""
 
+GUIDERS = {name: "bunraku.nets.pose_guider" for name in ("PoseGuider", "LiteralPoseGuider", "GuidanceEncoder")}
+
 PARTS: dict[str, dict[str, str]] = {
     "denoiser": {"Denoiser": "bunraku.nets.denoiser"},
     "reference_net": {"ReferenceNet": "bunraku.nets.reference_net"},
-    "pose_guider": {
-        "PoseGuider": "bunraku.nets.pose_guider",
-        "LiteralPoseGuider": "bunraku.nets.pose_guider",
-        "GuidanceEncoder": "bunraku.nets.pose_guider",
-    },
+    "pose_guider": GUIDERS,
+    "reference_pose_guider": GUIDERS,
+    "flow_guider": GUIDERS,
+    "depth_order_guider": GUIDERS,
     "controlnet": {"ControlNet": "bunraku.nets.controlnet"},
     "image_encoder": {"CLIPVisionModelWithProjection": "transformers"},
     "prompt": {"ConstantToken": "bunraku.nets.constant_token"},

@@ -12,7 +12,7 @@ import numpy as np
 
 from bunraku.theatre.camera import BACKDROP
 from bunraku.theatre.scene import Scene, stage
-from bunraku.theatre.shapes import Layer, pixel_centres
+from bunraku.theatre.shapes import Layer, View, pixel_centres
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,23 @@ class Flow:
 
     flow: np.ndarray
     visible: np.ndarray
+
+
+def background_motion(scene: Scene, frames: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """The map that the camera alone makes of the background from each frame to the next: float64 (F, 3, 3), pixels to pixels, (0, 0) at
+    the corner of the first pixel, as `perception.camera.camera_motion` finds it.
+
+    Arguments as of `scene.render`.
+    """
+    now, then = (scene.camera.view((np.asarray(frames) + step) / float(scene.fps), BACKDROP, size) for step in (0, 1))
+    return _matrices(then) @ np.linalg.inv(_matrices(now))
+
+
+def _matrices(view: View) -> np.ndarray:
+    """float64 (F, 3, 3)."""
+    matrices = np.tile(np.eye(3), (len(view.turn), 1, 1))
+    matrices[:, :2, :2], matrices[:, :2, 2] = view.turn, view.shift
+    return matrices
 
 
 def background_flow(scene: Scene, frames: Sequence[int] | int, size: int | tuple[int, int] = 128) -> np.ndarray:

@@ -24,7 +24,7 @@ class TrainingConfig:
     Attributes:
         output: folder of the run: checkpoints, logs, validation sheets, and the trained model.
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
-        domain: of the theatre: "puppets", "wide", "humans" or "photographs", see `data.theatre`.
+        domain: of the theatre: "puppets", "wide", "humans", "photographs" or "crowds", see `data.theatre`.
         options: of the recipe, by name, where they are to differ from the size's own or the start model's (`Animator.Options`).
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         motion: where the motion modules that the stage trains start from: a model folder, or a file or folder in any layout that
@@ -38,10 +38,12 @@ class TrainingConfig:
         trains: parts that learn instead of the stage's own, see `recipes.Stage`; for ablations.
         lora_rank, lora_layers: of the adapters that TCAN's first stage trains, see `nets.lora`.
         keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.
+        resolution: side of a square picture, or (height, width).
         batch: samples (references) per process that are computed at once; each has `frames` driven frames.
         global_batch: samples per optimiser step over all processes: gradients are accumulated until there are so many; 0: `accumulate`
             says how often.
         min_gap: smallest distance of reference and driven frame in clips (frames).
+        people: in clips: how many are drawn, the largest first.
         stride: distance of consecutive driven frames in clips (stage 2).
         reference_frame: "random", or "first": the clip's first frame.
         drop_condition: share of the samples trained as the unconditional half of guidance.
@@ -72,7 +74,7 @@ class TrainingConfig:
     lora_rank: int = 16
     lora_layers: tuple[str, ...] = ("attn1", "attn2")
     keep_lora: bool = False
-    resolution: int = 512
+    resolution: int | tuple[int, int] = 512
     frames: int = 1
     batch: int = 1
     global_batch: int = 0
@@ -86,6 +88,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     min_gap: int = 0
     stride: int = 1
+    people: int = 1
     reference_frame: ReferenceFrame = "random"
     drop_condition: float = 0.1
     drop: dict[str, float] = field(default_factory=dict)
@@ -120,16 +123,28 @@ class TrainingConfig:
     @property
     def picture(self) -> tuple[int, int]:
         """(height, width) of what is trained on."""
-        return self.resolution, self.resolution
+        if isinstance(self.resolution, int):
+            return self.resolution, self.resolution
+        return self.resolution[0], self.resolution[1]
 
     def __post_init__(self) -> None:
         self.output = Path(self.output)
-        if self.resolution % 8:
-            raise BunrakuError(f"resolution {self.resolution} is not a multiple of 8")
+        sides = (self.resolution,) if isinstance(self.resolution, int) else self.resolution
+        if len(sides) not in (1, 2) or any(side < 8 or side % 8 for side in sides):
+            raise BunrakuError(f"resolution {'x'.join(map(str, sides))} is not a multiple of 8")
         for name, choices in (("domain", Domain), ("precision", Precision), ("reference_frame", ReferenceFrame)):
             if getattr(self, name) not in get_args(choices):
                 raise BunrakuError(f"{name} is one of {', '.join(get_args(choices))}, not {getattr(self, name)!r}")
-        for name in ("steps", "batch", "frames", "accumulate", "checkpoint_every", "validate_every", "log_every"):
+        for name in (
+            "steps",
+            "batch",
+            "frames",
+            "people",
+            "accumulate",
+            "checkpoint_every",
+            "validate_every",
+            "log_every",
+        ):
             if getattr(self, name) < 1:
                 raise BunrakuError(f"{name} must be at least 1, not {getattr(self, name)}")
         known = {f.name for f in fields(self.chosen_size.options)}

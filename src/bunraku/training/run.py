@@ -86,6 +86,8 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
     if start is not None:
         for name, part in animator.parts().items():
             source = getattr(start, name, None)
+            if source is None and name in animator.added:
+                continue
             if source is None:
                 raise BunrakuError(f"{config.init} has no {name}; it is a model of recipe {start.config.recipe}")
             copy_weights(source, part, name)
@@ -123,7 +125,7 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
     return ClipFolder(
         Path(config.data), config.seed, config.frames, config.picture,
         consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, reads=reads,
-        styles=config.chosen_size.styles, reference_frame=config.reference_frame, split=split,
+        styles=config.chosen_size.styles, reference_frame=config.reference_frame, split=split, people=config.people,
     )  # fmt: skip
 
 
