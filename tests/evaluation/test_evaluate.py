@@ -363,7 +363,7 @@ def test_real_footage(bunraku: Bunraku, assets: Path, model_folder: Path, tmp_pa
     pytest.importorskip("mediapipe")
     (tmp_path / "clips").mkdir()
     with VideoWriter(tmp_path / "clips" / "dance.mp4", fps=Fraction(24), size=(384, 256)) as video:
-        for frame in VideoReader(assets / "drivers" / "dance_plain.mp4", start=0, stop=10):
+        for frame in VideoReader(assets / "drivers" / "dance_plain.mp4", start=0, stop=6):
             video.write(fit(frame, (384, 256), "crop")[0])
     code, printed, err = bunraku(
         "evaluate", "--model", model_folder, "--benchmark", "folder", "--data", tmp_path / "clips", "--pose", "mediapipe",
@@ -373,7 +373,7 @@ def test_real_footage(bunraku: Bunraku, assets: Path, model_folder: Path, tmp_pa
     systems = json.loads(printed)["systems"]
     scores = {name: system["clips"]["dance"] for name, system in systems.items()}
     assert scores["copy"]["pose_found"] == 1
-    assert scores["copy"]["pck"] > 0.9  # hardly anything moves in ten frames
+    assert scores["copy"]["pck"] > 0.9  # hardly anything moves in six frames
     assert scores["puppet-warp"]["psnr"] > 20
     assert "psnr_character" not in scores["copy"]  # footage has no masks
 
