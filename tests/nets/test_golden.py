@@ -1,5 +1,6 @@
 """Parity with numbers recorded from the public code of Moore-AnimateAnyone: whole networks and whole loops, on its own weight
-files (random, tiny). What the repository holds of the record is compared in test_recorded.py.
+files (random, tiny). What the repository holds of the record is compared in test_recorded.py; the way from files to a video in
+tests/weights/test_conversion.py.
 
 Tolerances are those of the data's README: 5e-5 for a forward pass, 1e-4 after the sampling loop.
 """
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from einops import rearrange
 
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import Encoded, Inputs
@@ -119,25 +119,6 @@ def test_sampling_loop_of_one_window(animator):
     assert timesteps == run["timesteps"].tolist()
     near(handed, run["guided"], 1e-4)
     near(latents, run["latents"], 1e-4)
-
-
-@torch.no_grad()
-def test_sampling_loop_of_windows_that_wrap(animator, pipeline):
-    """Six guided steps over 12 frames."""
-    run, inputs, exact = arrays("pipeline_bank32"), arrays("inputs"), arrays("pipeline_bank32_f64")
-    assert [list(w) for w in time_windows(12, 8, 4, wrap=True)] == run["windows"].tolist()
-    timesteps, handed, latents = sampled(
-        animator, inputs["latents_init"], inputs["pose_images_u8"],
-        num_inference_steps=6, window=8, overlap=4, guidance_scale=3.5,
-    )  # fmt: skip
-    assert timesteps == arrays("conditioning")["timesteps"].tolist()
-    near(handed, run["guided"], 1e-4)
-    near(latents, run["latents"], 1e-4)
-    near(latents[-1], exact["latents_final"], 1e-4)
-    frames = rearrange(latents[-1] / 0.18215, "1 c f h w -> f c h w")
-    video = rearrange((pipeline.vae.decode(frames).sample / 2 + 0.5).clamp(0, 1), "f c h w -> 1 c f h w")
-    near(video[:, :, [0, 5, 11]], run["video_f32_frames_0_5_11"], 1e-4)
-    assert ((video * 255).round() - run["video_u8"].float()).abs().max() <= 1
 
 
 @torch.no_grad()

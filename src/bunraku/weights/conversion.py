@@ -205,7 +205,8 @@ def _check_reference(
     reference_net: tuple[Any, Mapping[str, Tensor]], denoiser: tuple[Any, Mapping[str, Tensor]], found: Found
 ) -> None:
     """Tokens of the one are read by the other: both are the same UNet but for what ReferenceNet has not."""
-    beside = {key: value for key, value in denoiser[1].items() if key in reference_net[0].state_dict()}
+    shared = reference_net[0].state_dict().keys()
+    beside = {key: value for key, value in denoiser[1].items() if key in shared}
     check(compare(beside, reference_net[1]), "denoiser's architecture, which ReferenceNet shares", str(found.path))
 
 
