@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import diffusers
 import numpy as np
@@ -15,6 +15,7 @@ from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
+from bunraku.cues.cues import Pictures
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.nets.pixels import unit_pixels
@@ -31,16 +32,6 @@ DEFAULT_SIZE = (128, 128)
 DEFAULT_RECIPE = "animate-anyone"
 POSE = "pose"
 CONFIGURATION = ("size", "defaults", "recipe", "options", "styles", "reference_pose", "skeleton")
-
-
-class Frames(Protocol):
-    """Frames of one condition: a NumPy array, or something that draws them when they are asked for (`cues.drawn.Drawn`)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, frames: Any) -> np.ndarray:
-        """uint8 (f, H, W, C) for a list of f frame numbers."""
-        ...
 
 
 class _PartNames:
@@ -152,7 +143,7 @@ class AnimationPipeline(DiffusionPipeline):
         return {name: dict(style) for name, style in self.config.styles.items()}
 
     def __call__(
-        self, stills: Mapping[str, np.ndarray], frames: Mapping[str, Frames], sampling: Sampling | None = None, **more: Any
+        self, stills: Mapping[str, np.ndarray], frames: Mapping[str, Pictures], sampling: Sampling | None = None, **more: Any
     ) -> AnimationOutput:  # fmt: skip
         """All frames at once; arguments as of `stream`."""
         return AnimationOutput(frames=np.concatenate(list(self.stream(stills, frames, sampling, **more))))
@@ -160,7 +151,7 @@ class AnimationPipeline(DiffusionPipeline):
     def stream(
         self,
         stills: Mapping[str, np.ndarray],
-        frames: Mapping[str, Frames],
+        frames: Mapping[str, Pictures],
         sampling: Sampling | None = None,
         *,
         generator: torch.Generator | None = None,
@@ -190,7 +181,7 @@ class AnimationPipeline(DiffusionPipeline):
     def _stream(
         self,
         stills: Mapping[str, np.ndarray],
-        frames: Mapping[str, Frames],
+        frames: Mapping[str, Pictures],
         sampling: Sampling,
         length: int,
         size: tuple[int, int],
@@ -221,7 +212,7 @@ class AnimationPipeline(DiffusionPipeline):
     def _encode(
         self,
         stills: Mapping[str, np.ndarray],
-        frames: Mapping[str, Frames],
+        frames: Mapping[str, Pictures],
         length: int,
         chunk: int,
         watched: "Watched",
@@ -237,8 +228,10 @@ class AnimationPipeline(DiffusionPipeline):
         encoded = animator.encode_stills(pictures, clean)
         maps: dict[str, Tensor] = {}
         for part in pieces(length, chunk):
-            drawn = {name: np.asarray(source[list(part)]) for name, source in frames.items()}
-            watched.see(part, drawn.get(POSE))
+            wide = range(max(0, part.start - animator.halo), min(length, part.stop + animator.halo))
+            inner = slice(part.start - wide.start, part.stop - wide.start)
+            drawn = {name: np.asarray(source[list(wide)]) for name, source in frames.items()}
+            watched.see(part, drawn[POSE][inner] if POSE in drawn else None)
             inputs = Inputs({}, {name: torch.from_numpy(images)[None].to(device) for name, images in drawn.items()})
             latents = {
                 name: torch.stack([self.encode(image)[0] for image in images], 1)[None].to(animator.dtype)
@@ -248,7 +241,7 @@ class AnimationPipeline(DiffusionPipeline):
             for name, piece in animator.encode_frames(inputs, latents).items():
                 if name not in maps:  # once in full size, so that a long clip's maps are never held twice
                     maps[name] = piece.new_empty((*piece.shape[:2], length, *piece.shape[3:]), device="cpu")
-                maps[name][:, :, part.start : part.stop] = piece.cpu()
+                maps[name][:, :, part.start : part.stop] = piece[:, :, inner].cpu()
         return Encoded(encoded, maps)
 
     def _on_step(self, bar: Any, callback: Callable[..., dict[str, Tensor] | None] | None) -> OnStep:
@@ -359,7 +352,7 @@ def _assemble(recipe: str, parts: Mapping[str, Any], options: Mapping[str, Any])
     return get_recipe(recipe).animator.assemble(parts, options)
 
 
-def _checked(stills: Mapping[str, np.ndarray], frames: Mapping[str, Frames]) -> tuple[int, tuple[int, int]]:
+def _checked(stills: Mapping[str, np.ndarray], frames: Mapping[str, Pictures]) -> tuple[int, tuple[int, int]]:
     """Number of frames and (height, width) of a clip that can be animated, or BunrakuError."""
     if "reference" not in stills:
         raise BunrakuError("there is no still called reference; give the picture of the character")

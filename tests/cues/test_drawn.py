@@ -22,6 +22,13 @@ def cues() -> Cues:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_parts_of_a_clip_are_drawn_as_the_whole_is(cues, name):
+    rng = np.random.default_rng(1)
+    maps = {
+        "mattes": np.kron(rng.choice([0, 255], (7, 3, 4, 4)), np.ones((12, 10))).astype(np.uint8),
+        "objects": np.kron(rng.choice([0, 255], (7, 4, 4)), np.ones((12, 10))).astype(np.uint8),
+        "depth": rng.uniform(1, 9, (7, 48, 40)).astype(np.float32),
+    }
+    cues = replace(cues, maps=maps, pixels=rng.integers(0, 256, (7, 96, 80, 3), np.uint8))
     drawn = Drawn(name, cues, SIZE)
     whole = drawn[range(len(cues))]
     assert whole.shape == (7, *SIZE, 3)

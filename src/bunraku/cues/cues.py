@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -17,6 +17,16 @@ from bunraku.perception.pose import PoseTrack
 
 VERSION = 1
 KEY = "bunraku.cues"
+
+
+class Pictures(Protocol):
+    """Pictures of a clip by number: a NumPy array, or something that reads or draws them when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: Any) -> np.ndarray:
+        """uint8 (f, H, W, C) for a list of f frame numbers."""
+        ...
 
 
 class Layer(NamedTuple):
@@ -48,6 +58,10 @@ LAYERS = {
     ),
     "nearness": Layer("float64", ("P",), "how near each person is, in any unit; NaN where it is not known"),
     "objects": Layer("uint8", ("h", "w"), "the things in hand, 255 inside"),
+    "depth": Layer("float32", ("h", "w"), "distance from the camera in any unit; NaN where it is not known"),
+    "hole": Layer(
+        "uint8", ("h", "w"), "what is cut out of the scene for the character, 255 inside; else it is made of the mattes"
+    ),
 }
 """Maps with a known meaning; h and w may be smaller than the clip's, with its aspect ratio."""
 
@@ -67,6 +81,8 @@ class Cues:
         maps: what else was perceived, frame by frame, arrays (F, ...) by name. Those of `LAYERS` have the types that it says; others
             are kept as they are.
         plate: uint8 (H', W', 3) RGB, the first frame without its people, or None.
+        pixels: the frames themselves, uint8 (F, H', W', 3) RGB with the clip's aspect ratio; by reference, never saved. None: they are
+            not at hand.
 
     Raises:
         ValueError: both or none of pose and skeleton, or lengths and sizes that do not agree.
@@ -81,6 +97,7 @@ class Cues:
     media: Path | None = None
     media_start: Fraction = Fraction(0)
     plate: np.ndarray | None = None
+    pixels: Pictures | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if (self.pose is None) == (self.skeleton is None):
@@ -107,6 +124,9 @@ class Cues:
                 raise ValueError(f"{name} must be {layer}; got {value.dtype} {value.shape}")
         if self.plate is not None and (self.plate.dtype != np.uint8 or self.plate.shape[2:] != (3,)):
             raise ValueError(f"the plate must be uint8 (H, W, 3); got {self.plate.dtype} {self.plate.shape}")
+
+        if self.pixels is not None and len(self.pixels) != len(self):
+            raise ValueError(f"pixels of {len(self.pixels)} frames for a clip of {len(self)}")
 
     def __len__(self) -> int:
         return len(self.pose) if self.pose is not None else len(self.skeleton)  # type: ignore[arg-type]

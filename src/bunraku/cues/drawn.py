@@ -12,9 +12,11 @@ from bunraku.cues.background_flow import draw_background_flow
 from bunraku.cues.character_region import kernel_sides
 from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import draw_depth_order, ranks_over_time, standing_nearness
+from bunraku.cues.shape_mask import BLOCK, environment, shape_agnostic_mask
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.structured_depth import depth_span, draw_structured_depth
 from bunraku.errors import BunrakuError
-from bunraku.media.images import fit, placement
+from bunraku.media.images import fit, placement, resize
 from bunraku.perception.camera import motion_flow
 from bunraku.perception.pose import SEEN, PoseTrack
 
@@ -69,6 +71,61 @@ def draw_order(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | 
     return lambda frames: draw_depth_order(track[list(frames)], ranks[list(frames)], sides=sides, **style)
 
 
+def draw_depth(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | None:
+    """Depth along the skeletons; `style`: arguments of `draw_structured_depth`."""
+    if cues.pose is None or "depth" not in cues.maps:
+        return None
+    track, depth = cues.pose.scaled(size), cues.maps["depth"]
+    # in every piece of the clip, a distance has one brightness
+    span = depth_span(
+        track, depth, size, **{name: style[name] for name in ("line_width", "threshold", "hands") if name in style}
+    )
+    return lambda frames: draw_structured_depth(track[list(frames)], depth[list(frames)], size, span=span, **style)
+
+
+def draw_mask(cues: Cues, size: tuple[int, int], block: int = BLOCK) -> DrawFrames | None:
+    """Where the character may be, white on black: the map `hole`, or else the mattes made coarse.
+
+    Args:
+        block: side in pixels of the coarse mask's blocks, see `shape_agnostic_mask`.
+    """
+    name = next((name for name in ("hole", "mattes") if name in cues.maps), None)
+    if name is None:
+        return None
+    known = cues.maps[name]
+
+    def draw(frames: Sequence[int]) -> np.ndarray:
+        areas = known[list(frames)]
+        if name == "mattes":
+            areas = areas.max(1)
+        areas = resize(areas[..., None], size)[..., 0]
+        hole = areas >= 128 if name == "hole" else shape_agnostic_mask(areas, block=block)
+        return np.repeat(np.uint8(255) * hole[..., None], 3, axis=-1)
+
+    return draw
+
+
+def draw_environment(cues: Cues, size: tuple[int, int], block: int = BLOCK) -> DrawFrames | None:
+    """The scene, black where the character may be; arguments as of `draw_mask`."""
+    mask, pixels = draw_mask(cues, size, block), cues.pixels
+    if mask is None or pixels is None:
+        return None
+    return lambda frames: environment(resize(np.asarray(pixels[list(frames)]), size), mask(frames)[..., 0] > 0)
+
+
+def draw_object(cues: Cues, size: tuple[int, int]) -> DrawFrames | None:
+    """The things in hand, on black."""
+    objects, pixels = cues.maps.get("objects"), cues.pixels
+    if objects is None or pixels is None:
+        return None
+
+    def draw(frames: Sequence[int]) -> np.ndarray:
+        things = resize(objects[list(frames)][..., None], size) >= 128
+        return np.where(things, resize(np.asarray(pixels[list(frames)]), size), np.uint8(0))
+
+    return draw
+
+
 def _camera(cues: Cues, size: tuple[int, int]) -> np.ndarray | None:
     """The map `camera` in pixels of `size`, float64 (F, 3, 3); rest where it is not known."""
     camera = cues.maps.get("camera")
@@ -79,7 +136,15 @@ def _camera(cues: Cues, size: tuple[int, int]) -> np.ndarray | None:
     return np.where(np.isfinite(camera).all((1, 2), keepdims=True), camera, np.eye(3))
 
 
-DRAWN: dict[str, Draw] = {"pose": draw_pose, "flow": draw_flow, "depth_order": draw_order}
+DRAWN: dict[str, Draw] = {
+    "pose": draw_pose,
+    "flow": draw_flow,
+    "depth_order": draw_order,
+    "structured_depth": draw_depth,
+    "mask": draw_mask,
+    "environment": draw_environment,
+    "object": draw_object,
+}
 """By the condition's name, as recipes call it."""
 
 

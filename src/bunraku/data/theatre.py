@@ -1,7 +1,7 @@
 """Training samples from the procedural theatre: sample i is a function of (seed, split, i) alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -9,9 +9,10 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.shape_mask import rescale_character, sample_blocks, sample_scale, shape_agnostic_mask
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
-from bunraku.theatre import Scene, Style, photograph, render, sample_scene, sample_scene_photograph
+from bunraku.theatre import Scene, Style, photograph, render, sample_background, sample_scene, sample_scene_photograph
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
 from bunraku.theatre.flow import background_motion
 from bunraku.theatre.scene import SPLITS
@@ -27,10 +28,12 @@ CROWD = (0.2, 0.5, 0.3)
 MOVING = 0.7
 """How often the camera moves there."""
 
-Domain = Literal["puppets", "wide", "humans", "photographs", "crowds"]
+Domain = Literal["puppets", "wide", "humans", "photographs", "crowds", "stage"]
 """What is on the stage. "puppets": proportions from chibi to human. "wide": these and odd ones, with props and set pieces, for a
 base that is to be general. "humans": human proportions alone, for a narrow second training. "photographs": all of it photographed or
-drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn. "crowds": one to three puppets who walk past each other, most seen by a camera that moves."""
+drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn. "crowds": one to three puppets who walk past each other, most seen by a camera that moves.
+"stage": puppets with something in hand, before and behind set pieces, cut out of the scene as Animate Anyone 2 learns from clips
+(`self_supervised`); the reference is cut out too, on another background."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +76,35 @@ class TheatreSamples(Dataset):
         numbers = [reference, *driven]
         scene, style = self._staged(seed)
         rendering = render(scene, numbers, self.size) if style is None else photograph(scene, numbers, self.size, style)
-        images = rendering.frames
-        if self.permute_colours:
-            images = images[..., rng.permutation(3)]
+        colours = rng.permutation(3) if self.permute_colours else np.arange(3)
+        images = rendering.frames[..., colours]
         still = wear(rng, images[0]) if self.domain == "photographs" and rng.random() < 0.5 else images[0]
-        maps = {
+        people = np.arange(1, rendering.pose.people + 1)[:, None, None]
+        maps: dict[str, np.ndarray] = {
+            "mattes": np.uint8(255) * (rendering.labels[:, None] == people),
+            "objects": np.uint8(255) * rendering.object_mask,
+            "depth": rendering.depth,
             "camera": background_motion(scene, numbers, self.size),
             "nearness": np.tile(-rendering.distances[1 : 1 + rendering.pose.people].astype(float), (len(numbers), 1)),
         }
         known = [
             Cues(
                 FPS, rendering.pose.size, "theatre", pose=rendering.pose[part],
-                maps={name: values[part] for name, values in maps.items()},
+                maps={name: values[part] for name, values in maps.items()}, pixels=images[part],
             )
             for part in (slice(1, None), slice(0, 1))
         ]  # fmt: skip
+        if self.domain == "stage":
+            still = self._on_other_ground(scene, reference, colours, rng)
+            if self.split == "train":
+                known[0] = self_supervised(known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng)
         return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles)
+
+    def _on_other_ground(self, scene: Scene, frame: int, colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The character alone, cut out, on a background that says nothing of the scene, uint8 (H, W, 3)."""
+        alone = render(replace(scene, objects=()).recast(prop=None), [frame], self.size)
+        ground = sample_background(rng).render(self.size)[0]
+        return np.where(alone.character_mask[0][..., None], alone.frames[0][..., colours], ground)
 
     def scene(self, seed: int) -> Scene:
         """Scene number `seed` of the domain."""
@@ -103,6 +119,8 @@ class TheatreSamples(Dataset):
     def _drawn_scene(self, seed: int) -> Scene:
         if self.domain == "puppets":
             return sample_scene(seed, self.split)
+        if self.domain == "stage":
+            return sample_scene(seed, self.split, props=True, objects=True)
         rng = np.random.default_rng([seed, 1])
         if self.domain == "crowds":
             people, moving = int(rng.choice([1, 2, 3], p=CROWD)), bool(rng.random() < MOVING)
@@ -115,3 +133,26 @@ class TheatreSamples(Dataset):
             return scene
         oddity = list(ODDITIES)[int(rng.integers(len(ODDITIES)))]
         return scene.recast(character=sample_odd_character(rng, oddity, SPLITS[self.split]))
+
+
+def self_supervised(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Cues:
+    """What Animate Anyone 2 is shown of a clip that it is to make again: the character cut out with a hole that does not tell its shape.
+
+    Chance holds for the whole clip. In half of the clips character and prop are scaled first, so that the hole may be smaller than who is
+    to fill it; the hole has as many blocks as `sample_blocks` says.
+
+    Args:
+        cues: of one person, with pixels, mattes and objects.
+        empty: uint8 (F, H, W, 3), the stage without anything on it.
+        labels: of `Rendering`.
+
+    Source: Animate Anyone 2 (arXiv 2502.06145), "Environment formulation".
+    """
+    masks, held = cues.maps["mattes"][:, 0] >= 128, labels == 2
+    frames, pieces = np.asarray(cues.pixels), labels > 2
+    behind = np.where((masks | held)[..., None], empty, frames)
+    scaled = rescale_character(frames, masks, sample_scale(rng), behind, held)
+    things = scaled.objects | (pieces & ~scaled.masks)
+    hole = shape_agnostic_mask(scaled.masks, sample_blocks(scaled.masks, rng))
+    maps = {"objects": np.uint8(255) * things, "hole": np.uint8(255) * hole}
+    return replace(cues, maps=cues.maps | maps, pixels=scaled.frames)

@@ -22,7 +22,7 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
 
     Config beyond `Trunk`'s:
         in_channels: of the noisy latents.
-        joined_channels: of what is joined to them (the port `latents`).
+        joined_channels: of what is joined to them (the port `latents`); their weights start from zero.
         out_channels: of the prediction.
         blend_bias: start of the spatial blendings with objects, see `SpatialBlend`; None: none (the port `blend` stays closed).
         motion: whether there are motion modules (stage 1 trains without).
@@ -60,6 +60,7 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
         )  # fmt: skip
         super().__init__(in_channels + joined_channels, trunk, modules if motion else None, blend_bias=blend_bias)
         self.joined_channels = joined_channels
+        nn.init.zeros_(self.conv_in.weight[:, in_channels:])
         self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(block_out_channels[0], out_channels, 3, padding=1)
 

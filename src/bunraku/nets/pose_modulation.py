@@ -74,7 +74,7 @@ class PoseModulation(ModelMixin, ConfigMixin):
 
         Args:
             skeleton: (B, 3, F, H, W) in [0, 1].
-            depth: structured depth of the same shape, or None; a clip of black depth counts as None.
+            depth: structured depth of the same shape, or None; a frame of black depth counts as None.
 
         Returns:
             (B, out_channels, F, H/8, W/8).
@@ -82,7 +82,7 @@ class PoseModulation(ModelMixin, ConfigMixin):
         frames = skeleton.shape[2]
         hidden = self.skeleton(skeleton)
         if depth is not None:
-            known = (depth != 0).flatten(1).any(1).to(hidden)[:, None, None, None, None]
+            known = (depth != 0).any(-1).any(-1).any(1).to(hidden)[:, None, :, None, None]
             hidden = hidden + known * self._attended(hidden, self.depth(depth))
         hidden = hidden + self.conv_time(F.pad(hidden, (0, 0, 0, 0, 1, 1), mode="replicate"))
         out = self.conv_out(rearrange(hidden, "b c f h w -> (b f) c h w"))

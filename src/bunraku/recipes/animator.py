@@ -113,11 +113,13 @@ class Animator(nn.Module, ABC):
         Options: dataclass of the recipe's own switches.
         idle: patterns (fnmatch) of parameter names that never learn: nothing depends on them.
         added: parts that change nothing at their start values, so that training may start from a model without them.
+        halo: frames on either side of a piece of a clip that `encode_frames` has to see to encode it as it is within the clip.
     """
 
     Options: ClassVar[type] = NoOptions
     idle: ClassVar[tuple[str, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
+    halo: ClassVar[int] = 0
     denoiser: Denoiser
     options: Any
 
@@ -136,7 +138,7 @@ class Animator(nn.Module, ABC):
 
     @abstractmethod
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What some frames are to the networks: maps (B, C, F, h, w). A long clip comes in pieces.
+        """What some frames are to the networks: maps (B, C, F, h, w). A long clip comes in pieces, each with its `halo`.
 
         Args:
             latents: of the frames in `reads.latents`, (B, C, F, h, w).

@@ -5,7 +5,8 @@ GUIDERS = {name: "bunraku.nets.pose_guider" for name in ("PoseGuider", "LiteralP
 PARTS: dict[str, dict[str, str]] = {
     "denoiser": {"Denoiser": "bunraku.nets.denoiser"},
     "reference_net": {"ReferenceNet": "bunraku.nets.reference_net"},
-    "pose_guider": GUIDERS,
+    "pose_guider": GUIDERS | {"PoseModulation": "bunraku.nets.pose_modulation"},
+    "object_guider": {"ObjectGuider": "bunraku.nets.object_guider"},
     "reference_pose_guider": GUIDERS,
     "flow_guider": GUIDERS,
     "depth_order_guider": GUIDERS,

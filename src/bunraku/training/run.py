@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bunraku.data.theatre import TheatreSamples
 from bunraku.errors import BunrakuError
 from bunraku.media.files import replacing
+from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.lora import add_lora, merge_lora
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import Animator, Reads
@@ -27,6 +29,7 @@ from bunraku.weights.survey import survey
 logger = logging.getLogger(__name__)
 
 MOTION = ".motion_modules."
+BLENDS = ".blends."
 
 
 def train(config: TrainingConfig, until: int | None = None) -> Path:
@@ -86,11 +89,12 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
     if start is not None:
         for name, part in animator.parts().items():
             source = getattr(start, name, None)
-            if source is None and name in animator.added:
-                continue
-            if source is None:
-                raise BunrakuError(f"{config.init} has no {name}; it is a model of recipe {start.config.recipe}")
-            copy_weights(source, part, name)
+            if type(source) is type(part):
+                copy_weights(source, part, name)
+            elif name not in animator.added:
+                raise BunrakuError(
+                    f"{config.init} has no {name} that is a {type(part).__name__}; it is a model of recipe {start.config.recipe}"
+                )
         if config.reference_from_denoiser:
             state, reference_net = animator.denoiser.state_dict(), animator.parts()["reference_net"]
             own = reference_net.state_dict().keys() & state.keys()
@@ -145,6 +149,8 @@ def load_vae(folder: str | None) -> nn.Module:
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
     """Parameters of `source` into `target`; only motion modules may be on one side alone (stage 1 has none).
 
+    What a denoiser has more than its base leaves it as it is: the weights of joined channels become zeros, blendings keep their start.
+
     Raises:
         BunrakuError: any other parameter is on one side alone or has another shape.
     """
@@ -154,7 +160,19 @@ def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
             "the %s of this stage has no motion modules: those of the start model are left out; stage 2 can start from "
             "them (--set motion=DIR)", name,
         )  # fmt: skip
-    load_state(target, state, allowed_missing=motion, allowed_unexpected=motion, name=f"{name} of this size")
+    state = _widened(state, target)
+    blends = [] if any(BLENDS in key for key in state) else [f"*{BLENDS}*"]
+    load_state(target, state, allowed_missing=motion + blends, allowed_unexpected=motion, name=f"{name} of this size")
+
+
+def _widened(state: Mapping[str, Tensor], target: nn.Module) -> dict[str, Tensor]:
+    """The state of a denoiser for one whose conv_in also takes joined channels, which it does not look at yet."""
+    widened = dict(state)
+    if isinstance(target, Denoiser) and "conv_in.weight" in state:
+        more = target.conv_in.in_channels - state["conv_in.weight"].shape[1]
+        if more == target.joined_channels:
+            widened["conv_in.weight"] = F.pad(state["conv_in.weight"], (0, 0, 0, 0, 0, more))
+    return widened
 
 
 def read_motion(source: str) -> dict[str, Mapping[str, Tensor]]:
