@@ -248,11 +248,9 @@ def test_a_step_from_the_start(files, small_sd15, tmp_path, monkeypatch):
     given = settings | {"init": str(files / "start")}
     model = AnimationPipeline.from_pretrained(train(training_config("tcan", "sd15", 1, tmp_path, given)))
     start = AnimationPipeline.from_pretrained(files / "start")
-    changed = {
-        f"{part}.{name}"
-        for part in ("denoiser", "reference_net", "controlnet", "prompt")
-        for name, value in getattr(model, part).state_dict().items()
-        if not torch.equal(value, getattr(start, part).state_dict()[name].half().float())
-    }
+    changed = set()
+    for part in ("denoiser", "reference_net", "controlnet", "prompt"):
+        before, after = (getattr(pipeline, part).state_dict() for pipeline in (start, model))
+        changed |= {f"{part}.{name}" for name in after if not torch.equal(after[name], before[name].half().float())}
     assert {name.split(".")[0] for name in changed} == {"denoiser", "reference_net"}
     assert all(".to_" in name for name in changed if name.startswith("denoiser."))
