@@ -17,6 +17,7 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import read_openpose_json
 from bunraku.media import VideoWriter, read_image, write_image
 from bunraku.perception.pose import WHOLE_BODY, Detections
+from bunraku.recipes import RECIPES
 from tests.conftest import Bunraku, Outcome
 from tests.video import read_video
 
@@ -310,7 +311,7 @@ def test_training_replaces_nothing_that_no_run_has_written(bunraku: Bunraku, tmp
     assert not any((tmp_path / "mine" / "model").iterdir())
     code, _, err = bunraku("train", "nonsense")
     assert code == 2
-    assert "there is no recipe 'nonsense'; there are animate-anyone, tcan, codec" in err
+    assert f"there is no recipe 'nonsense'; there are {', '.join(RECIPES)}, codec" in err
 
 
 def test_bad_input_is_one_line_and_exit_code_2(
