@@ -74,6 +74,19 @@ def test_a_run_with_other_settings_is_refused(config):
     train_codec(replace(config, steps=5))  # longer is no other run
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop": 77}, "crop 77 is not a multiple of 8"),
+        ({"init": "nowhere"}, "init nowhere is no codec"),
+        ({"stills": "nowhere"}, "stills nowhere is no folder of pictures"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_runs(config, changes, message):
+    with pytest.raises(BunrakuError, match=message):
+        replace(config, **changes)
+
+
 def test_learning_rates_rise_stay_and_fall(config):
     config = replace(config, steps=1000, warm_up=100, decay=0.2)
     rates = [training.rate(config, step) for step in (0, 49, 99, 500, 800, 900, 999)]

@@ -29,6 +29,7 @@ from bunraku.training.muon import Muon
 
 logger = logging.getLogger(__name__)
 
+_PATCH = PictureCodec.patch
 CHECKPOINT = "checkpoint.pt"
 FIT = 1_000_000_000
 """Pictures from this number on fit the components; training never gets there."""
@@ -79,6 +80,14 @@ class CodecConfig:
     steps_per_checkpoint: int = 500
     seconds_per_line: float = 60
     seconds_per_score: float = 600
+
+    def __post_init__(self) -> None:
+        if self.crop % _PATCH:
+            raise BunrakuError(f"crop {self.crop} is not a multiple of {_PATCH}")
+        for name, file in (("init", "config.json"), ("stills", ".")):
+            folder = getattr(self, name)
+            if folder is not None and not (Path(folder) / file).exists():
+                raise BunrakuError(f"{name} {folder} is no {'codec' if name == 'init' else 'folder of pictures'}")
 
 
 @dataclass
