@@ -29,7 +29,7 @@ def config(tmp_path, monkeypatch) -> CodecConfig:
         steps=4,
         warm_up=2,
         fit_pictures=20,
-        steps_per_checkpoint=2,
+        seconds_per_checkpoint=0,
     )
 
 

@@ -46,7 +46,7 @@ class PictureCodec(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        latent_channels: int = 32,
+        latent_channels: int = 48,
         encoder_channels: Sequence[int] = (64, 128),
         encoder_layers: Sequence[int] = (1, 2),
         decoder_channels: Sequence[int] = (160, 80, 32),

@@ -54,11 +54,11 @@ class CodecConfig:
         average: decay of the average of the weights, which is what is saved.
         init: folder of a codec to start from, instead of fitted components.
         stills: a folder of pictures that are scored and never trained on.
-        steps_per_checkpoint, seconds_per_line, seconds_per_score: how often the run is saved, says how it is, and scores stills.
+        seconds_per_checkpoint, seconds_per_line, seconds_per_score: how often the run is saved, says how it is, and scores stills.
     """
 
     output: Path
-    latent_channels: int = 32
+    latent_channels: int = 48
     crop: int = 80
     crops: int = 4
     pictures: int = 3
@@ -77,7 +77,7 @@ class CodecConfig:
     seed: int = 0
     init: Path | None = None
     stills: Path | None = None
-    steps_per_checkpoint: int = 500
+    seconds_per_checkpoint: float = 180
     seconds_per_line: float = 60
     seconds_per_score: float = 600
 
@@ -127,12 +127,13 @@ def train_codec(config: CodecConfig) -> PictureCodec:
         batch_sampler=StepSampler(run.step, config.steps, config.pictures),
         collate_fn=np.concatenate,
     )
-    scores = Scores(config)
+    scores, saved = Scores(config), time.monotonic()
     for batch in batches:
         losses = train_step(run, config, batch)
         scores.add(run, losses)
-        if run.step % config.steps_per_checkpoint == 0 or run.step == config.steps:
+        if run.step == config.steps or time.monotonic() - saved >= config.seconds_per_checkpoint:
             save(run, config)
+            saved = time.monotonic()
     return averaged(run)
 
 
@@ -182,7 +183,7 @@ def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     return update
 
 
-FREE = ("output", "init", "steps", "stills", "steps_per_checkpoint", "seconds_per_line", "seconds_per_score")
+FREE = ("output", "init", "steps", "stills", "seconds_per_checkpoint", "seconds_per_line", "seconds_per_score")
 """Settings that a continued run may change."""
 
 
