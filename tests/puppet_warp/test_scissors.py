@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bunraku.perception.matte import unmixed
 from bunraku.puppet_warp.body import FACE, LIMBS, Body
-from bunraku.puppet_warp.scissors import HEAD_LABEL, TRUNK_LABEL, Scissors, head_at, joined, rungs
+from bunraku.puppet_warp.scissors import HEAD_LABEL, TRUNK_LABEL, Scissors, continued, head_at, joined, rungs
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
 
@@ -78,10 +78,28 @@ def test_islands_join_what_they_hang_on() -> None:
     labels[8:10, 20:23] = TRUNK_LABEL  # a hand that lies nearer to the trunk's line than to the arm
     labels[17:19, 25:28] = 2  # alone
     labels[1:3, 25:28] = 2
-    result = joined(labels)
+    result = joined(labels, 2)
     assert (result[8:10, 12:23] == 0).all()
     result[8:10, 20:23] = TRUNK_LABEL
     assert np.array_equal(result, labels)
+
+
+def test_body_on_both_sides_of_an_arm_hangs_together_beneath_it() -> None:
+    labels = np.full((20, 30), TRUNK_LABEL)
+    labels[:, 20:25] = 0
+    assert np.array_equal(joined(labels, 4), labels)
+    assert (joined(labels, 1)[:, 25:] == 0).all()
+
+
+def test_a_hem_goes_on_beneath_an_arm() -> None:
+    picture = np.full((40, 40, 3), 200, np.uint8)
+    picture[:20] = (20, 40, 120)
+    sources = np.arange(40)[None] < np.full((40, 1), 20)
+    picture[:, 20:] = 0
+    result = continued(picture, sources)
+    assert np.array_equal(result[:, :20], picture[:, :20])
+    assert np.abs(result[:12, 24:].astype(int) - (20, 40, 120)).max() <= 2
+    assert np.abs(result[28:, 24:].astype(int) - 200).max() <= 2
 
 
 @settings(max_examples=25)

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from bunraku.cues.skeleton import HAND_BONES
 from bunraku.perception.cutout import polygon, segment_distance
 from bunraku.perception.matte import guided_filter
-from bunraku.perception.plate import fill
 from bunraku.puppet_warp.body import (
     ARMS,
     EARS,
@@ -26,6 +25,7 @@ from bunraku.puppet_warp.body import (
     unit,
 )  # fmt: skip
 from bunraku.puppet_warp.piece import Piece, Place, grid
+from bunraku.puppet_warp.ribbon import Edges
 
 TRUNK_LABEL, HEAD_LABEL = 4, 5
 """Labels of pixels; 0 to 3 are the limbs, -1 is outside."""
@@ -33,12 +33,15 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 """Labels that are painted later, over each label."""
 
 CORE, ALONE = 0.6, 0.8  # half thicknesses: inside a part, and outside all others, where its colours are learnt
-COLOUR, SMOOTH = 2.5, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
+COLOUR, SMOOTH = 5.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
 BINS, RARE, CLEAR = (
     16,
     1e-3,
-    0.3,
+    0.1,
 )  # colours along an axis, the share that counts as none, and the difference of colours that counts
+ROUNDS = 4  # of cutting and learning colours anew
+UNSEEN = 20.0  # pixels of a core that a colour may have and count as none
+SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 FLAT, FARTHEST = 1e-3, 4.0  # variance of a flat picture, and half thicknesses beyond which all is equally far
 BLEND = 0.7  # sigma in pixels that softens the cuts
 FRONT = 0.9  # radii round its bones in which an arm lies over everything else
@@ -46,8 +49,9 @@ HAND, FINGER = 0.35, 0.6
 """Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
 SIDES = 0.6  # how far the trunk goes beyond the shoulders, in half thicknesses of the arm
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
-HEALED = 1.3  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
-UNDER_TRUNK, UNDER_ARM = 0.3, 0.4  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+HEALED = 1.8  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
+UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 BAND = 0.25  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.1, 0.3  # beside the ears' 1
@@ -74,9 +78,10 @@ class Scissors:
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
         distances = self._distances()
         labels = self._claims(distances).argmin(0)
-        self.labels = joined(np.where(self.coverage > 0.02, labels, -1))
+        self.labels = joined(np.where(self.coverage > 0.02, labels, -1), HEALED * body.arm)
         self._seat = (distances[TRUNK_LABEL] < 1) & np.isin(self.labels, LEGS)
         self._under = self._healed(distances)
+        self._within = self._from_cuts()
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
@@ -93,8 +98,11 @@ class Scissors:
         """float64 (6, H, W): distance of every pixel from every part, in the part's half thicknesses."""
         body, pixels = self.body, self.pixels
         distances = np.full((6, *self.mask.shape), np.inf)
+        edges = Edges(self.picture, self.coverage)
         for (limb, bone), radius in body.radii.items():
             start, end = body.joints[list(LIMBS[limb][bone : bone + 2])]
+            if limb in ARMS:
+                start, end, radius = edges.ribbon(start, end, radius)
             hand = HAND * float(np.linalg.norm(end - start)) if limb in ARMS and limb not in body.hands else 0
             tip = end + bone * max(radius, hand) * unit(end - start, (0, 1))
             distances[limb] = np.minimum(distances[limb], segment_distance(pixels, start, tip) / (radius + 0.5))
@@ -124,23 +132,36 @@ class Scissors:
 
     def _claims(self, distances: np.ndarray) -> np.ndarray:
         """float32 (6, H, W), least for the part a pixel belongs to: the distance, arms in front; more for an arm
-        or for the body where the other's colours are likelier; smoothed except across the picture's edges (Rhemann et al. 2011, "Fast cost-volume filtering")."""
-        claims = np.minimum(distances, FARTHEST).astype(np.float32)
-        arms = claims[list(ARMS)]
-        claims[list(ARMS)] = np.where(arms < FRONT, arms - FRONT, arms)
-        bins, rest = colour_bins(self.picture), list(range(LEGS[0], len(claims)))
-        body = distances[rest].min(0)
-        for arm in ARMS:
-            alone = np.minimum(body, distances[1 - arm]) > ALONE
-            cores = (
-                (distances[arm] < CORE) & alone & self.mask,
-                (body < CORE) & (distances[list(ARMS)].min(0) > ALONE) & self.mask,
-            )
-            as_arm, as_body = COLOUR * unlikely(bins, cores)
-            claims[arm] += as_arm
-            claims[rest] = np.where(distances[arm] < distances[1 - arm], claims[rest] + as_body, claims[rest])
+        or for the body where the other's colours are likelier; smoothed except across the picture's edges (Rhemann et al. 2011,
+        "Fast cost-volume filtering"). Joints are found beside their arms, so what an arm's colours are is learnt anew from every cut."""
+        near = np.minimum(distances, FARTHEST).astype(np.float32)
+        arms = near[list(ARMS)]
+        near[list(ARMS)] = np.where(arms < FRONT, arms - FRONT, arms)
+        bins, body = colour_bins(self.picture), distances[LEGS[0] :].min(0)
         radius = max(2, round(SMOOTH * self.body.arm))
-        return np.stack([guided_filter(self.picture, claim, radius, FLAT) for claim in claims])
+        alone = distances[list(ARMS)].min(0) > ALONE
+        cores = {
+            arm: (
+                (distances[arm] < CORE) & (np.minimum(body, distances[1 - arm]) > ALONE) & self.mask,
+                (body < CORE) & alone & self.mask,
+            )
+            for arm in ARMS
+        }
+        for _ in range(ROUNDS):
+            claims = near.copy()
+            for arm in ARMS:
+                as_arm, as_body = COLOUR * unlikely(bins, cores[arm])
+                claims[arm] += as_arm
+                rest = claims[LEGS[0] :]
+                claims[LEGS[0] :] = np.where(distances[arm] < distances[1 - arm], rest + as_body, rest)
+            claims = np.stack([guided_filter(self.picture, claim, radius, FLAT) for claim in claims])
+            labels = claims.argmin(0)
+            cores = {
+                arm: (around & (labels == arm), around & (labels >= LEGS[0]))
+                for arm in ARMS
+                for around in [self.mask & (distances[arm] < FARTHEST)]
+            }
+        return claims
 
     def _outside(self, corners: np.ndarray) -> np.ndarray:
         """Distance from a polygon in pixels, (H, W)."""
@@ -148,11 +169,19 @@ class Scissors:
 
     def _healed(self, distances: np.ndarray) -> np.ndarray:
         """int (H, W): the part that lies under an arm's pixels, where closing the rest of the figure says that one does; else -1."""
-        reach = 2 * round(HEALED * self.body.arm) + 1
-        rest = ((self.labels >= LEGS[0]) & self.mask).astype(np.uint8)
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, disc) > 0
-        return np.where(closed & self.mask & np.isin(self.labels, ARMS), distances[LEGS[0] :].argmin(0) + LEGS[0], -1)
+        beneath = closed((self.labels >= LEGS[0]) & self.mask, HEALED * self.body.arm) & self.mask
+        return np.where(beneath & np.isin(self.labels, ARMS), distances[LEGS[0] :].argmin(0) + LEGS[0], -1)
+
+    def _from_cuts(self) -> np.ndarray:
+        """float32 (H, W): distance in pixels of the body from the arms, and of the arms from the body."""
+        arms, body = np.isin(self.labels, ARMS), self.labels >= LEGS[0]
+        from_arms, from_body = (
+            cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, 5)
+            if part.any()
+            else np.full(part.shape, np.inf)
+            for part in (arms, body)
+        )
+        return np.asarray(np.where(arms, from_body, from_arms))
 
     def _covered(self, label: int) -> np.ndarray:
         """bool (H, W): figure that is painted over a part."""
@@ -188,7 +217,9 @@ class Scissors:
             whole, 1e-6
         )  # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(cut, self.coverage[box])[..., None]
-        texture = np.concatenate([fill(self.picture[box], ~own[box]) * coverage, 255 * coverage], -1)
+        pure = own & (self._within > MIXED * self.body.arm)  # at a cut, both parts' colours are mixed
+        sources = pure if pure.any() else own
+        texture = np.concatenate([continued(self.picture[box], sources[box]) * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
 
@@ -287,18 +318,39 @@ def unlikely(bins: np.ndarray, cores: Sequence[np.ndarray]) -> np.ndarray:
         return np.zeros((len(cores), *bins.shape), np.float32)
     counts = [np.bincount(bins[core], minlength=BINS**3).reshape(BINS, BINS, BINS) for core in cores]
     smooth = np.stack([gaussian_filter(count.astype(np.float32), 0.7, mode="constant").ravel() for count in counts])
-    logs = np.log(smooth / smooth.sum(1, keepdims=True) + RARE)
+    total = smooth.sum(1, keepdims=True)
+    logs = np.log(smooth / total + np.maximum(RARE, UNSEEN / total))
     return np.asarray(np.maximum((logs.max(0) - logs) / -np.log(RARE) - CLEAR, 0)[:, bins], np.float32)
 
 
-def joined(labels: np.ndarray) -> np.ndarray:
+def continued(picture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), whose pixels beside `sources`, bool (H, W), take the nearest source's colour, a little smoothed:
+    so seams and hems go on as they are."""
+    _, nearest = distance_transform_edt(~sources, return_indices=True)
+    whole = picture[tuple(nearest)]
+    return np.where(sources[..., None], picture, cv2.GaussianBlur(whole, (0, 0), SEAM))
+
+
+def closed(mask: np.ndarray, reach: float) -> np.ndarray:
+    """A mask, bool (H, W), its gaps closed that are narrower than twice `reach` pixels."""
+    side = 2 * round(reach) + 1
+    bordered = np.pad(mask.astype(np.uint8), side)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, disc)[side:-side, side:-side] > 0)
+
+
+def joined(labels: np.ndarray, reach: float) -> np.ndarray:
     """Labels int (H, W), -1 outside, of which each is in one piece: what only hangs on another part, such as a hand far from its
-    wrist, joins that part."""
+    wrist, joins that part. Body on both sides of an arm that is narrower than twice `reach` pixels hangs together beneath it."""
     islands = np.zeros(labels.shape, bool)
+    beneath = closed(labels >= LEGS[0], reach) & np.isin(labels, ARMS)
     for label in range(6):
-        _, parts, stats, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
-        if len(stats) > 2:
-            islands |= (parts > 0) & (parts != 1 + stats[1:, cv2.CC_STAT_AREA].argmax())
+        own = labels == label
+        whole = own | beneath if label >= LEGS[0] else own
+        _, parts = cv2.connectedComponents(whole.astype(np.uint8))
+        sizes = np.bincount(parts[own], minlength=2)
+        sizes[0] = 0
+        islands |= own & (parts != sizes.argmax())
     result = labels.copy()
     count, parts, stats, _ = cv2.connectedComponentsWithStats(islands.astype(np.uint8))
     for part in range(1, count):

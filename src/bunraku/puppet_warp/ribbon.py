@@ -1,0 +1,52 @@
+"""Ribbon: where a limb lies in a picture, found by its two edges near its bone, because joints are found beside their limbs."""
+
+from itertools import product
+
+import cv2
+import numpy as np
+
+from bunraku.puppet_warp.body import turned, unit
+
+OUTLINE = 40.0  # what the figure's own outline counts, in CIELAB; and the most that any edge counts
+BLUR = 0.15  # of the half thickness: how far beside an edge a ribbon's side may lie
+SHIFTS = np.linspace(-1.2, 1.2, 13)  # of a bone's ends, in half thicknesses
+WIDTHS = (0.75, 0.85, 1.0, 1.15)  # of the half thickness
+DOUBT = 0.3  # how much worse a shift by a half thickness must be outweighed, of 1
+SHARES = np.linspace(0.1, 0.95, 18)[:, None]
+
+
+class Edges:
+    """The edges of a figure's picture.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        coverage: float32 (H, W) in [0, 1].
+    """
+
+    def __init__(self, picture: np.ndarray, coverage: np.ndarray) -> None:
+        lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * coverage[..., None]
+        self._coverage = coverage
+        self._channels = np.concatenate([lab, 2 * OUTLINE * coverage[..., None]], -1)
+
+    def ribbon(self, start: np.ndarray, end: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """The limb whose sides lie best on edges: its ends (2,), each moved across the bone, and half its thickness."""
+        across = turned(unit(end - start, (0, 1)))
+        sigma = max(0.7, BLUR * radius)
+        channels = cv2.GaussianBlur(self._channels, (0, 0), sigma)
+        x, y = (cv2.Sobel(channels, cv2.CV_32F, *way, scale=sigma / 4) for way in ((1, 0), (0, 1)))
+        strength = np.minimum(np.linalg.norm(across[0] * x + across[1] * y, axis=-1) / OUTLINE, 1)
+
+        def along(field: np.ndarray, points: np.ndarray) -> float:
+            at = np.floor(points).astype(int)
+            column, row = np.clip(at[:, 0], 0, field.shape[1] - 1), np.clip(at[:, 1], 0, field.shape[0] - 1)
+            return float(field[row, column].mean())
+
+        best, found = -np.inf, (start, end, radius)
+        for one, other, width in product(SHIFTS, SHIFTS, WIDTHS):
+            a, b = start + one * radius * across, end + other * radius * across
+            middle, side = a + SHARES * (b - a), width * radius * across
+            score = along(strength, middle - side) + along(strength, middle + side)
+            score = score / 2 * along(self._coverage, middle) - DOUBT * (one**2 + other**2) / 2
+            if score > best:
+                best, found = score, (a, b, width * radius)
+        return found
