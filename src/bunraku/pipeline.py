@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
+from torch.nn import functional
 
 from bunraku.cues.cues import Pictures
 from bunraku.cues.temperature import map_of_drawn
@@ -23,7 +24,7 @@ from bunraku.nets.ports import Ports
 from bunraku.recipes import Animator, Encoded, Inputs, Reads, get_recipe, part_names
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import stored_options
-from bunraku.sampling.denoise import OnStep, denoise, initial_noise
+from bunraku.sampling.denoise import OnStep, denoise, frames_at, initial_noise
 from bunraku.sampling.sampling import Sampling
 
 logger = logging.getLogger(__name__)
@@ -154,6 +155,7 @@ class AnimationPipeline(DiffusionPipeline):
         frames: Mapping[str, Pictures],
         sampling: Sampling | None = None,
         *,
+        detail: Pictures | None = None,
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
     ) -> Iterator[np.ndarray]:
@@ -163,6 +165,9 @@ class AnimationPipeline(DiffusionPipeline):
             stills: pictures by name, uint8 (H, W, C); "reference" is the character. What else the model reads (`reads`) may be left out.
             frames: drawn conditions by name, uint8 (F, H, W, C); already of the output's size, as are the stills. `cues.drawn` draws.
             sampling: None: the model's own (`sampling`).
+            detail: of a model that trusts some frames (`Animator.trusted`, the cut-out): the same frames in the size of the output, whose
+                height and width are a multiple of the other conditions'; what is finer than the model shows is taken from them. None:
+                the frames themselves.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
 
         A warning says which frames have no pose where a whole window has none, and that windows of one frame make no motion.
@@ -175,7 +180,9 @@ class AnimationPipeline(DiffusionPipeline):
         stills = {name: still for name, still in stills.items() if name in self.reads.stills}
         frames = {name: drawn for name, drawn in frames.items() if name in self.reads.frames}
         length, size = _checked(stills, frames)
-        return self._stream(stills, frames, sampling, length, size, generator, callback_on_step_end)
+        own = frames.get(self._animator.trusted or "")
+        detail = _checked_detail(detail, length, size) if detail is not None and own is not None else own
+        return self._stream(stills, frames, sampling, length, size, detail, generator, callback_on_step_end)
 
     @torch.no_grad()
     def _stream(
@@ -185,6 +192,7 @@ class AnimationPipeline(DiffusionPipeline):
         sampling: Sampling,
         length: int,
         size: tuple[int, int],
+        detail: Pictures | None,
         generator: torch.Generator | None,
         callback: Callable[..., dict[str, Tensor] | None] | None,
     ) -> Iterator[np.ndarray]:
@@ -202,11 +210,15 @@ class AnimationPipeline(DiffusionPipeline):
         channels = self.denoiser.config.in_channels
         noise = initial_noise((channels, length, size[0] // 8, size[1] // 8), generator, sampling.noise_period)
         with self.progress_bar(total=sampling.num_inference_steps) as bar:
-            latents = denoise(
-                self.denoiser, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback)
+            latents, trust = denoise(
+                animator.predict, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback)
             )  # fmt: skip
         for part in pieces(length, sampling.chunk):
-            yield self.decode(latents[:, :, part.start : part.stop])
+            made = self.decode(frames_at(latents, part))
+            if detail is not None:
+                plain = self.decode(encoded.at(str(animator.trusted), part, latents)[:, :channels])
+                made = detailed(made, frames_at(trust, part), np.asarray(detail[list(part)])[..., :3], plain)
+            yield made
         self.maybe_free_model_hooks()
 
     def _encode(
@@ -254,8 +266,8 @@ class AnimationPipeline(DiffusionPipeline):
         return on_step
 
     def encode(self, image: np.ndarray) -> Tensor:
-        """uint8 (H, W, 3) -> scaled latents (1, C, H/8, W/8), the posterior's mean."""
-        pixels = (unit_pixels(image)[None] * 2 - 1).to(self._execution_device, self.vae.dtype)
+        """uint8 (H, W, 3 or more) -> scaled latents (1, C, H/8, W/8) of RGB, the posterior's mean."""
+        pixels = (unit_pixels(image[..., :3])[None] * 2 - 1).to(self._execution_device, self.vae.dtype)
         return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
 
     def decode(self, latents: Tensor) -> np.ndarray:
@@ -270,6 +282,29 @@ class AnimationPipeline(DiffusionPipeline):
             return np.concatenate([self.decode(latents[:, :, :middle]), self.decode(latents[:, :, middle:])])
         images = (images.float() / 2 + 0.5).clamp(0, 1) * 255
         return rearrange(images.round().to(torch.uint8), "f c h w -> f h w c").cpu().numpy()
+
+
+def detailed(made: np.ndarray, trust: Tensor, full: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """What the model made, with what is finer in the frames that it trusts: up(made) + up(trust) * (full - up(plain)).
+
+    Args:
+        made: uint8 (F, H, W, 3).
+        trust: (1, 1, F, h, w) in [0, 1].
+        full: uint8 (F, H', W', 3), the trusted frames in the output's size.
+        plain: uint8 (F, H, W, 3), the trusted frames as the autoencoder shows them at the model's size.
+
+    Returns:
+        uint8 (F, H', W', 3).
+    """
+    size = (full.shape[1], full.shape[2])
+
+    def enlarged(maps: Tensor) -> Tensor:
+        return functional.interpolate(maps.float(), size, mode="bicubic" if maps.shape[1] == 3 else "bilinear")
+
+    small = [enlarged(rearrange(torch.from_numpy(frames), "f h w c -> f c h w")) for frames in (made, plain)]
+    fine = rearrange(torch.from_numpy(full), "f h w c -> f c h w") - small[1]
+    out = small[0] + enlarged(trust[0].transpose(0, 1).cpu()) * fine
+    return rearrange(out.clamp(0, 255).round().to(torch.uint8), "f c h w -> f h w c").numpy()
 
 
 class Watched:
@@ -377,6 +412,17 @@ def _checked(stills: Mapping[str, np.ndarray], frames: Mapping[str, Pictures]) -
                 f"frames of {name} must be uint8 (F, {height}, {width}, C), got {first.dtype} {first.shape[1:]}"
             )
     return length, (height, width)
+
+
+def _checked_detail(detail: Pictures, length: int, size: tuple[int, int]) -> Pictures:
+    """The detail for a clip of that length and size, or BunrakuError."""
+    first = np.asarray(detail[[0]])
+    if len(detail) != length or first.shape[1] * size[1] != first.shape[2] * size[0]:
+        raise BunrakuError(
+            f"the detail must have {length} frames of the shape of {size[0]}x{size[1]} (height x width), got {len(detail)} of "
+            f"{first.shape[1]}x{first.shape[2]}"
+        )
+    return detail
 
 
 def _open_parts() -> None:

@@ -158,3 +158,17 @@ def test_the_cameras_motion_is_that_of_the_background():
     motion = background_motion(scene, [4, 40], (48, 40))
     flow = np.stack([motion_flow(one, (48, 40)) for one in motion])
     np.testing.assert_allclose(flow, background_flow(scene, [4, 40], (48, 40)), atol=1e-5)
+
+
+def test_mixed_samples_are_wide_ones_or_photographs_with_a_cut_out_each():
+    reads = Reads(frames=("pose", "cutout"))
+    mixed, wide, photographs = (
+        TheatreSamples(0, **SMALL, domain=d, reads=reads) for d in ("mixed", "wide", "photographs")
+    )
+    kinds = []
+    for index in range(6):
+        sample = mixed[index]
+        assert sample.driven["cutout"].shape == (2, 48, 40, 4)
+        kinds.append([np.array_equal(sample.frames, other[index].frames) for other in (wide, photographs)])
+    assert sorted(map(tuple, kinds))[0] == (False, True)
+    assert sorted(map(tuple, kinds))[-1] == (True, False)

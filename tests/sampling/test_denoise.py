@@ -59,7 +59,7 @@ def run(
     recorder = Recorder(answer)
     sampling = Sampling(**{"num_inference_steps": 3, "guidance_scale": 1.0, "window": 8, "overlap": 2} | settings)
     step = {"on_step": on_step} if on_step else {}
-    return denoise(recorder, numbered, kind or scheduler(), latents, sampling, generator, **step), recorder
+    return denoise(recorder, numbered, kind or scheduler(), latents, sampling, generator, **step)[0], recorder
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -202,7 +202,7 @@ def conditions(tiny_pipeline) -> Any:
             return made if temperature is None else replace(made, temperature=temperature(window))
 
         settings = {"guidance_scale": 1.0} | settings
-        return denoise(animator.denoiser, ports, tiny_pipeline.scheduler, latents, Sampling(**settings))
+        return denoise(animator.predict, ports, tiny_pipeline.scheduler, latents, Sampling(**settings))[0]
 
     return run
 
@@ -267,8 +267,8 @@ def test_a_controlnet_sees_each_frame_once_per_step(window_batch):
     def run() -> torch.Tensor:
         encoded = Encoded(stills, {"pose": maps})
         return denoise(
-            animator.denoiser, lambda *asked: animator.ports(encoded, *asked), pipeline.scheduler, noise, sampling
-        )  # fmt: skip
+            animator.predict, lambda *asked: animator.ports(encoded, *asked), pipeline.scheduler, noise, sampling
+        )[0]  # fmt: skip
 
     out = run()
     assert seen == [[*range(16)], [*range(16, 32)], [*range(21, 37)]] * 2

@@ -4,6 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -13,7 +14,7 @@ import numpy as np
 from bunraku.animate.canvas import Canvas, choose_canvas
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import SCHEDULERS, AnimateOptions
-from bunraku.cues.drawn import Drawn, cues_of, draw_conditions
+from bunraku.cues.drawn import Drawn, Reduced, cues_of, draw_conditions
 from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import PoseTrack
@@ -130,6 +131,8 @@ class PipelineAdapter:
 
     def canvas(self, reference: tuple[int, int]) -> Canvas:
         own = tuple(self._pipeline.config.size)
+        if self._pipeline.animator.trusted:
+            return self._sharp_canvas(reference, own)
         canvas = choose_canvas(
             reference, own, fitting=self._options.fit, size=self._options.size,
             # a model with positions on a grid was trained at one size
@@ -146,6 +149,14 @@ class PipelineAdapter:
                 self._options.model, *own, *canvas.size, PUPPET_WARP,
             )  # fmt: skip
         return canvas
+
+    def _sharp_canvas(self, reference: tuple[int, int], own: tuple[int, int]) -> Canvas:
+        """The canvas of a model that can be sharp at any size: the reference's own size, a multiple of what the model paints."""
+        wanted = self._options.size or reduced(reference)
+        factor = max(1, round(math.sqrt(math.prod(wanted) / math.prod(own))))
+        return choose_canvas(
+            reference, wanted, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=8 * factor
+        )
 
     def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
         tau = self._sampling.temperature
@@ -166,9 +177,18 @@ class PipelineAdapter:
     ) -> Iterator[np.ndarray]:
         import torch
 
-        stills, frames = draw_conditions(self._pipeline, reference, poses, reference_pose, size)
+        trusted = self._pipeline.animator.trusted
+        cuts = trusted and isinstance(poses, PoseTrack) and reference_pose is not None
+        painted = painted_size(size, self._pipeline.config.size) if cuts else size
+        mattes = None if matte is None else matte[None]
+        stills, drawn = draw_conditions(self._pipeline, reference, poses, reference_pose, painted, mattes)
+        frames: dict[str, Drawn | Reduced] = {**drawn}
+        detail = None
+        if painted != size:
+            detail = replace(drawn[trusted], size=size)
+            frames[trusted] = Reduced(detail, painted)
         return self._pipeline.stream(
-            stills, frames, self._sampling, generator=torch.Generator().manual_seed(self._options.seed),
+            stills, frames, self._sampling, detail=detail, generator=torch.Generator().manual_seed(self._options.seed),
             callback_on_step_end=_on_step(report, self._sampling.num_inference_steps),
         )  # fmt: skip
 
@@ -193,9 +213,8 @@ class PuppetWarpAdapter:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
 
     def canvas(self, reference: tuple[int, int]) -> Canvas:
-        factor = min(1, PUPPET_SIDE / max(reference))
-        own = 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
-        if factor < 1 and self._options.size is None:
+        own = reduced(reference)
+        if max(reference) > PUPPET_SIDE and self._options.size is None:
             logger.info(
                 "the reference of %dx%d px (height x width) is reduced to %dx%d; --size asks for more", *reference, *own
             )
@@ -217,6 +236,24 @@ class PuppetWarpAdapter:
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None else matte[None]
         return PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask)
+
+
+def reduced(reference: tuple[int, int]) -> tuple[int, int]:
+    """The reference's (height, width) at the largest that is painted unless a size is asked for; even, as video codecs want it."""
+    factor = min(1, PUPPET_SIDE / max(reference))
+    return 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
+
+
+def painted_size(size: tuple[int, int], own: Sequence[int]) -> tuple[int, int]:
+    """What a model of size `own` paints for a canvas: the canvas through the whole number that comes nearest to its own area.
+
+    >>> painted_size((768, 512), (256, 256))
+    (384, 256)
+    """
+    wanted = math.sqrt(math.prod(size) / math.prod(own))
+    whole = [k for k in range(1, min(size) // 32 + 1) if not size[0] % (8 * k) and not size[1] % (8 * k)]
+    factor = min(whole, key=lambda k: abs(k - wanted))
+    return size[0] // factor, size[1] // factor
 
 
 def open_pipeline(options: AnimateOptions, report: Progress = silent) -> Any:

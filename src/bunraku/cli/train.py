@@ -19,7 +19,10 @@ REPLACED = ("config.json", "model", "model.writing", "checkpoints")
 @app.command(epilog="Example: bunraku train animate-anyone --size mini --stage 1 -o runs/stage1 --set steps=2000")
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="animate-anyone, tcan, multi-character, or codec (the shipped model's autoencoder).")
+        str,
+        typer.Argument(
+            help="bunraku, animate-anyone, tcan, multi-character, or codec (the shipped model's autoencoder)."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -30,7 +33,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    size: Annotated[str, typer.Option(help="Size of the recipe: mini or sd15.")] = "mini",
+    size: Annotated[str, typer.Option(help="Size of the recipe: small (bunraku), mini or sd15.")] = "mini",
     stage: Annotated[
         int, typer.Option(help="1: frames; 2: clips (motion modules); 0: the base of tcan's mini size.")
     ] = 1,

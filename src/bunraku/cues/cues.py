@@ -66,6 +66,21 @@ LAYERS = {
 """Maps with a known meaning; h and w may be smaller than the clip's, with its aspect ratio."""
 
 
+@dataclass(frozen=True, eq=False)
+class Puppet:
+    """The characters whom a clip drives, as a still shows them.
+
+    Attributes:
+        picture: uint8 (H, W, 3) RGB.
+        pose: (1, P, K) in its pixels.
+        mattes: uint8 (P, H, W), how much of every pixel each covers, 255 wholly. None: to be found.
+    """
+
+    picture: np.ndarray
+    pose: PoseTrack
+    mattes: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Cues:
     """Everything known about a driving clip of F frames; independent of the resolution it will be used at.
@@ -83,6 +98,7 @@ class Cues:
         plate: uint8 (H', W', 3) RGB, the first frame without its people, or None.
         pixels: the frames themselves, uint8 (F, H', W', 3) RGB with the clip's aspect ratio; by reference, never saved. None: they are
             not at hand.
+        puppet: whom the clip is to drive, the people of its pose in this order, or None; never stored.
 
     Raises:
         ValueError: both or none of pose and skeleton, or lengths and sizes that do not agree.
@@ -98,6 +114,7 @@ class Cues:
     media_start: Fraction = Fraction(0)
     plate: np.ndarray | None = None
     pixels: Pictures | None = field(default=None, compare=False, repr=False)
+    puppet: Puppet | None = None
 
     def __post_init__(self) -> None:
         if (self.pose is None) == (self.skeleton is None):

@@ -1,16 +1,17 @@
 """DRAWN: how each condition is drawn. The one table that training data, inference and previews use."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from bunraku.cues.background_flow import draw_background_flow
 from bunraku.cues.character_region import kernel_sides
-from bunraku.cues.cues import Cues
+from bunraku.cues.cues import Cues, Puppet
 from bunraku.cues.depth_order import draw_depth_order, ranks_over_time, standing_nearness
 from bunraku.cues.shape_mask import BLOCK, environment, shape_agnostic_mask
 from bunraku.cues.skeleton import draw_skeleton
@@ -19,6 +20,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media.images import fit, placement, resize
 from bunraku.perception.camera import motion_flow
 from bunraku.perception.pose import SEEN, PoseTrack
+from bunraku.puppet_warp import CutOut
 
 DrawFrames = Callable[[Sequence[int]], np.ndarray]
 """Frame numbers -> uint8 (len(numbers), H, W, C)."""
@@ -26,6 +28,8 @@ DrawFrames = Callable[[Sequence[int]], np.ndarray]
 Draw = Callable[..., DrawFrames | None]
 """(cues, size, **style) -> what draws frames of a clip's condition at `size` (height, width): what takes the whole clip to know is found
 out once, here. None: these cues do not tell it."""
+
+logger = logging.getLogger(__name__)
 
 REFERENCE = "reference"
 """The still of the character; a still called reference_NAME is the condition NAME of that picture."""
@@ -136,6 +140,37 @@ def _camera(cues: Cues, size: tuple[int, int]) -> np.ndarray | None:
     return np.where(np.isfinite(camera).all((1, 2), keepdims=True), camera, np.eye(3))
 
 
+def draw_cutout(cues: Cues, size: tuple[int, int]) -> DrawFrames | None:
+    """The still's people cut out and moved as the puppet warp does, (F, H, W, 4): RGB, and how much of a pixel they cover.
+
+    Where they cannot be cut (no neck, nobody to be seen), it is the still itself, covered by nobody, and a warning says why.
+    """
+    puppet, pose = cues.puppet, cues.pose
+    if puppet is None or pose is None:
+        return None
+    cut = cache(lambda: _cut_out(puppet, pose, size))
+    return lambda frames: cut()[frames]
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """One picture for every frame."""
+
+    picture: np.ndarray
+
+    def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
+        return np.stack([self.picture] * len(frames))
+
+
+def _cut_out(puppet: Puppet, pose: PoseTrack, size: tuple[int, int]) -> CutOut | Repeated:
+    try:
+        return CutOut(puppet.picture, pose, puppet.pose, size, puppet.mattes)
+    except BunrakuError as error:
+        logger.warning("the character is not cut out and moved: %s", error)
+        still = fit(puppet.picture, size, "crop")[0]
+        return Repeated(np.dstack([still, np.zeros_like(still[..., :1])]))
+
+
 DRAWN: dict[str, Draw] = {
     "pose": draw_pose,
     "flow": draw_flow,
@@ -144,6 +179,7 @@ DRAWN: dict[str, Draw] = {
     "mask": draw_mask,
     "environment": draw_environment,
     "object": draw_object,
+    "cutout": draw_cutout,
 }
 """By the condition's name, as recipes call it."""
 
@@ -177,12 +213,32 @@ class Drawn:
         return DRAWN[self.name](self.cues, self.size, **self.style)
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """The frames of a condition made smaller after they are drawn, so that both show exactly the same."""
+
+    source: Drawn
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
+        return resize(self.source[frames], self.size)
+
+
 def draw_clip(
     names: Iterable[str], cues: Cues, size: tuple[int, int], styles: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Drawn]:
     """The conditions `names` of a driving clip, by name, as far as its cues tell them; frames are drawn when they are asked for."""
     drawn = {name: Drawn(name, cues, size, styles.get(name, {})) for name in names}
     return {name: condition for name, condition in drawn.items() if condition.draw is not None}
+
+
+def with_puppet(driving: Cues, picture: np.ndarray, own: Cues | None, mattes: np.ndarray | None) -> Cues:
+    """The driving clip's cues, and whom it drives: the people of a picture, as its own cues (one frame) and mattes have them."""
+    known = own is not None and own.pose is not None
+    return replace(driving, puppet=Puppet(picture, own.pose, mattes)) if known else driving  # type: ignore[union-attr, arg-type]
 
 
 def draw_stills(
@@ -221,6 +277,7 @@ def draw_conditions(
     driving: Cues | PoseTrack | np.ndarray,
     own: Cues | PoseTrack | np.ndarray | None = None,
     size: tuple[int, int] | None = None,
+    mattes: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Drawn]]:
     """Stills and frames for `AnimationPipeline.stream`, drawn as the model knows them.
 
@@ -229,14 +286,17 @@ def draw_conditions(
         driving: what is known of the driving clip, or just its poses, or drawn skeletons uint8 (F, H', W', 3); already retargeted.
         own: the same of the reference, one frame, in the picture's pixels.
         size: (height, width) of the output; the picture is cropped to its shape about its centre. None: the picture's own.
+        mattes: uint8 (P, H, W), how much of the picture's pixels each of its people covers; None: found where they are needed.
 
     Raises:
         BunrakuError: drawn skeletons of another shape or dtype.
     """
     size = size or (picture.shape[0], picture.shape[1])
-    known = None if own is None else _placed(cues_of(own), picture, size)
+    own = None if own is None else cues_of(own)
+    known = None if own is None else _placed(own, picture, size)
     stills = draw_stills(model.reads.stills, fit(picture, size, "crop")[0], known, model.styles)
-    return stills, draw_clip(model.reads.frames, cues_of(driving), size, model.styles)
+    clip = with_puppet(cues_of(driving), picture, own, mattes)
+    return stills, draw_clip(model.reads.frames, clip, size, model.styles)
 
 
 def cues_of(poses: Cues | PoseTrack | np.ndarray) -> Cues:

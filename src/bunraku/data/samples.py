@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.drawn import draw_clip, draw_stills
+from bunraku.cues.drawn import draw_clip, draw_stills, with_puppet
 from bunraku.recipes import Inputs, Reads
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -40,6 +40,7 @@ def draw_sample(
     reference: np.ndarray,
     reference_cues: Cues,
     styles: Mapping[str, Mapping[str, Any]],
+    mattes: np.ndarray | None = None,
 ) -> Sample[np.ndarray]:
     """The sample of a clip: every condition in `reads` drawn as inference draws it.
 
@@ -48,7 +49,9 @@ def draw_sample(
         cues: of these frames; `reference_cues`: one frame.
         reference: (H, W, 3).
         styles: see `recipes.Size`.
+        mattes: uint8 (P, H, W), how much of the reference each person covers; None: found where they are needed.
     """
+    cues = with_puppet(cues, reference, reference_cues, mattes)
     size = (frames.shape[1], frames.shape[2])
     driven = {name: drawn[range(len(frames))] for name, drawn in draw_clip(reads.frames, cues, size, styles).items()}
     return Sample(frames, draw_stills(reads.stills, reference, reference_cues, styles), driven)

@@ -22,18 +22,22 @@ FPS = Fraction(12)
 CLIP_FRAMES = 64
 """Reference and frames of a sample are drawn from this many frames of a scene."""
 
+EXACT = 0.5
+"""Share of the samples whose reference comes with exact mattes; those of the others are found, with the mistakes that inference meets."""
+
 CROWD = (0.2, 0.5, 0.3)
 """How often one, two and three people are on the stage of a crowd."""
 
 MOVING = 0.7
 """How often the camera moves there."""
 
-Domain = Literal["puppets", "wide", "humans", "photographs", "crowds", "stage"]
+Domain = Literal["puppets", "wide", "humans", "photographs", "crowds", "stage", "mixed"]
 """What is on the stage. "puppets": proportions from chibi to human. "wide": these and odd ones, with props and set pieces, for a
 base that is to be general. "humans": human proportions alone, for a narrow second training. "photographs": all of it photographed or
 drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn. "crowds": one to three puppets who walk past each other, most seen by a camera that moves.
 "stage": puppets with something in hand, before and behind set pieces, cut out of the scene as Animate Anyone 2 learns from clips
-(`self_supervised`); the reference is cut out too, on another background."""
+(`self_supervised`); the reference is cut out too, on another background. "mixed": half of the
+samples wide, half photographs."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class TheatreSamples(Dataset):
             reference = 0 if self.reference_frame == "first" else int(rng.integers(CLIP_FRAMES))
         else:
             reference, *driven = (int(i) for i in rng.choice(CLIP_FRAMES, self.frames + 1, replace=False))
+        if self.domain == "mixed":
+            return replace(self, domain="photographs" if rng.random() < 0.5 else "wide")[index]
         numbers = [reference, *driven]
         scene, style = self._staged(seed)
         rendering = render(scene, numbers, self.size) if style is None else photograph(scene, numbers, self.size, style)
@@ -98,7 +104,8 @@ class TheatreSamples(Dataset):
             still = self._on_other_ground(scene, reference, colours, rng)
             if self.split == "train":
                 known[0] = self_supervised(known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng)
-        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles)
+        mattes = _mattes(rendering.instances[0], rendering.pose.people) if rng.random() < EXACT else None
+        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes)
 
     def _on_other_ground(self, scene: Scene, frame: int, colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The character alone, cut out, on a background that says nothing of the scene, uint8 (H, W, 3)."""
@@ -156,3 +163,8 @@ def self_supervised(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.r
     hole = shape_agnostic_mask(scaled.masks, sample_blocks(scaled.masks, rng))
     maps = {"objects": np.uint8(255) * things, "hole": np.uint8(255) * hole}
     return replace(cues, maps=cues.maps | maps, pixels=scaled.frames)
+
+
+def _mattes(instances: np.ndarray, people: int) -> np.ndarray:
+    """uint8 (P, H, W) of uint8 (H, W), p + 1 where person p is."""
+    return np.stack([np.where(instances == p + 1, np.uint8(255), np.uint8(0)) for p in range(people)])

@@ -27,7 +27,7 @@ class Piece:
     place: Place
 
     def paint(self, canvas: np.ndarray, target: np.ndarray) -> None:
-        """Paint with the vertices at `target` (N, 2) onto float32 (H, W, 3), in place.
+        """Paint with the vertices at `target` (N, 2) onto float32 (H, W, 3), or (H, W, 4) with a last channel of coverage, in place.
 
         Every pixel takes the colour of the point of the texture that its own middle comes from (bilinear); the edge is the
         texture's own coverage, so it is as smooth as that.
@@ -43,7 +43,7 @@ class Piece:
         painted = cv2.remap(self.texture, a * x + b * y + c, d * x + e * y + f, cv2.INTER_LINEAR).astype(np.float32)
         part = canvas[top:bottom, left:right]
         part *= 1 - painted[..., 3:] / 255
-        part += painted[..., :3]
+        part += painted[..., : canvas.shape[2]]
 
     def _inverse(self, target: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Which triangle each pixel lies in, int32 (H, W), and each triangle's affine map to the texture's indices, float32 (6, M + 1);

@@ -81,28 +81,56 @@ class PuppetWarp:
             BunrakuError: drawn skeletons instead of keypoints, nobody or no neck in the reference's pose, nobody in the
                 driving poses or the mask, or arrays that do not fit each other.
         """
+        cut = CutOut(reference, poses, reference_pose, size, mask, background, self.segmenter)
+        for start in range(0, len(cut), chunk):
+            yield cut[range(start, min(start + chunk, len(cut)))][..., :3]
+
+
+class CutOut:
+    """The people of a still cut into pieces, before the still without them; what is set up once for a clip.
+
+    Arguments and errors as of `PuppetWarp.stream`.
+    """
+
+    def __init__(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | np.ndarray | None,
+        size: tuple[int, int] | None = None,
+        mask: np.ndarray | None = None,
+        background: np.ndarray | None = None,
+        segmenter: SegmenterName = "auto",
+    ) -> None:
         tracks, rest = _checked(reference, poses, reference_pose)
         size = size or (reference.shape[0], reference.shape[1])
         picture, transform = fit(reference, size, "crop")
         tracks, rest = tracks.scaled(size), PoseTrack(transform.points(rest.keypoints), rest.scores, size)
         if mask is None:
-            coverage, halo = still_mattes(picture, rest, create_segmenter(self.segmenter)), ROUGH_HALO
+            coverage, halo = still_mattes(picture, rest, create_segmenter(segmenter)), ROUGH_HALO
         else:
             coverage, halo = _coverage(mask, reference.shape[:2], rest.people, size), HALO
         if background is None:
-            stages = fill(picture, grown(coverage.max(0) > TRACE, halo))[None]
+            self._stages = fill(picture, grown(coverage.max(0) > TRACE, halo))[None]
         else:
-            stages = _stages(background, len(tracks), size)
-        people = [_Person(picture, coverage[i].astype(np.float32) / 255, rest, tracks, i) for i in range(rest.people)]
-        order = _back_to_front(people)
-        for start in range(0, len(tracks), chunk):
-            frames = []
-            for time in range(start, min(start + chunk, len(tracks))):
-                canvas = stages[time % len(stages)].astype(np.float32)
-                for i in order[time]:
-                    people[i].paint(canvas, time)
-                frames.append(np.rint(canvas).clip(0, 255).astype(np.uint8))
-            yield np.stack(frames)
+            self._stages = _stages(background, len(tracks), size)
+        covers = coverage.astype(np.float32) / 255
+        self._people = [_Person(picture, cover, rest, tracks, i) for i, cover in enumerate(covers)]
+        self._order = _back_to_front(self._people)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
+        """Some frames, uint8 (f, H, W, 4): RGB, and how much of every pixel the people cover."""
+        return np.stack([self._painted(time) for time in frames])
+
+    def _painted(self, time: int) -> np.ndarray:
+        stage = self._stages[time % len(self._stages)]
+        canvas = np.dstack([stage, np.zeros_like(stage[..., :1])]).astype(np.float32)
+        for i in self._order[time]:
+            self._people[i].paint(canvas, time)
+        return np.rint(canvas).clip(0, 255).astype(np.uint8)
 
 
 class _Person:
@@ -127,7 +155,7 @@ class _Person:
         return np.asarray(self._movement.joints[:, self._movement.known, 1].max(1))
 
     def paint(self, canvas: np.ndarray, time: int) -> None:
-        """Paint the frame `time` onto float32 (H, W, 3), in place."""
+        """Paint the frame `time` onto float32 (H, W, 4), in place."""
         for piece in self._pieces:
             piece.paint(canvas, piece.place(*self._movement.at(time)))
 

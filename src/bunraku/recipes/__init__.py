@@ -6,12 +6,13 @@ from bunraku.errors import BunrakuError
 from bunraku.recipes.animate_anyone import ANIMATE_ANYONE
 from bunraku.recipes.animate_anyone_2 import ANIMATE_ANYONE_2
 from bunraku.recipes.animator import REFERENCE_AND_POSE, Animator, Encoded, Inputs, Reads
+from bunraku.recipes.bunraku import BUNRAKU
 from bunraku.recipes.multi_character import MULTI_CHARACTER
 from bunraku.recipes.parts import PARTS
 from bunraku.recipes.recipe import Recipe, Size, Stage
 from bunraku.recipes.tcan import TCAN_RECIPE
 
-RECIPES = {recipe.name: recipe for recipe in (ANIMATE_ANYONE, TCAN_RECIPE, MULTI_CHARACTER, ANIMATE_ANYONE_2)}
+RECIPES = {recipe.name: recipe for recipe in (ANIMATE_ANYONE, TCAN_RECIPE, MULTI_CHARACTER, ANIMATE_ANYONE_2, BUNRAKU)}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -114,12 +114,14 @@ class Animator(nn.Module, ABC):
         idle: patterns (fnmatch) of parameter names that never learn: nothing depends on them.
         added: parts that change nothing at their start values, so that training may start from a model without them.
         halo: frames on either side of a piece of a clip that `encode_frames` has to see to encode it as it is within the clip.
+        trusted: name of the frames whose own pixels the picture may show, as far as the prediction's trust says; None: there are none.
     """
 
     Options: ClassVar[type] = NoOptions
     idle: ClassVar[tuple[str, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
     halo: ClassVar[int] = 0
+    trusted: ClassVar[str | None] = None
     denoiser: Denoiser
     options: Any
 
@@ -154,6 +156,18 @@ class Animator(nn.Module, ABC):
             shown: False: what the unconditional half of guidance sees.
         """
 
+    def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
+        """What the scheduler is told of a window of frames.
+
+        Args:
+            noisy: noisy latents (B, C, F, h, w).
+            timestep: one, (B,), or one per frame (B, F).
+
+        Returns:
+            prediction (B, C, F, h, w); of an animator with `trusted` frames one more channel, the trust in [0, 1].
+        """
+        return self.denoiser(noisy, timestep, ports)
+
     @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
@@ -186,7 +200,7 @@ class Animator(nn.Module, ABC):
             if len(chosen):
                 part, level = noisy[chosen], timestep[chosen]
                 ports = self.ports(encoded.rows(chosen), range(part.shape[2]), part, level, flag)
-                predicted.append(self.denoiser(part, level, ports))
+                predicted.append(self.predict(part, level, ports)[:, : noisy.shape[1]])
                 order.append(chosen)
         return torch.cat(predicted)[torch.cat(order).argsort()]
 

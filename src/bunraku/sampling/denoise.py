@@ -13,7 +13,8 @@ from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import merge_weights
 
 Predict = Callable[[Tensor, Tensor, Ports], Tensor]
-"""A denoiser: noisy latents (B, C, F, h, w), timestep, ports -> prediction."""
+"""Noisy latents (B, C, F, h, w), timestep, ports -> prediction (B, C or more, F, h, w): what is beyond C channels says something of
+the prediction, such as how far a condition is to be trusted."""
 
 Conditions = Callable[[Sequence[int], Tensor, Tensor, bool], Ports]
 """(frames of a window, noisy latents of the whole clip (1, C, F, h, w), timestep, shown) -> the window's ports; not shown: what
@@ -52,7 +53,7 @@ def denoise(
     sampling: Sampling,
     generator: torch.Generator | None = None,
     on_step: OnStep = lambda step, timestep, latents: latents,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Denoise the frames of one clip together.
 
     Predictions of overlapping windows are averaged with `merge` weights, guided after averaging
@@ -62,6 +63,9 @@ def denoise(
     Args:
         latents: initial noise (1, C, F, h, w), float32 whatever the networks compute in: rounding would add up over the steps.
         generator: of schedulers that add noise.
+
+    Returns:
+        latents (1, C, F, h, w), and what the last step's conditional prediction said beyond them (1, C', F, h, w).
 
     Raises:
         BunrakuError: a prediction is not finite (names the step), or the scheduler cannot take the model's noise schedule.
@@ -74,20 +78,24 @@ def denoise(
     total = torch.zeros(latents.shape[2], device=latents.device)
     for frames in windows:
         total[list(frames)] += weights
-    latents = latents * scheduler.init_noise_sigma
+    latents, channels = latents * scheduler.init_noise_sigma, latents.shape[1]
+    beyond = latents[:, channels:]
     for step, timestep in enumerate(timesteps):
         noisy = scheduler.scale_model_input(latents, timestep)
-        halves = [torch.zeros_like(noisy) for _ in ((True,) if scale == 1 else (True, False))]
+        sums: dict[bool, Tensor] = {}
         for batch in _chunks(windows, sampling.window_batch):
             part = torch.cat([frames_at(noisy, window) for window in batch])
-            for half, shown in zip(halves, (True, False)):
+            for shown in (True,) if scale == 1 else (True, False):
                 ports = stack_ports([conditions(window, noisy, timestep, shown) for window in batch])
                 predicted = predict(part.to(ports.token.dtype), timestep, ports)
+                if shown not in sums:
+                    sums[shown] = noisy.new_zeros(1, predicted.shape[1], *noisy.shape[2:])
                 for window, of_window in zip(batch, predicted):
-                    half[0, :, list(window)] += of_window * weights[:, None, None]
-        prediction, *unconditional = [half / total[:, None, None] for half in halves]
+                    sums[shown][0, :, list(window)] += of_window * weights[:, None, None]
+        prediction, *unconditional = [half / total[:, None, None] for half in sums.values()]
+        prediction, beyond = prediction[:, :channels], prediction[:, channels:]
         for other in unconditional:
-            prediction = other + scale * (prediction - other)
+            prediction = other[:, :channels] + scale * (prediction - other[:, :channels])
         if not torch.isfinite(prediction).all():
             raise BunrakuError(
                 f"the model's prediction is not finite at step {step + 1} of {steps} (timestep {int(timestep)}); "
@@ -95,7 +103,7 @@ def denoise(
             )
         latents = scheduler.step(prediction, timestep, latents, **extra, return_dict=False)[0]
         latents = on_step(step, timestep, latents)
-    return latents
+    return latents, beyond
 
 
 def set_timesteps(scheduler: Any, steps: int, device: torch.device | str) -> Tensor:

@@ -24,7 +24,7 @@ class TrainingConfig:
     Attributes:
         output: folder of the run: checkpoints, logs, validation sheets, and the trained model.
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
-        domain: of the theatre: "puppets", "wide", "humans", "photographs", "crowds" or "stage", see `data.theatre`.
+        domain: of the theatre: "puppets", "wide", "humans", "photographs", "crowds", "stage" or "mixed", see `data.theatre`.
         options: of the recipe, by name, where they are to differ from the size's own or the start model's (`Animator.Options`).
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         motion: where the motion modules that the stage trains start from: a model folder, or a file or folder in any layout that

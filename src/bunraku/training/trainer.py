@@ -230,10 +230,11 @@ class Trainer:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """uint8 (B, F, H, W, 3) -> scaled latents (B, C, F, h, w): posterior means, as at inference; a few pictures at a time."""
+        """uint8 (B, F, H, W, 3 or more) -> scaled latents (B, C, F, h, w): posterior means of RGB, as at inference; a few pictures at a
+        time."""
         device = self.accelerator.device
         pieces = []
-        for part in images.flatten(0, 1).split(ENCODED):
+        for part in images[..., :3].flatten(0, 1).split(ENCODED):
             with self.accelerator.autocast():
                 pieces.append(self.vae.encode(unit_pixels(part).to(device) * 2 - 1).latent_dist.mode().float())
         return rearrange(torch.cat(pieces), "(b f) c h w -> b c f h w", b=len(images)) * self.vae.config.scaling_factor

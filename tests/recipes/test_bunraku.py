@@ -1,0 +1,178 @@
+"""The recipe bunraku: before training it is the puppet warp, the gate and the detail do what they say, and it animates at any size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from bunraku.animate import AnimateOptions, animate
+from bunraku.cues.cues import Cues
+from bunraku.cues.drawn import DRAWN, Drawn, Reduced, draw_conditions, with_puppet
+from bunraku.errors import BunrakuError
+from bunraku.evaluation.metrics import psnr
+from bunraku.media import VideoReader, write_image
+from bunraku.nets.picture_codec import PictureCodec, fit_patches
+from bunraku.nets.pixels import unit_pixels
+from bunraku.nets.ports import Ports
+from bunraku.pipeline import AnimationPipeline, detailed
+from bunraku.puppet_warp import PuppetWarp
+from bunraku.recipes import Inputs, get_recipe
+from bunraku.recipes.bunraku import Bunraku
+from bunraku.theatre import Rendering, render, sample_scene
+from tests.tiny import randomise
+
+SMALL = get_recipe("bunraku").size("small")
+
+
+@pytest.fixture(scope="module")
+def shown() -> Rendering:
+    return render(sample_scene(1, "val"), [0, 6, 12], 64)
+
+
+@pytest.fixture(scope="module")
+def pipeline(shown: Rendering) -> AnimationPipeline:
+    """An untrained model before an autoencoder that knows these pictures."""
+    torch.manual_seed(0)
+    codec = PictureCodec(32, (8, 8), (1, 1), (8, 8, 8), (1, 1, 1)).eval()
+    fit_patches(codec, unit_pixels(shown.frames) * 2 - 1)
+    made = AnimationPipeline(
+        codec, DDIMScheduler(**SMALL.scheduler), recipe="bunraku", size=(64, 64), defaults=SMALL.sampling.stored(),
+        styles=SMALL.styles, **SMALL.build(False, SMALL.options).eval().parts(),
+    )  # fmt: skip
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def driven_by(shown: Rendering, pipeline: AnimationPipeline):
+    mattes = np.where(shown.instances[:1] == 1, np.uint8(255), np.uint8(0))
+    return draw_conditions(pipeline, shown.frames[0], shown.pose[1:], shown.pose[:1], mattes=mattes)
+
+
+def test_the_condition_is_what_the_puppet_warp_makes_and_what_its_people_cover(shown, pipeline):
+    _, frames = driven_by(shown, pipeline)
+    cut = frames["cutout"][[0, 1]]
+    warp = PuppetWarp().stream(
+        shown.frames[0], shown.pose[1:], shown.pose[:1], mask=np.uint8(255) * (shown.instances[:1] == 1)
+    )
+    np.testing.assert_array_equal(cut[..., :3], np.concatenate(list(warp)))
+    figure = shown.character_mask[1:]
+    assert cut[..., 3][figure].mean() > 200
+    assert cut[..., 3][~figure].mean() < 15
+    np.testing.assert_array_equal(frames["cutout"][[1]], cut[1:])
+
+
+def test_who_is_not_to_be_cut_out_stays_where_the_still_has_them(shown, caplog):
+    lost = type(shown.pose)(shown.pose.keypoints[:1], np.zeros_like(shown.pose.scores[:1]), shown.pose.size)
+    clip, own = (Cues(12, lost.size, "a test", pose=pose) for pose in (shown.pose[1:], lost))
+    drawn = DRAWN["cutout"](with_puppet(clip, shown.frames[0], own, None), (64, 64))([0, 1])
+    np.testing.assert_array_equal(drawn[1], np.dstack([shown.frames[0], np.zeros((64, 64, 1), np.uint8)]))
+    assert "the character is not cut out" in caplog.text
+    assert DRAWN["cutout"](clip, (64, 64)) is None
+
+
+def test_before_training_it_is_the_warp_through_the_codec_and_with_detail_the_warp(shown, pipeline):
+    stills, frames = driven_by(shown, pipeline)
+    cut = frames["cutout"][[0, 1]][..., :3]
+    coded = pipeline.decode(torch.stack([pipeline.encode(frame) for frame in cut], 2))
+    made = pipeline(stills, frames, generator=torch.Generator().manual_seed(0)).frames
+    assert psnr(made, cut).min() > psnr(coded, cut).min() + 3
+    assert psnr(made, cut).min() > 38
+    # "gate" has no second output, and starts as the same
+    other = SMALL.build(False, Bunraku.Options(mending="gate")).eval()
+    assert other.denoiser.config.out_channels == 33
+    latents = torch.randn(1, 34, 1, 8, 8)
+    latents[:, -1] = 1
+    predicted = other.predict(
+        torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), Ports(torch.zeros(1, 1, 64), latents=latents)
+    )
+    torch.testing.assert_close(predicted[:, :32], latents[:, :32] * torch.tensor(4.0).sigmoid())
+
+
+@pytest.mark.parametrize("mending", ["gate", "residual"])
+@torch.no_grad()
+def test_the_gate_mixes_the_cut_out_and_the_networks_own_picture(mending):
+    torch.manual_seed(0)
+    animator = SMALL.build(False, Bunraku.Options(mending=mending)).eval()
+    randomise(animator.denoiser)
+    noisy, level = torch.randn(2, 32, 1, 8, 8), torch.tensor([999, 3])
+    joined = torch.randn(2, 34, 1, 8, 8)
+    joined[0, -1], joined[1] = 1, 0  # the second goes without
+    ports = Ports(torch.randn(2, 1, 64), latents=joined)
+    out, predicted = animator.denoiser(noisy, level, ports), animator.predict(noisy, level, ports)
+    trust = out[:1, -1:].sigmoid()
+    kept = joined[:1, :32] + (out[:1, 32:64] if mending == "residual" else 0)
+    torch.testing.assert_close(predicted[:1, :32], trust * kept + (1 - trust) * out[:1, :32])
+    torch.testing.assert_close(predicted[:1, 32:], trust)
+    torch.testing.assert_close(predicted[1, :32], out[1, :32])
+    assert not predicted[1, 32:].any()
+    without = animator.predict(noisy, level, Ports(ports.token))
+    assert without.shape == predicted.shape
+    assert not without[:, 32:].any()
+
+
+def test_the_cut_out_reaches_the_port_with_its_coverage_and_can_be_left_out(pipeline):
+    animator = pipeline.animator
+    still = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    frames = torch.randint(0, 256, (2, 3, 64, 64, 4), dtype=torch.uint8)
+    latents = {"cutout": torch.randn(2, 32, 3, 8, 8)}
+    given = Inputs(
+        {"reference": still}, {"pose": frames[..., :3], "cutout": frames}, {"cutout": torch.tensor([False, True])}
+    )
+    maps = animator.encode_frames(given, latents)["cutout"]
+    torch.testing.assert_close(maps[0, :32], latents["cutout"][0])
+    cells = frames[0, ..., 3].float().view(3, 8, 8, 8, 8).mean((2, 4)) / 255
+    torch.testing.assert_close(maps[0, 32], cells)
+    assert (maps[0, 33] == 1).all()
+    assert not maps[1].any()
+    assert "cutout" not in animator.encode_frames(Inputs({}, {"pose": frames[..., :3]}), {})
+
+
+def test_everything_learns_from_the_first_step_on(pipeline):
+    animator = SMALL.build(False, SMALL.options)
+    still = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    inputs = Inputs({"reference": still, "reference_pose": still}, {"pose": still[:, None], "cutout": torch.full((1, 1, 64, 64, 4), 9, dtype=torch.uint8)})  # fmt: skip
+    latents = {"reference": torch.randn(1, 32, 8, 8), "cutout": torch.randn(1, 32, 1, 8, 8)}
+    out: Tensor = animator(torch.randn(1, 32, 1, 8, 8), torch.tensor([500]), inputs, latents, torch.tensor([True]))
+    assert out.shape == (1, 32, 1, 8, 8)
+    out.square().sum().backward()
+    gradient = animator.denoiser.conv_out.weight.grad
+    assert gradient is not None
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()  # own picture, residual and gate
+
+
+def test_detail_is_the_trusted_frames_where_they_are_trusted_and_enlarged_elsewhere():
+    rng = np.random.default_rng(0)
+    full = rng.integers(0, 256, (2, 64, 48, 3), np.uint8)
+    plain = rng.integers(100, 156, (2, 32, 24, 3), np.uint8)
+    trusted, not_trusted = torch.ones(1, 1, 2, 4, 3), torch.zeros(1, 1, 2, 4, 3)
+    np.testing.assert_array_equal(detailed(plain, trusted, full, plain), full)
+    flat = np.full_like(plain, 77)
+    assert (detailed(flat, not_trusted, full, plain) == 77).all()
+    half = detailed(flat, trusted / 2, np.full_like(full, 140), np.full_like(plain, 100))
+    assert (half == 97).all()
+
+
+def test_detail_makes_the_output_larger_than_what_the_model_paints(shown, pipeline):
+    stills, frames = driven_by(shown, pipeline)
+    large = render(sample_scene(1, "val"), [0, 6, 12], 128)
+    fine = Drawn("cutout", with_puppet(Cues(12, (128, 128), "a test", pose=large.pose[1:]), large.frames[0], Cues(12, (128, 128), "a test", pose=large.pose[:1]), np.uint8(255) * (large.instances[:1] == 1)), (128, 128))  # fmt: skip
+    given = frames | {"cutout": Reduced(fine, (64, 64))}
+    made = pipeline(stills, given, detail=fine, generator=torch.Generator().manual_seed(0)).frames
+    assert made.shape == (2, 128, 128, 3)
+    assert psnr(made, fine[[0, 1]][..., :3]).min() > 30
+    wrong = Reduced(fine, (64, 128))
+    with pytest.raises(BunrakuError, match="the detail must have 2 frames"):
+        pipeline.stream(stills, given, detail=wrong)
+
+
+def test_animate_paints_at_the_size_of_the_reference(pipeline, tmp_path: Path):
+    pipeline.save_pretrained(tmp_path / "model")
+    large = render(sample_scene(1, "val"), [0, 6], (200, 136))
+    write_image(tmp_path / "still.png", large.frames[0])
+    Cues(12, large.pose.size, "a test", pose=large.pose).save(tmp_path / "motion.cues")
+    options = AnimateOptions(model=str(tmp_path / "model"), retarget="off", device="cpu")
+    done = animate(tmp_path / "still.png", tmp_path / "motion.cues", tmp_path / "out.mp4", options)
+    assert VideoReader(done.output).size == (192, 144)  # three times what it paints
