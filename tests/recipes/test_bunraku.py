@@ -83,6 +83,7 @@ def test_before_training_it_is_the_warp_through_the_codec_and_with_detail_the_wa
     # "gate" has no second output, and starts as the same
     other = SMALL.build(False, Bunraku.Options(mending="gate")).eval()
     assert other.denoiser.config.out_channels == 33
+    assert SMALL.build(False, Bunraku.Options(latent_channels=48)).reference_net.conv_in.in_channels == 48
     latents = torch.randn(1, 34, 1, 8, 8)
     latents[:, -1] = 1
     predicted = other.predict(

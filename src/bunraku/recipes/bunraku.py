@@ -36,10 +36,12 @@ class Bunraku(AnimateAnyone):
         Attributes:
             mending: what becomes of a cut-out c under the gate a, n being the network's own picture: "gate": a c + (1 - a) n, or
                 "residual": a (c + r) + (1 - a) n, with a second output r of the network.
+            latent_channels: of the autoencoder.
         """
 
         reference_pose: bool = True
         mending: Literal["gate", "residual"] = "residual"
+        latent_channels: int = 32
 
     trusted: ClassVar[str | None] = CUTOUT
 
@@ -77,8 +79,8 @@ def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
     """About 9 M parameters of mini's widths, for any size: no positions on a grid. Trained from nothing on the theatre."""
     from transformers import CLIPVisionModelWithProjection
 
-    base = MINI | {"spatial_positions": 0.0}
-    channels = MINI["in_channels"]
+    channels = options.latent_channels
+    base = MINI | {"spatial_positions": 0.0, "in_channels": channels}
     pictures = 2 if options.mending == "residual" else 1
     denoiser = Denoiser(
         **base, **MINI_MOTION, joined_channels=channels + BESIDE, out_channels=pictures * channels + 1, motion=motion
