@@ -10,7 +10,7 @@ from bunraku.puppet_warp.body import turned, unit
 OUTLINE = 40.0  # what the figure's own outline counts, in CIELAB; and the most that any edge counts
 BLUR = 0.15  # of the half thickness: how far beside an edge a ribbon's side may lie
 SHIFTS = np.linspace(-1.2, 1.2, 13)  # of a bone's ends, in half thicknesses
-WIDTHS = (0.75, 0.85, 1.0, 1.15)  # of the half thickness
+WIDTHS = (0.65, 0.75, 0.85, 1.0, 1.15)  # of the half thickness
 DOUBT = 0.3  # how much worse a shift by a half thickness must be outweighed, of 1
 SHARES = np.linspace(0.1, 0.95, 18)[:, None]
 

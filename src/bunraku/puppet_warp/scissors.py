@@ -33,19 +33,16 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 """Labels that are painted later, over each label."""
 
 CORE, ALONE = 0.6, 0.8  # half thicknesses: inside a part, and outside all others, where its colours are learnt
-COLOUR, SMOOTH = 5.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
-BINS, RARE, CLEAR = (
-    16,
-    1e-3,
-    0.1,
-)  # colours along an axis, the share that counts as none, and the difference of colours that counts
+COLOUR, SMOOTH = 7.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
+BINS, RARE, CLEAR = 16, 1e-3, 0.1
+"""Colours along an axis, the share that counts as none, and the difference of colours that counts."""
 ROUNDS = 4  # of cutting and learning colours anew
 UNSEEN = 20.0  # pixels of a core that a colour may have and count as none
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 FLAT, FARTHEST = 1e-3, 4.0  # variance of a flat picture, and half thicknesses beyond which all is equally far
 BLEND = 0.7  # sigma in pixels that softens the cuts
 FRONT = 0.9  # radii round its bones in which an arm lies over everything else
-HAND, FINGER = 0.35, 0.6
+HAND, FINGER = 0.5, 0.6
 """Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
 SIDES = 0.6  # how far the trunk goes beyond the shoulders, in half thicknesses of the arm
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it

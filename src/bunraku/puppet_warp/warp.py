@@ -10,6 +10,9 @@ their bone. Each piece has a map from the reference's pose to the driving pose, 
     head     turned and moved as one by the ears (with little weight the other face points and the neck); what the face
              points move beyond that, in a turn or a nod, moves the face inside the head
 
+Where the arms end and the body begins is told by distance from their bones, which are first brought to where the picture has an arm's
+two edges (`ribbon`), and by the colours of both, learnt anew from every cut.
+
 Pieces overlap: a joint belongs to both of its pieces as a disc, and what lies under another piece is continued from what is
 seen, so that nothing tears. They are painted from back to front: legs, trunk, head, arms. A joint that the driver does not
 show keeps its angle of the reference; a bone that the reference does not show has no piece of its own.
