@@ -78,7 +78,7 @@ def test_the_pose_of_every_method_is_that_of_the_library(puppets: Path, tmp_path
     made = draw_retargeting(puppets / "a.png", puppets / "b.cues", tmp_path / "fit.png", ["fit"], MotionOptions(stop=1))
     assert made.methods == ("fit",)
     image, clip = read_image(puppets / "a.png"), open_driving(puppets / "b.cues", MotionOptions(stop=1))
-    own = open_reference(puppets / "a.png").known_pose
+    own = open_reference(puppets / "a.png").known_people
     cues = clip.followed(MotionOptions())
     assert own is not None
     assert cues.pose is not None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bunraku.animate.options import MotionOptions
-from bunraku.animate.reference import detect_people, mirrored_distance, open_reference, read_pose, reference_pose
+from bunraku.animate.reference import detect_people, mirrored_distance, open_reference, read_people, reference_pose
 from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.cues.retarget import MIRROR
 from bunraku.errors import BunrakuError
@@ -84,8 +84,8 @@ def test_pose_files_round_trip_and_scale(tmp_path: Path) -> None:
     write_pose(track, path)
     assert path.name == "hero.pose.json"
     assert [file.name for file in tmp_path.iterdir()] == ["hero.pose.json"]
-    np.testing.assert_array_equal(read_pose(path, (96, 64)).keypoints, track.keypoints)
-    np.testing.assert_allclose(read_pose(path, (192, 128)).keypoints, 2 * track.keypoints)
+    np.testing.assert_array_equal(read_people(path, (96, 64)).keypoints, track.keypoints)
+    np.testing.assert_allclose(read_people(path, (192, 128)).keypoints, 2 * track.keypoints)
 
 
 def test_pose_files_without_a_size_take_the_pictures(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_pose_files_without_a_size_take_the_pictures(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "x.json").read_text())
     del content["canvas_height"], content["canvas_width"]
     (tmp_path / "x.json").write_text(json.dumps(content))
-    assert read_pose(tmp_path / "x.json", (64, 64)).size == (64, 64)
+    assert read_people(tmp_path / "x.json", (64, 64)).size == (64, 64)
 
 
 def test_pose_files_that_do_not_fit(tmp_path: Path) -> None:
@@ -101,25 +101,25 @@ def test_pose_files_that_do_not_fit(tmp_path: Path) -> None:
     track = walking_track(1)
     write_pose(track, path)
     with pytest.raises(BunrakuError, match=r"64x64 px, the reference has 100x64.*another picture"):
-        read_pose(path, (64, 100))
+        read_people(path, (64, 100))
     track.scores[0, 0, 1] = 0
     write_pose(PoseTrack(track.keypoints, track.scores, track.size), path)
     with pytest.raises(BunrakuError, match="no person with at least 8 body joints"):
-        read_pose(path, (64, 64))
+        read_people(path, (64, 64))
     with pytest.raises(BunrakuError, match="is a folder"):
-        read_pose(tmp_path, (64, 64))
+        read_people(tmp_path, (64, 64))
 
 
 def test_a_pose_is_read_from_the_file_that_is_named_or_lies_beside(
     puppets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copy(puppets / "a.png", tmp_path / "alone.png")
-    assert open_reference(tmp_path / "alone.png").known_pose is None
+    assert open_reference(tmp_path / "alone.png").known_people is None
     with caplog.at_level(logging.INFO):
-        beside = open_reference(puppets / "a.png").known_pose
+        beside = open_reference(puppets / "a.png").known_people
     assert "a.pose.json" in caplog.text
     write_image(tmp_path / "alone.png", resize(read_image(puppets / "a.png"), (192, 128)))
-    named = open_reference(tmp_path / "alone.png", MotionOptions(reference_pose=puppets / "a.pose.json")).known_pose
+    named = open_reference(tmp_path / "alone.png", MotionOptions(reference_pose=puppets / "a.pose.json")).known_people
     assert beside is not None
     assert named is not None
     assert named.size == (192, 128)

@@ -39,7 +39,7 @@ def test_everybody_who_is_detected_is_written_the_largest_first(picture: Path, m
     file, track = perceive_still(picture)
     assert (file, track.people) == (picture.with_name("hero.pose.json"), 2)
     assert track.keypoints[0, 0].max() > track.keypoints[0, 1].max()
-    known = open_reference(picture).known_pose
+    known = open_reference(picture).known_people
     assert known is not None
     np.testing.assert_allclose(known.keypoints[0, 0], track.keypoints[0, 0], atol=1e-3)
 
@@ -50,7 +50,7 @@ def test_a_draft_has_a_joint_a_line_and_is_read_as_it_is_edited(picture: Path) -
     assert json.loads(text)["joints"] == list(JOINTS)
     edited = text.replace(f"{track.keypoints[0, 0, 4, 0]:.0f}, {track.keypoints[0, 0, 4, 1]:.0f}, 1", "7, 9, 1")
     file.write_text(edited)
-    known = open_reference(picture).known_pose
+    known = open_reference(picture).known_people
     assert known is not None
     np.testing.assert_array_equal(known.keypoints[0, 0, 4], (7, 9))
     np.testing.assert_allclose(known.keypoints[0, 0, 5:], track.keypoints[0, 0, 5:], atol=0.5)

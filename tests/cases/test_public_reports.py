@@ -13,7 +13,7 @@ import pytest
 
 from bunraku.animate.driving import open_driving
 from bunraku.animate.options import MotionOptions
-from bunraku.animate.reference import read_pose
+from bunraku.animate.reference import read_people
 from bunraku.cues.cues import Cues
 from bunraku.cues.retarget import METHODS
 from bunraku.media import VideoReader, read_image
@@ -65,7 +65,7 @@ def driver(path: Path, **options: object) -> PoseTrack:
 
 
 def reference(folder: Path) -> PoseTrack:
-    return read_pose(folder / "ref.pose.json", SIZE)
+    return read_people(folder / "ref.pose.json", SIZE)
 
 
 def dancer() -> PoseTrack:

@@ -56,7 +56,7 @@ def test_maps_say_how_the_camera_moves_and_who_is_near(cues):
     assert np.array_equal(Drawn("flow", cues, SIZE)[range(7)], draw_background_flow(scaled, flow))
     ranks = np.array([[0, 1, 2]] * 6 + [[2, 1, 0]])
     assert np.array_equal(Drawn("depth_order", cues, SIZE)[range(7)], draw_depth_order(scaled, ranks))
-    alone = cues.with_person(1, cues.pose.person(1))
+    alone = cues.with_people([1], cues.pose.person(1))
     assert alone.maps["nearness"].tolist() == [[2.0]] * 7
 
 

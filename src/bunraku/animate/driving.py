@@ -223,7 +223,7 @@ def check_cues_outputs(cues: Path, json_folder: Path | None, inputs: Sequence[Pa
 
 
 def _looked_for(options: MotionOptions) -> int:
-    return max(options.max_people, options.person + 1)
+    return max(options.max_people, options.person + 1, *(driver + 1 for _, driver in options.pairs or ()))
 
 
 def _read_cues(path: Path, kind: DrivingKind, options: MotionOptions) -> Cues:

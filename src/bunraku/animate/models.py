@@ -17,6 +17,8 @@ from bunraku.animate.options import SCHEDULERS, AnimateOptions
 from bunraku.cues.drawn import Drawn, Reduced, cues_of, draw_conditions
 from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
+from bunraku.perception.detector import MOST_PEOPLE
+from bunraku.perception.matte import shared
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP, PuppetWarp
@@ -44,12 +46,14 @@ class ModelAdapter(Protocol):
     Attributes:
         device, dtype: what it computes on and in, for the user to see.
         skeleton: how the poses it is given are drawn where they are shown: arguments of `draw_skeleton`.
+        people: how many characters of a picture it moves.
         reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
     """
 
     device: str
     dtype: str
     skeleton: Mapping[str, Any]
+    people: int
     reference_pose: UseOfReferencePose
 
     def canvas(self, reference: tuple[int, int]) -> Canvas:
@@ -125,6 +129,7 @@ class PipelineAdapter:
         self.device = str(self._pipeline.device)
         self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
         self.skeleton: Mapping[str, Any] = self._pipeline.styles.get(POSE, {})
+        self.people: int = self._pipeline.animator.people
         self.reference_pose: UseOfReferencePose = (
             "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
         )
@@ -197,6 +202,7 @@ class PuppetWarpAdapter:
     """The classical puppet warp; options of the sampling are named in a warning and have no effect."""
 
     device, dtype = "cpu", "uint8"
+    people = MOST_PEOPLE
     reference_pose: UseOfReferencePose = "needed"
     skeleton: Mapping[str, Any] = {}
 
@@ -234,7 +240,7 @@ class PuppetWarpAdapter:
         report: Progress,
         matte: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        mask = None if matte is None else matte[None]
+        mask = None if matte is None or reference_pose is None else shared(matte / 255, reference_pose)
         return PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask)
 
 

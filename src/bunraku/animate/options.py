@@ -43,6 +43,8 @@ class MotionOptions:
         driving_kind: what DRIVING is, see `open_driving`.
         person: whom to follow in the driving clip, 0 being the largest.
         reference_person: who of the reference is moved, 0 being the largest (of an OpenPose JSON file: the first).
+        pairs: of a model that moves several characters: (character, driver), numbered as `reference_person` and `person`. None:
+            as many as both show, from left to right; one alone where `person` or `reference_person` chooses.
         start, stop: range of driving frames [start, stop), counted as they are in the clip itself, whatever `fps` is.
         fps: frames per second of the output; None: the driving clip's.
         canvas: (height, width) of OpenPose JSON files that do not say it.
@@ -71,6 +73,7 @@ class MotionOptions:
     driving_kind: DrivingKind | Literal["auto"] = "auto"
     person: int = 0
     reference_person: int = 0
+    pairs: tuple[tuple[int, int], ...] | None = None
     start: int | None = None
     stop: int | None = None
     fps: Fraction | None = None
@@ -95,6 +98,14 @@ class MotionOptions:
         for name, choices in self.choices.items():
             if (value := getattr(self, name)) is not None and value not in choices:
                 found.append(f"unknown {option(name)} {value!r}; there are {', '.join(choices)}")
+        if self.pairs is not None:
+            characters = [character for character, _ in self.pairs]
+            if not characters or min(map(min, self.pairs)) < 0:
+                found.append("--pairs are CHARACTER:DRIVER, numbers from 0")
+            if len(set(characters)) < len(characters):
+                found.append("--pairs give a character two drivers")
+            if self.person or self.reference_person:
+                found.append("--pairs say who follows whom; leave --person and --reference-person out")
         return found
 
 

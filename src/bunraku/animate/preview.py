@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from bunraku.animate.canvas import Canvas, choose_canvas
+from bunraku.animate.cast import perceive_cast
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import WindowTemperature
 from bunraku.animate.options import MotionOptions
@@ -103,8 +104,7 @@ def draw_retargeting(
         raise BunrakuError(
             f"the drawn skeletons of {driving} have no keypoints to retarget; give footage, OpenPose JSON, BVH or cues"
         )
-    own = character.pose(options)
-    cues = clip.followed(options, on_frame=lambda done, total: report("perceive", done, total))
+    own, cues = perceive_cast(character, clip, options, report)
 
     canvas = choose_canvas(character.size, character.size, any_size=False)  # the picture itself
     motions = {method: canvas.poses(cues, own, method) for method in methods}
@@ -169,20 +169,20 @@ def skeleton_frames(
     """The driver, the reference and its retargeted poses side by side, uint8 (H, W, 3), for each of the frames.
 
     Args:
-        clip, cues: the driver; its skeleton lies over its picture, or over black where the clip has none.
+        clip, cues: the driver or drivers, who where there are several have the number of their character; their skeleton lies over its picture, or over black where the clip has none.
         picture: the reference, uint8 (h, w, 3).
         own: the pose of the reference, (1, 1, K) in pixels of the picture.
         motions: by method, the poses (F, 1, K) or drawn skeletons uint8 (F, h, w, 3) in pixels of the picture.
         frames: numbers in ascending order.
     """
     picture = resize(picture, _panel(picture.shape[:2]))
-    reference = picture if own is None else _over(picture, own)
+    reference = picture if own is None else _over_all(picture, own)
     dimmed = (picture * DIMMED).astype(np.uint8)
     driver: PoseTrack | np.ndarray = cues.skeleton if cues.pose is None else cues.pose  # type: ignore[assignment]
     pictures = chain(clip.footage(HEIGHT), repeat(np.zeros((*_panel(cues.size), 3), np.uint8)))
     for number, shown in zip(range(frames[-1] + 1), pictures):
         if number in frames:
-            panels = {"driver": _stamped(_over(shown, driver[[number]]), str(number)), "reference": reference}
+            panels = {"driver": _stamped(_over_all(shown, driver[[number]]), str(number)), "reference": reference}
             panels |= {f"retarget: {method}": _over(dimmed, poses[[number]]) for method, poses in motions.items()}
             yield side_by_side(panels)[0]
 
@@ -272,6 +272,11 @@ def _over(picture: np.ndarray, pose: PoseTrack | np.ndarray) -> np.ndarray:
         draw_skeleton(pose, fine, style="dwpose", line_width=3) if isinstance(pose, PoseTrack) else resize(pose, fine)
     )
     return resize(np.where(drawn[0].any(-1, keepdims=True), drawn[0], resize(picture, fine)), (height, width))
+
+
+def _over_all(picture: np.ndarray, pose: PoseTrack | np.ndarray) -> np.ndarray:
+    """As `_over`, with numbers where there are several people."""
+    return numbered(picture, pose) if isinstance(pose, PoseTrack) and pose.people > 1 else _over(picture, pose)
 
 
 def _stamped(picture: np.ndarray, text: str) -> np.ndarray:

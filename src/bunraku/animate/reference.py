@@ -36,13 +36,13 @@ class Reference:
     Attributes:
         path: what the user gave.
         image: uint8 (H, W, 3) RGB.
-        known_pose: its pose, (1, 1, K) in pixels of the image, if a file gives it.
+        known_people: the poses of everybody in it, (1, P, K) in pixels of the image, if a file gives them.
         pose_file: that file.
     """
 
     path: Path
     image: np.ndarray
-    known_pose: PoseTrack | None = None
+    known_people: PoseTrack | None = None
     pose_file: Path | None = None
 
     @property
@@ -55,15 +55,36 @@ class Reference:
         """What is read, and must not be written to."""
         return [self.path] if self.pose_file is None else [self.path, self.pose_file]
 
+    def known_pose(self, options: MotionOptions) -> PoseTrack | None:
+        """The pose of the one person of the options, (1, 1, K), if a file gives it."""
+        return None if self.known_people is None else _chosen(self.known_people, self.path, options.reference_person)
+
     def pose(self, options: MotionOptions) -> PoseTrack:
-        """The known pose, or else the one that is detected now.
+        """The pose of the one person of the options, (1, 1, K): the known one, or else the one that is detected now.
 
         Raises:
             BunrakuError: nobody is found.
         """
-        pose = self.known_pose
+        pose = self.known_pose(options)
         if pose is None:
             pose = reference_pose(self.image, self.path, options.detector, options.device, options.reference_person)
+        self.tell_doubts(pose, options)
+        return pose
+
+    def people(self, options: MotionOptions) -> PoseTrack:
+        """The poses of everybody, (1, P, K): the known ones, or else those that are detected now, the largest first.
+
+        Raises:
+            BunrakuError: nobody is found.
+        """
+        if self.known_people is not None:
+            return self.known_people
+        most = max(2, options.max_people, *(character + 1 for character, _ in options.pairs or ()))
+        most = max(most, options.reference_person + 1)
+        return people_of(self.image, self.path, options.detector, options.device, most)
+
+    def tell_doubts(self, pose: PoseTrack, options: MotionOptions) -> None:
+        """Warn of what is doubtful in the pose of one person, (1, 1, K)."""
         if turned := turned_to_the_camera(pose):
             logger.warning(
                 "the %s in %s are far shorter than a person's: they are taken to point at the camera, and retargeting gives "
@@ -76,11 +97,10 @@ class Reference:
                 "draws it), and mend it where it is wrong (`bunraku perceive %s` writes it as a file for --reference-pose)",
                 self.path, "; ".join(found), self.path, self.path,
             )  # fmt: skip
-        return pose
 
     def _doubts(self, pose: PoseTrack, options: MotionOptions) -> list[str]:
         found = doubts(pose)
-        if self.known_pose is None:
+        if self.known_people is None:
             with closing(
                 create_pose_detector(options.detector, max_people=2, device=options.device, video=False)
             ) as opened:
@@ -101,15 +121,17 @@ def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -
     if file is None and beside.is_file():
         file = beside
         logger.info("the pose of the reference is read from %s", file)
-    known = None if file is None else read_pose(file, image.shape[:2], options.reference_person)
+    known = None if file is None else read_people(file, image.shape[:2])
+    if known is not None:
+        _check_person(known, file, options.reference_person)  # type: ignore[arg-type]
     return Reference(path, image, known, file)
 
 
-def read_pose(path: Path, size: tuple[int, int], person: int = 0) -> PoseTrack:
-    """The pose of one person in an OpenPose JSON file, (1, 1, K) in pixels of a picture of `size` (height, width).
+def read_people(path: Path, size: tuple[int, int]) -> PoseTrack:
+    """The poses of everybody in an OpenPose JSON file, (1, P, K) in pixels of a picture of `size` (height, width).
 
     Raises:
-        BunrakuError: not one OpenPose JSON frame, no such person in it, no neck, or a canvas of another shape.
+        BunrakuError: not one OpenPose JSON frame, nobody in it, somebody without a neck, or a canvas of another shape.
     """
     if path.is_dir():
         raise BunrakuError(f"{path} is a folder; the pose of a reference is one OpenPose JSON file")
@@ -119,9 +141,10 @@ def read_pose(path: Path, size: tuple[int, int], person: int = 0) -> PoseTrack:
             f"{path} is for a picture of {track.size[1]}x{track.size[0]} px, the reference has {size[1]}x{size[0]}: the "
             "pose belongs to another picture; make it again or remove it"
         )
-    if not track.people or not _usable(chosen := _chosen(track, path, person)):
+    usable = [i for i in range(track.people) if _usable(track.person(i)[:1])]
+    if not usable:
         raise BunrakuError(f"{path} shows no person with at least {MIN_JOINTS} body joints, the neck among them")
-    return chosen.scaled(size)
+    return PoseTrack(track.keypoints[:1, usable], track.scores[:1, usable], track.size).scaled(size)
 
 
 def detect_people(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None:
@@ -189,11 +212,15 @@ def reference_pose(
     return _chosen(people, path, person)
 
 
-def _chosen(track: PoseTrack, path: Path, person: int) -> PoseTrack:
+def _check_person(track: PoseTrack, path: Path, person: int) -> None:
     if person >= track.people:
         raise BunrakuError(
             f"there is no person {person} in {path} (--reference-person): {track.people} found, counted from 0, the largest first"
         )
+
+
+def _chosen(track: PoseTrack, path: Path, person: int) -> PoseTrack:
+    _check_person(track, path, person)
     if track.people > 1:
         logger.info(
             "%d people are in %s: %s. Person %d is moved; --reference-person chooses another",

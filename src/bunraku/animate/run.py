@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bunraku.animate.cast import perceive_cast
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import ModelAdapter, check_model, open_model
 from bunraku.animate.options import AnimateOptions
@@ -60,7 +61,7 @@ def animate(
     fails or is interrupted, and an existing output stays as it was.
 
     Args:
-        reference: a picture of one character, any format of Pillow's, at least 32 px.
+        reference: a picture of one character (or several, for models that move several), any format of Pillow's, at least 32 px.
         driving: anything `open_driving` takes.
         output: .mp4 .mov .mkv .webm .gif .webp, a folder for PNG frames (no extension), or a pattern such as out/%04d.png.
 
@@ -74,16 +75,22 @@ def animate(
     character = open_reference(reference, options)
     matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(Path(reference))
     clip = open_driving(driving, options)
+    if options.pairs and not clip.has_keypoints:
+        raise BunrakuError(f"the drawn skeletons of {driving} are nobody in particular: --pairs needs keypoints")
     masks = [options.mask] if options.mask else []
     _check_outputs([*character.files, *masks, *clip.files], output, options)
     with _timed(seconds, "load"):
         model = open_model(options, clip, report)
         canvas = model.canvas(character.size)
     with _timed(seconds, "perceive"):
-        own_pose = _own_pose(character, clip, model, options)
-        cues = clip.followed(
-            options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
-        )
+        own_pose: PoseTrack | None
+        if _several(clip, model, options):
+            own_pose, cues = perceive_cast(character, clip, options, report)
+        else:
+            own_pose = _own_pose(character, clip, model, options)
+            cues = clip.followed(
+                options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
+            )
         poses = canvas.poses(cues, own_pose, options.retarget)
     with _timed(seconds, "animate"):
         picture, placed_pose = canvas.picture(character.image), None if own_pose is None else canvas.track(own_pose)
@@ -170,12 +177,27 @@ def _frames_folder(output: Path) -> Path | None:
     return output.parent if re.search(r"%0?\d*d\b.*\.png$", output.name, re.IGNORECASE) else None
 
 
+def _several(clip: Driving, model: ModelAdapter, options: AnimateOptions) -> bool:
+    """Whether several characters may be moved.
+
+    Raises:
+        BunrakuError: the model cannot, and the options ask for it.
+    """
+    if options.pairs and model.people == 1:
+        raise BunrakuError(
+            f"{options.model} moves one character: choose it and its driver with --reference-person and --person; --pairs is for "
+            "puppet-warp and models of recipe multi-character"
+        )
+    placed = model.reference_pose == "needed" or options.retarget != "off"
+    return model.people > 1 and clip.has_keypoints and placed
+
+
 def _own_pose(character: Reference, clip: Driving, model: ModelAdapter, options: AnimateOptions) -> PoseTrack | None:
     """The reference's pose; where neither retargeting nor the model needs it, nobody found is no error."""
     if model.reference_pose == "needed" or (clip.has_keypoints and options.retarget != "off"):
         return character.pose(options)
     if model.reference_pose == "unused":
-        return character.known_pose
+        return character.known_pose(options)
     try:
         return character.pose(options)
     except BunrakuError as error:

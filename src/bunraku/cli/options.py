@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from bunraku.cli.terminal import parsed_people, parsed_rate, parsed_size
+from bunraku.cli.terminal import parsed_pairs, parsed_people, parsed_rate, parsed_size
 
 MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
 
@@ -67,6 +67,16 @@ Person = Annotated[
 ]
 ReferencePerson = Annotated[
     int, typer.Option(rich_help_panel=MOTION, help="Who of REFERENCE moves, counted from 0; 0 is the largest.")
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C:D,...",
+        rich_help_panel=MOTION,
+        help="Several people: which character of REFERENCE follows which of DRIVING, numbered as above, such as 0:1,1:0 (default: from "
+        "left to right). For puppet-warp and models of multi-character.",
+        show_default=False,
+    ),
 ]
 ReferencePose = Annotated[
     Path | None,
@@ -136,13 +146,14 @@ class MotionArguments(ClipArguments):
 
     person: Person = 0
     reference_person: ReferencePerson = 0
+    pairs: Pairs = None
     reference_pose: ReferencePose = None
     smooth: Smooth = False
 
     def values(self) -> dict[str, Any]:
         return super().values() | {
             "person": self.person, "reference_person": self.reference_person, "reference_pose": self.reference_pose,
-            "smoothing": self.smooth,
+            "smoothing": self.smooth, "pairs": parsed_pairs(self.pairs),
         }  # fmt: skip
 
 

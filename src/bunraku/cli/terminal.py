@@ -93,6 +93,14 @@ def parsed_people(text: str) -> int:
     return int(text)
 
 
+def parsed_pairs(text: str | None) -> tuple[tuple[int, int], ...] | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text.replace(" ", "")):
+        raise BunrakuError(f"{text!r} are no pairs (--pairs); give CHARACTER:DRIVER, such as 0:1,1:0")
+    return tuple((int(one), int(driver)) for one, driver in (pair.split(":") for pair in text.split(",")))
+
+
 def parsed_rate(text: str | None) -> Fraction | None:
     try:
         return None if text is None else Fraction(text)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -148,10 +149,10 @@ class Cues:
     def __len__(self) -> int:
         return len(self.pose) if self.pose is not None else len(self.skeleton)  # type: ignore[arg-type]
 
-    def with_person(self, person: int, pose: PoseTrack) -> "Cues":
-        """The cues of person `person` alone, with that person's `pose` (F, 1, K)."""
+    def with_people(self, people: Sequence[int], pose: PoseTrack) -> "Cues":
+        """The cues of some people, by number, with the `pose` (F, len(people), K) of these."""
         own = {
-            name: values[:, person : person + 1]
+            name: values[:, list(people)]
             for name, values in self.maps.items()
             if name in LAYERS and LAYERS[name].shape[0] == "P"
         }

@@ -141,15 +141,22 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
         raise BunrakuError(
             f"there is no person {person} in {cues.source} (--person): {track.people} found, counted from 0, the largest first"
         )
-    track = track.person(person)
+    whom, track = f"person {person}" if track.people > 1 else "the person", track.person(person)
     if lost := lost_ranges(track, 0):
         if lost == [(0, len(track))]:
             raise BunrakuError(f"person {person} of {cues.source} has fewer than 3 joints in every frame")
         ranges = in_words([frame for first, stop in lost for frame in range(first, stop)])
         total = sum(stop - first for first, stop in lost)
         logger.warning(
-            "the person is lost in %d of %d frames of %s and held still there: %s",
-            total, len(track), cues.source, ranges,
+            "%s is lost in %d of %d frames of %s and held still there: %s",
+            whom, total, len(track), cues.source, ranges,
         )  # fmt: skip
         track = hold(track)
-    return cues.with_person(person, smooth(track, cues.fps) if smoothing else track)
+    return cues.with_people([person], smooth(track, cues.fps) if smoothing else track)
+
+
+def follow_all(cues: Cues, people: Sequence[int], *, smoothing: bool = False) -> Cues:
+    """The cues of several people, in that order, each as `follow` gives it."""
+    tracks: list[PoseTrack] = [follow(cues, person, smoothing=smoothing).pose for person in people]  # type: ignore[misc]
+    keypoints, scores = (np.concatenate([getattr(t, name) for t in tracks], 1) for name in ("keypoints", "scores"))
+    return cues.with_people(people, PoseTrack(keypoints, scores, cues.size))

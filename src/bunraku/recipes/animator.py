@@ -112,6 +112,7 @@ class Animator(nn.Module, ABC):
     Attributes:
         Options: dataclass of the recipe's own switches.
         idle: patterns (fnmatch) of parameter names that never learn: nothing depends on them.
+        people: how many characters of a picture it moves.
         added: parts that change nothing at their start values, so that training may start from a model without them.
         halo: frames on either side of a piece of a clip that `encode_frames` has to see to encode it as it is within the clip.
         trusted: name of the frames whose own pixels the picture may show, as far as the prediction's trust says; None: there are none.
@@ -120,6 +121,7 @@ class Animator(nn.Module, ABC):
     Options: ClassVar[type] = NoOptions
     idle: ClassVar[tuple[str, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
+    people: ClassVar[int] = 1
     halo: ClassVar[int] = 0
     trusted: ClassVar[str | None] = None
     denoiser: Denoiser

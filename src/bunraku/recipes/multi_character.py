@@ -31,6 +31,7 @@ class MultiCharacter(AnimateAnyone):
     them may be left out at inference. They guide both halves of guidance, as the pose does.
     """
 
+    people: ClassVar[int] = 8  # colours of the depth order
     added: ClassVar[tuple[str, ...]] = ("reference_pose_guider", "flow_guider", "depth_order_guider")
 
     def __init__(
