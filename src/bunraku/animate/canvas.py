@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -36,6 +36,7 @@ class Canvas:
         output: the part of the canvas that is written.
         mode: how the reference was brought onto the canvas.
         driving_mode: how driving pictures of another shape are brought into the reference's place.
+        in_scene: whether the driving picture covers the canvas, and the reference takes the driver's place in it.
     """
 
     size: tuple[int, int]
@@ -44,6 +45,7 @@ class Canvas:
     output: Box
     mode: Mode
     driving_mode: Mode
+    in_scene: bool = False
 
     @property
     def output_size(self) -> tuple[int, int]:
@@ -78,20 +80,30 @@ class Canvas:
         """The driving poses on the canvas: keypoints, or drawn skeletons uint8 (F, H, W, 3).
 
         "full", "align" and "fit" are those of `cues.retarget`, person by person. "off", drawn skeletons, and any method
-        without a reference pose put the driving picture where the reference is.
+        without a reference pose put the driving picture where the reference is; in a scene it is where it is there, and methods start
+        from the reference at the driver's size and place.
         """
-        top, bottom, left, right = self.reference
+        place = (0, self.size[0], 0, self.size[1]) if self.in_scene else self.reference
+        top, bottom, left, right = place
         if cues.pose is None:
             skeletons = np.zeros((len(cues), *self.size, 3), np.uint8)
             skeletons[:, top:bottom, left:right], _ = fit(
-                cues.skeleton, _size(self.reference), self.driving_mode, (0, 0, 0)  # type: ignore[arg-type]
+                cues.skeleton, _size(place), self.driving_mode, (0, 0, 0)  # type: ignore[arg-type]
             )  # fmt: skip
             return skeletons
         if method == "off" or reference is None:
-            moved = placement(cues.size, _size(self.reference), self.driving_mode)
-            points = moved.points(cues.pose.keypoints) + np.array([left, top], np.float32)
-            return PoseTrack(points, cues.pose.scores, self.size)
+            return self._placed(cues, place)
+        if self.in_scene:
+            there = self._placed(cues, place)
+            return retarget_people(there, retarget_people(self.track(reference), there[:1], "fit"), method)
         return self.track(_framed(cues.pose, reference, method))
+
+    def _placed(self, cues: Cues, place: Box) -> PoseTrack:
+        """The driver's poses, its picture brought into a place of the canvas."""
+        assert cues.pose is not None
+        moved = placement(cues.size, _size(place), self.driving_mode)
+        points = moved.points(cues.pose.keypoints) + np.array([place[2], place[0]], np.float32)
+        return PoseTrack(points, cues.pose.scores, self.size)
 
 
 def _framed(driving: PoseTrack, reference: PoseTrack, method: Method) -> PoseTrack:
@@ -115,6 +127,7 @@ def choose_canvas(
     fitting: Fitting = "auto",
     size: tuple[int, int] | None = None,
     multiple: int = MULTIPLE,
+    scene: tuple[int, int] | None = None,
 ) -> Canvas:
     """Choose the canvas and the output's part of it.
 
@@ -127,7 +140,16 @@ def choose_canvas(
         size: (height, width) of canvas and output, rounded to multiples of `multiple`. None: the canvas is the model's size, and
             what letterboxing added is cut off again.
         multiple: of pixels that the model paints.
+        scene: (height, width) of a scene that the character comes into: the picture has its aspect ratio instead of the reference's, and
+            the reference lies in it whole.
     """
+    if scene is not None:
+        factor = math.sqrt(math.prod(model) / math.prod(scene))
+        own = (multiple * round(scene[0] * factor / multiple), multiple * round(scene[1] * factor / multiple))
+        whole = choose_canvas(
+            reference, model, any_size=False, size=size or (own if any_size else model), multiple=multiple
+        )
+        return replace(whole, driving_mode="crop", in_scene=True)
     own_shape = fitting == "auto" and size is None and any_size
     if own_shape:
         factor = math.sqrt(math.prod(model) / math.prod(reference))

@@ -127,6 +127,17 @@ class Driving:
                 "" if options.person else ", the largest", looked_for,
             )  # fmt: skip
 
+    @property
+    def pictures(self) -> VideoReader | FrameFolder | None:
+        """The frames that are driven, where they can be read; cues from a file know the video they are from if it has sound."""
+        if isinstance(self.source, Cues):
+            if self.sound is None:
+                return None
+            whole = open_frames(self.sound, fps=self.source.fps)
+            first = round(self.sound_start * self.source.fps)
+            return whole.part(first, first + len(self)) if first + len(self) <= len(whole) else None
+        return self.source if self.kind == "rgb" else None  # type: ignore[return-value]
+
     def footage(self, height: int) -> Iterator[np.ndarray]:
         """The pictures of the driving person, uint8 (`height`, W, 3), frame by frame; none where there are only poses."""
         if self.kind == "rgb" and not isinstance(self.source, Cues):

@@ -14,6 +14,8 @@ import numpy as np
 from bunraku.animate.canvas import Canvas, choose_canvas
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import SCHEDULERS, AnimateOptions
+from bunraku.animate.scene import Backdrop, on_canvas
+from bunraku.cues.cues import Cues
 from bunraku.cues.drawn import Drawn, Reduced, cues_of, draw_conditions
 from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
@@ -56,8 +58,8 @@ class ModelAdapter(Protocol):
     people: int
     reference_pose: UseOfReferencePose
 
-    def canvas(self, reference: tuple[int, int]) -> Canvas:
-        """The canvas for a reference of (height, width)."""
+    def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
+        """The canvas for a reference of (height, width), or for the scene of (height, width) that it comes into."""
         ...
 
     def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
@@ -72,12 +74,14 @@ class ModelAdapter(Protocol):
         size: tuple[int, int],
         report: Progress,
         matte: np.ndarray | None = None,
+        scene: Backdrop | None = None,
     ) -> Iterator[np.ndarray]:
         """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`.
 
         Args:
             reference: the character on the canvas, uint8 (H, W, 3); reference_pose: its keypoints there.
             poses: what to follow, on the canvas: keypoints, or drawn skeletons.
+            scene: what is behind and before the character; None: the still's own background.
             matte: uint8 (H, W), where the character is in the reference, for models that cut it out; None: they find it.
         """
         ...
@@ -125,6 +129,12 @@ class PipelineAdapter:
 
     def __init__(self, options: AnimateOptions, frames: int, report: Progress = silent) -> None:
         self._options, self._pipeline = options, open_pipeline(options, report)
+        reads_scene = "environment" in self._pipeline.reads.frames
+        if options.scene != "reference" and not (reads_scene and options.scene == "driving"):
+            takes = "takes --scene driving or reference" if reads_scene else "keeps the background of the still"
+            raise BunrakuError(
+                f"{options.model} {takes}; --scene {options.scene} is for {PUPPET_WARP} (--model {PUPPET_WARP})"
+            )
         self._sampling = chosen_sampling(self._pipeline, options, frames)
         self.device = str(self._pipeline.device)
         self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
@@ -134,14 +144,14 @@ class PipelineAdapter:
             "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
         )
 
-    def canvas(self, reference: tuple[int, int]) -> Canvas:
+    def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         own = tuple(self._pipeline.config.size)
         if self._pipeline.animator.trusted:
             return self._sharp_canvas(reference, own)
         canvas = choose_canvas(
             reference, own, fitting=self._options.fit, size=self._options.size,
             # a model with positions on a grid was trained at one size
-            any_size=not self._pipeline.denoiser.config.spatial_positions,
+            any_size=not self._pipeline.denoiser.config.spatial_positions, scene=scene,
         )  # fmt: skip
         if max(own) <= SMALL:
             logger.info(
@@ -179,14 +189,18 @@ class PipelineAdapter:
         size: tuple[int, int],
         report: Progress,
         matte: np.ndarray | None = None,
+        scene: Backdrop | None = None,
     ) -> Iterator[np.ndarray]:
         import torch
 
+        driving: Cues | PoseTrack | np.ndarray = poses
+        if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
+            driving = on_canvas(scene.cues, poses, size)
         trusted = self._pipeline.animator.trusted
         cuts = trusted and isinstance(poses, PoseTrack) and reference_pose is not None
         painted = painted_size(size, self._pipeline.config.size) if cuts else size
         mattes = None if matte is None else matte[None]
-        stills, drawn = draw_conditions(self._pipeline, reference, poses, reference_pose, painted, mattes)
+        stills, drawn = draw_conditions(self._pipeline, reference, driving, reference_pose, painted, mattes)
         frames: dict[str, Drawn | Reduced] = {**drawn}
         detail = None
         if painted != size:
@@ -218,14 +232,16 @@ class PuppetWarpAdapter:
         if given:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
 
-    def canvas(self, reference: tuple[int, int]) -> Canvas:
-        own = reduced(reference)
-        if max(reference) > PUPPET_SIDE and self._options.size is None:
+    def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
+        shape = scene or reference
+        own = reduced(shape)
+        if max(shape) > PUPPET_SIDE and self._options.size is None:
             logger.info(
-                "the reference of %dx%d px (height x width) is reduced to %dx%d; --size asks for more", *reference, *own
-            )
+                "the %s of %dx%d px (height x width) is reduced to %dx%d; --size asks for more",
+                "scene" if scene else "reference", *shape, *own,
+            )  # fmt: skip
         return choose_canvas(
-            reference, own, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=2
+            reference, own, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=2, scene=scene
         )
 
     def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
@@ -239,9 +255,12 @@ class PuppetWarpAdapter:
         size: tuple[int, int],
         report: Progress,
         matte: np.ndarray | None = None,
+        scene: Backdrop | None = None,
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None or reference_pose is None else shared(matte / 255, reference_pose)
-        return PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask)
+        behind = None if scene is None else scene.behind
+        chunks = PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask, background=behind)
+        return chunks if scene is None else scene.in_front(chunks)
 
 
 def reduced(reference: tuple[int, int]) -> tuple[int, int]:

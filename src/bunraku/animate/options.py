@@ -122,6 +122,9 @@ class AnimateOptions(MotionOptions):
             "align": part by part with constant ratios, joints left and right alike (`cues.retarget.align`).
             "fit": the driver's own proportions, at the size and place of the reference (`cues.retarget.fit`).
             "off": the driver's pose where it is in its picture. Drawn skeletons are always used so.
+            None: "off" in the driver's scene, so that feet and hands touch what the driver's touch, else "full".
+        scene: what is behind the character. "reference": the still's own background; "driving": the driver's scene, in which the character
+            takes the driver's place, and which gives the picture its shape; "transparent": nothing; or a picture or video.
         fit: how a reference of another shape than the model's picture is brought into it. "letterbox": whole, its edges
             continued as a blur, cut off again afterwards, so that the output has the reference's aspect ratio; "crop":
             filling the picture, what hangs over is cut; "auto": models made for one size letterbox, others get a picture of
@@ -161,7 +164,8 @@ class AnimateOptions(MotionOptions):
     }
 
     model: str = "mini"
-    retarget: Retarget = "full"
+    retarget: Retarget | None = None
+    scene: str | Path = "reference"
     fit: Fitting = "auto"
     mask: Path | None = None
     size: tuple[int, int] | None = None
@@ -178,6 +182,11 @@ class AnimateOptions(MotionOptions):
     side_by_side: Path | None = None
     debug: Path | None = None
     overwrite: bool = False
+
+    @property
+    def retargeting(self) -> Retarget:
+        """How the motion is brought onto the character."""
+        return self.retarget or ("off" if self.scene == "driving" else "full")
 
     def problems(self) -> list[str]:
         found = super().problems()

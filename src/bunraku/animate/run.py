@@ -18,14 +18,17 @@ from bunraku.animate.models import ModelAdapter, check_model, open_model
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleton_frames, write_debug_pictures
 from bunraku.animate.reference import Reference, open_reference
+from bunraku.animate.scene import open_scene
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, check_free, check_output, check_video_output, write_image
-from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.media.images import IMAGE_SUFFIXES, over
 from bunraku.perception.matte import alpha_channel, read_matte
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
+
+GROUND = (255, 255, 255)  # what transparency is shown on, on sheets
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,17 @@ def animate(
     clip = open_driving(driving, options)
     if options.pairs and not clip.has_keypoints:
         raise BunrakuError(f"the drawn skeletons of {driving} are nobody in particular: --pairs needs keypoints")
-    masks = [options.mask] if options.mask else []
+    scene = open_scene(options, clip)
+    masks = [path for path in (options.mask, scene.path) if path]
     _check_outputs([*character.files, *masks, *clip.files], output, options)
+    if scene.kind == "driving" and options.retarget is None:
+        logger.warning(
+            "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
+            "--retarget full keeps its own"
+        )
     with _timed(seconds, "load"):
         model = open_model(options, clip, report)
-        canvas = model.canvas(character.size)
+        canvas = model.canvas(character.size, scene.size)
     with _timed(seconds, "perceive"):
         own_pose: PoseTrack | None
         if _several(clip, model, options):
@@ -91,15 +100,17 @@ def animate(
             cues = clip.followed(
                 options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
             )
-        poses = canvas.poses(cues, own_pose, options.retarget)
+        cues = scene.of(cues, clip.pictures, lambda done, total: report("cut out", done, total))
+        poses = canvas.poses(cues, own_pose, options.retargeting)
     with _timed(seconds, "animate"):
         picture, placed_pose = canvas.picture(character.image), None if own_pose is None else canvas.track(own_pose)
         if options.debug:
-            method = "off" if own_pose is None or cues.pose is None else options.retarget
+            method = "off" if own_pose is None or cues.pose is None else options.retargeting
             skeletons = skeleton_frames(clip, cues, picture, placed_pose, {method: poses}, moments(len(cues)))
             write_debug_pictures(options.debug, skeletons, model.temperatures(poses, canvas.size))
         placed_matte = None if matte is None else canvas.matte(matte)
-        chunks = map(canvas.cut, model.stream(picture, poses, placed_pose, canvas.size, report, placed_matte))
+        made = model.stream(picture, poses, placed_pose, canvas.size, report, placed_matte, scene.backdrop(cues))
+        chunks = map(canvas.cut, made)
         comparison = Comparison(character.image, clip, poses, model.skeleton, canvas)
         _write(chunks, comparison, output, clip, cues.fps, canvas.output_size, options, report)
     return Animation(
@@ -120,17 +131,18 @@ def _write(
 ) -> None:
     """The video, and beside it the side-by-side video and the sheet that were asked for."""
     settings: dict[str, Any] = {"fps": fps, "overwrite": options.overwrite}
+    alpha = options.scene == "transparent"
     if options.audio and clip.sound:
         settings |= {"audio_from": clip.sound, "audio_start": clip.sound_start}
     with ExitStack() as stack:
-        video = stack.enter_context(VideoWriter(output, size=size, **settings))
+        video = stack.enter_context(VideoWriter(output, size=size, alpha=alpha, **settings))
         panels = None
         for chunk in chunks:
             for frame in chunk:
                 video.write(frame)
             report("write", video.frames, len(clip))
             if options.sheet or options.side_by_side:
-                joined = comparison.add(chunk)
+                joined = comparison.add(np.stack([over(frame, GROUND) for frame in chunk]) if alpha else chunk)
             if options.side_by_side:
                 panels = panels or stack.enter_context(
                     VideoWriter(options.side_by_side, size=joined.shape[1:3], **settings)
@@ -152,7 +164,7 @@ def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) ->
             raise BunrakuError(
                 f"{path} is given for two outputs, or lies among the frames of another; write it elsewhere"
             )
-    check_video_output(output, inputs, overwrite=options.overwrite)
+    check_video_output(output, inputs, overwrite=options.overwrite, alpha=options.scene == "transparent")
     if options.side_by_side:
         check_video_output(options.side_by_side, inputs, overwrite=options.overwrite)
     if options.sheet:
@@ -188,13 +200,13 @@ def _several(clip: Driving, model: ModelAdapter, options: AnimateOptions) -> boo
             f"{options.model} moves one character: choose it and its driver with --reference-person and --person; --pairs is for "
             "puppet-warp and models of recipe multi-character"
         )
-    placed = model.reference_pose == "needed" or options.retarget != "off"
+    placed = model.reference_pose == "needed" or options.retargeting != "off"
     return model.people > 1 and clip.has_keypoints and placed
 
 
 def _own_pose(character: Reference, clip: Driving, model: ModelAdapter, options: AnimateOptions) -> PoseTrack | None:
     """The reference's pose; where neither retargeting nor the model needs it, nobody found is no error."""
-    if model.reference_pose == "needed" or (clip.has_keypoints and options.retarget != "off"):
+    if model.reference_pose == "needed" or (clip.has_keypoints and options.retargeting != "off"):
         return character.pose(options)
     if model.reference_pose == "unused":
         return character.known_pose(options)

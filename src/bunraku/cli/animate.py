@@ -103,13 +103,23 @@ def animate(
         ),
     ] = None,
     retarget: Annotated[
-        Literal["full", "align", "fit", "off"],
+        Literal["full", "align", "fit", "off"] | None,
         typer.Option(
             rich_help_panel=MOTION,
+            show_default=False,
             help="full: the reference's bone lengths, the driver's directions and foreshortening; align: parts scaled by "
-            "constants; fit: the driver's proportions at the reference's size and place; off: the pose as it is.",
+            "constants; fit: the driver's proportions at the reference's size and place; off: the pose as it is. Default: full, but off "
+            "in the driver's scene.",
         ),
-    ] = "full",
+    ] = None,
+    scene: Annotated[
+        str,
+        typer.Option(
+            metavar="reference|driving|transparent|PICTURE",
+            help="What is behind the character, for puppet-warp: its own picture's background; driving: the driver's scene, in which it "
+            "takes the driver's place; transparent: nothing (.webm, .webp, PNG frames); or a picture or video.",
+        ),
+    ] = "reference",
     motion: MotionArguments,
     dtype: Dtype = "auto",
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
@@ -156,7 +166,7 @@ def animate(
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
         scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, audio=audio,
-        mask=mask, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
+        mask=mask, scene=scene, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     with progress() as advance:
         made = run(reference, driving, output, options, advance)

@@ -67,7 +67,7 @@ def perceive_layers(
             kept.append((i, frame, people))
         if on_frame:
             on_frame(i + 1, len(cues))
-    ways = _from_first(motions)
+    ways = from_first(motions)
     placed = [(frame, people, way) for i, frame, people in kept if (way := ways[i]) is not None]
     plate, _ = median_plate(*map(list, zip(*placed)))
     maps = cues.maps | {"mattes": mattes, "camera": _in_pixels_of_the_clip(motions, size, cues.size[::-1])}
@@ -88,7 +88,7 @@ def _tee_last(frames: Iterable[np.ndarray]) -> tuple[Iterator[np.ndarray], list[
     return passed(), last
 
 
-def _from_first(motions: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+def from_first(motions: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
     """Maps (3, 3) from the first frame to each; None from where a motion is not known."""
     ways: list[np.ndarray | None] = [np.eye(3)]
     for motion in motions:

@@ -9,7 +9,7 @@ from bunraku.media.files import (
     plain_write_errors,
     replacing,
 )
-from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, clips_in, open_frames
+from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, FramesByNumber, clips_in, open_frames
 from bunraku.media.images import Affine, fit, placement, read_image, resize, write_image
 from bunraku.media.reader import VideoReader
 from bunraku.media.sheet import contact_sheet, side_by_side
@@ -21,6 +21,7 @@ __all__ = [
     "Affine",
     "FrameFolder",
     "Frames",
+    "FramesByNumber",
     "VideoReader",
     "VideoWriter",
     "check_free",

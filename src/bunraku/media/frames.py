@@ -1,7 +1,7 @@
 """Frames of a clip, streamed: from a video file or from a folder of pictures."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from fractions import Fraction
 from pathlib import Path
@@ -69,6 +69,26 @@ class FrameFolder:
                     "all frames of a clip have one size"
                 )
             yield frame
+
+
+class FramesByNumber:
+    """Frames of a clip by their numbers: `FramesByNumber(frames)[[3, 4, 5]]` is uint8 (3, H, W, 3). Numbers in a row are read in one go."""
+
+    def __init__(self, frames: VideoReader | FrameFolder) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, numbers: Sequence[int]) -> np.ndarray:
+        wanted = np.asarray(numbers)
+        images = np.empty((len(wanted), *self._frames.size, 3), np.uint8)
+        distinct = np.unique(wanted)
+        for run in np.split(distinct, np.flatnonzero(np.diff(distinct) > 1) + 1):
+            if len(run):
+                for number, image in enumerate(self._frames.part(int(run[0]), int(run[-1]) + 1), int(run[0])):
+                    images[wanted == number] = image
+        return images
 
 
 def open_frames(

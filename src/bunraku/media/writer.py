@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 H264_SUFFIXES = (".mp4", ".mov", ".mkv")
 VIDEO_SUFFIXES = (*H264_SUFFIXES, ".webm", ".gif", ".webp")
+ALPHA_SUFFIXES = (".webm", ".webp")
 _ACCURATE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _NUMBER = re.compile(r"%(0?\d*)d")
 # The number of threads changes how x264 and libvpx cut up their work, hence the bytes; the machine must not decide it.
@@ -36,7 +37,11 @@ _THREADS = 4
 
 
 def check_video_output(
-    path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = (), *, overwrite: bool = False
+    path: str | os.PathLike[str],
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    overwrite: bool = False,
+    alpha: bool = False,
 ) -> Path:
     """As `check_output`, for a video file, a folder of PNG frames (no extension), or a pattern such as out/%04d.png.
 
@@ -44,11 +49,17 @@ def check_video_output(
         path: of the video, folder or pattern.
         inputs: as of `check_output`; a folder that is read is not written into.
         overwrite: whether pictures that the folder holds may be replaced. A video file may be: the user named it.
+        alpha: whether it has to hold transparency.
 
     Raises:
-        BunrakuError: as of `check_output`; an unknown extension; pictures in the way.
+        BunrakuError: as of `check_output`; an unknown extension, or one without transparency; pictures in the way.
     """
     path = Path(path)
+    if alpha and not _is_frames(path) and path.suffix.lower() not in ALPHA_SUFFIXES:
+        raise BunrakuError(
+            f"cannot write {path}: transparency goes into {', '.join(ALPHA_SUFFIXES)}, or into PNG frames (a folder or a pattern such as "
+            "frames/%04d.png)"
+        )
     if _is_frames(path):
         _check_frames(path, [Path(other) for other in inputs], overwrite)
         return path
@@ -92,6 +103,7 @@ class VideoWriter:
         audio_start: seconds of that file that fall on the first frame written; the sound ends with the last one.
         crf: quality of H.264 (0 to 51) and VP9 (0 to 63), lower is better.
         overwrite: whether pictures that the folder holds may be replaced; those behind the last frame stay, with a warning.
+        alpha: whether frames have a fourth channel, how opaque they are: PNG frames, .webp and .webm.
 
     Raises:
         BunrakuError: see `check_video_output`; also when the disk is full, or at the end when no frame was written.
@@ -107,9 +119,11 @@ class VideoWriter:
         audio_start: Fraction | float = 0,
         crf: int = 18,
         overwrite: bool = False,
+        alpha: bool = False,
     ) -> None:
         inputs = () if audio_from is None else (audio_from,)
-        self.path = check_video_output(path, inputs, overwrite=overwrite)
+        self.path = check_video_output(path, inputs, overwrite=overwrite, alpha=alpha)
+        self._channels = 4 if alpha else 3
         self.fps, self.size, self.frames = Fraction(fps), (int(size[0]), int(size[1])), 0
         self._crf, self._overwrite = crf, overwrite
         self._audio = None if audio_from is None else (Path(audio_from), Fraction(audio_start))
@@ -122,9 +136,9 @@ class VideoWriter:
         return self
 
     def write(self, frame: np.ndarray) -> None:
-        """Appends one frame, uint8 (H, W, 3) RGB of the size given at the start."""
-        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"frame is {frame.dtype} {frame.shape}; expected uint8 {(*self.size, 3)}")
+        """Appends one frame, uint8 (H, W, 3) RGB of the size given at the start; with alpha (H, W, 4), not premultiplied."""
+        if frame.shape != (*self.size, self._channels) or frame.dtype != np.uint8:
+            raise ValueError(f"frame is {frame.dtype} {frame.shape}; expected uint8 {(*self.size, self._channels)}")
         with plain_write_errors(self.path):
             self._sink.write(np.ascontiguousarray(frame), self.frames)
         self.frames += 1
@@ -149,7 +163,7 @@ class VideoWriter:
             return _Gif(temporary, self.fps, self.size, stack)
         if suffix == ".webp":
             return _WebP(temporary, self.fps, self.size, stack)
-        return _Encoded(temporary, self.fps, self.size, self._crf, self._audio, stack)
+        return _Encoded(temporary, self.fps, self.size, self._crf, self._audio, stack, alpha=self._channels == 4)
 
 
 class _Sink(Protocol):
@@ -209,9 +223,10 @@ class _Encoded:
         crf: int,
         audio: tuple[Path, Fraction] | None,
         stack: ExitStack,
+        alpha: bool = False,
     ) -> None:
         suffix = temporary.suffix.lower()
-        self._fps = fps
+        self._fps, self._pixels = fps, "yuva420p" if alpha else "yuv420p"
         self._odd = (size[0] % 2, size[1] % 2)
         if suffix in H264_SUFFIXES:
             # With the macroblock tree x264 gave other bytes from run to run at some sizes, even on one thread.
@@ -221,7 +236,7 @@ class _Encoded:
         self._output = _Container(
             temporary,
             codec,
-            "yuv420p",
+            self._pixels,
             fps,
             (size[0] + self._odd[0], size[1] + self._odd[1]),
             stack,
@@ -240,8 +255,8 @@ class _Encoded:
     def write(self, frame: np.ndarray, index: int) -> None:
         if any(self._odd):
             frame = cv2.copyMakeBorder(frame, 0, self._odd[0], 0, self._odd[1], cv2.BORDER_REPLICATE)
-        picture = VideoFrame.from_ndarray(frame, format="rgb24").reformat(
-            format="yuv420p",
+        picture = _picture(frame).reformat(
+            format=self._pixels,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
             interpolation=_ACCURATE,
@@ -311,12 +326,16 @@ class _WebP:
         )
 
     def write(self, frame: np.ndarray, index: int) -> None:
-        picture = VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="bgra")
+        picture = _picture(frame).reformat(format="bgra")
         picture.pts, picture.time_base = index, 1 / self._fps
         self._output.encode(picture)
 
     def finish(self, frames: int) -> None:
         self._output.close()
+
+
+def _picture(frame: np.ndarray) -> VideoFrame:
+    return VideoFrame.from_ndarray(frame, format="rgba" if frame.shape[-1] == 4 else "rgb24")
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,13 @@ rigidly as possible (Sorkine and Alexa 2007), had 4 dB less on the figure; limbs
 0.2 dB less than stiff ones with discs at the joints.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from bunraku.cues.cues import Pictures
 from bunraku.errors import BunrakuError
 from bunraku.media import fit
 from bunraku.perception.matte import SegmenterName, create_segmenter, still_mattes, unmixed
@@ -41,6 +42,10 @@ TRACE = 32  # coverage of 255 that has to be painted out
 EDGE = 0.4  # sigma in pixels that softens a hard mask
 ORDER_SMOOTHING = 4.0  # frames, sigma
 MARGIN = 4  # pixels kept round a figure
+
+
+TRANSPARENT: np.ndarray = np.zeros((0, 0, 4), np.uint8)
+"""No background."""
 
 
 class PuppetWarp:
@@ -61,10 +66,10 @@ class PuppetWarp:
         *,
         size: tuple[int, int] | None = None,
         mask: np.ndarray | None = None,
-        background: np.ndarray | None = None,
+        background: Pictures | None = None,
         chunk: int = 8,
     ) -> Iterator[np.ndarray]:
-        """Yield the frames in chunks, uint8 (<= `chunk`, H, W, 3).
+        """Yield the frames in chunks, uint8 (<= `chunk`, H, W, 3), or (<= `chunk`, H, W, 4) before a transparent background.
 
         Where people overlap, the one whose lowest joint is lower in the picture is in front.
 
@@ -76,8 +81,9 @@ class PuppetWarp:
             mask: where the people are in the reference: uint8 (H, W), p + 1 for person p, or bool for one person; or uint8
                 (P, H, W), how much of every pixel each covers, 255 wholly. None: found with `segmenter`
                 (`perception.matte.still_mattes`).
-            background: what is behind them, uint8 (H, W, 3), or (F, H, W, 3) with a picture per frame; brought to `size` as
-                the reference is. None: the reference, the people painted out.
+            background: what is behind them, uint8 (H, W, 3), or a picture per frame, (F, H, W, 3) or read when asked for; brought to
+                `size` as the reference is. `TRANSPARENT`: nothing; the frames then say how opaque they are in a fourth channel. None:
+                the reference, the people painted out.
             chunk: frames yielded together.
 
         Raises:
@@ -86,7 +92,8 @@ class PuppetWarp:
         """
         cut = CutOut(reference, poses, reference_pose, size, mask, background, self.segmenter)
         for start in range(0, len(cut), chunk):
-            yield cut[range(start, min(start + chunk, len(cut)))][..., :3]
+            frames = cut[range(start, min(start + chunk, len(cut)))]
+            yield _straight(frames) if background is TRANSPARENT else frames[..., :3]
 
 
 class CutOut:
@@ -102,7 +109,7 @@ class CutOut:
         reference_pose: PoseTrack | np.ndarray | None,
         size: tuple[int, int] | None = None,
         mask: np.ndarray | None = None,
-        background: np.ndarray | None = None,
+        background: Pictures | None = None,
         segmenter: SegmenterName = "auto",
     ) -> None:
         tracks, rest = _checked(reference, poses, reference_pose)
@@ -114,9 +121,8 @@ class CutOut:
         else:
             coverage, halo = _coverage(mask, reference.shape[:2], rest.people, size), HALO
         if background is None:
-            self._stages = fill(picture, grown(coverage.max(0) > TRACE, halo))[None]
-        else:
-            self._stages = _stages(background, len(tracks), size)
+            background = fill(picture, grown(coverage.max(0) > TRACE, halo))
+        self._stages = _stages(background, len(tracks), size)
         covers = coverage.astype(np.float32) / 255
         self._people = [_Person(picture, cover, rest, tracks, i) for i, cover in enumerate(covers)]
         self._order = _back_to_front(self._people)
@@ -126,10 +132,9 @@ class CutOut:
 
     def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
         """Some frames, uint8 (f, H, W, 4): RGB, and how much of every pixel the people cover."""
-        return np.stack([self._painted(time) for time in frames])
+        return np.stack([self._painted(time, stage) for time, stage in zip(frames, self._stages(frames))])
 
-    def _painted(self, time: int) -> np.ndarray:
-        stage = self._stages[time % len(self._stages)]
+    def _painted(self, time: int, stage: np.ndarray) -> np.ndarray:
         canvas = np.dstack([stage, np.zeros_like(stage[..., :1])]).astype(np.float32)
         for i in self._order[time]:
             self._people[i].paint(canvas, time)
@@ -205,15 +210,29 @@ def _coverage(mask: np.ndarray, shape: tuple[int, ...], people: int, size: tuple
     return np.stack([np.rint(cv2.GaussianBlur(255.0 * one, (0, 0), EDGE)).astype(np.uint8) for one in whole])
 
 
-def _stages(background: np.ndarray, frames: int, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (1 or `frames`, H, W, 3) of `size`."""
-    if background.dtype != np.uint8 or background.ndim not in (3, 4) or background.shape[-1] != 3:
-        raise BunrakuError(
-            f"background must be uint8 (H, W, 3) or (F, H, W, 3), got {background.dtype} {background.shape}"
-        )
-    if background.ndim == 4 and len(background) != frames:
+def _stages(
+    background: Pictures, frames: int, size: tuple[int, int]
+) -> Callable[[Sequence[int]], Iterable[np.ndarray]]:
+    """Gives what is behind the people at some times, uint8 of `size`."""
+    if background is TRANSPARENT:
+        return lambda times: [np.zeros((*size, 3), np.uint8) for _ in times]
+    if isinstance(background, np.ndarray):
+        if background.dtype != np.uint8 or background.ndim not in (3, 4) or background.shape[-1] != 3:
+            raise BunrakuError(
+                f"background must be uint8 (H, W, 3) or (F, H, W, 3), got {background.dtype} {background.shape}"
+            )
+        if background.ndim == 3:
+            still = fit(background, size, "crop")[0]
+            return lambda times: [still for _ in times]
+    if len(background) != frames:
         raise BunrakuError(f"the background has {len(background)} frames, the driving poses have {frames}")
-    return fit(background if background.ndim == 4 else background[None], size, "crop")[0]
+    return lambda times: fit(np.asarray(background[list(times)]), size, "crop")[0]
+
+
+def _straight(frames: np.ndarray) -> np.ndarray:
+    """Colours that were painted on nothing, uint8 (f, H, W, 4), as they are where they cover wholly."""
+    colours = frames[..., :3] * (255 / np.maximum(frames[..., 3:], np.float32(1)))
+    return np.concatenate([np.rint(colours).clip(0, 255).astype(np.uint8), frames[..., 3:]], -1)
 
 
 def _back_to_front(people: Sequence[_Person]) -> np.ndarray:

@@ -1,0 +1,234 @@
+"""The scene that the character is put into: the still's own, the driver's, another picture or video, or none at all."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from bunraku.animate.driving import Driving
+from bunraku.animate.options import AnimateOptions
+from bunraku.animate.still import is_still
+from bunraku.cues.cues import Cues, Pictures
+from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
+from bunraku.cues.shape_mask import vanished
+from bunraku.errors import BunrakuError
+from bunraku.media import Frames, FramesByNumber, fit, open_frames, read_image, resize
+from bunraku.perception.matte import create_footage_segmenter
+from bunraku.perception.plate import fill, grown
+from bunraku.perception.pose import PoseTrack
+from bunraku.puppet_warp import TRANSPARENT
+
+logger = logging.getLogger(__name__)
+
+SceneKind = Literal["reference", "driving", "transparent", "pictures"]
+AREAS = ("mattes", "objects", "depth", "hole")
+"""Maps that are pictures of a frame."""
+SOFT = 0.004  # of the longest side: sigma of the seam between plate and frame
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene that was opened and found usable; nothing slow has happened yet.
+
+    Attributes:
+        kind: "reference": the still's background; "driving": the driver's; "transparent": none; "pictures": others.
+        pictures: the driver's frames, or the others: one, or one per driven frame.
+        size: (height, width) of the driver's scene, which the character comes into; None: the scene comes to the character.
+    """
+
+    kind: SceneKind
+    pictures: Pictures | None = None
+    size: tuple[int, int] | None = None
+    path: Path | None = None
+
+    def backdrop(self, cues: Cues) -> "Backdrop | None":
+        """What `ModelAdapter.stream` is given; None: the still's own background. `cues`: from `of`."""
+        if self.kind == "driving":
+            return Backdrop(Emptied(cues), cues)
+        if self.kind == "transparent":
+            return Backdrop(TRANSPARENT)
+        if self.pictures is None:
+            return None
+        return Backdrop(self.pictures[[0]][0] if len(self.pictures) == 1 else self.pictures)
+
+    def of(self, cues: Cues, frames: Frames | None, on_frame: Callable[[int, int], None] | None = None) -> Cues:
+        """The driver's cues with pixels and what the scene needs of mattes, camera and plate; perceived where they do not have them.
+
+        Args:
+            cues: of the one person to replace.
+            frames: the same frames, to perceive them in.
+        """
+        if self.kind != "driving":
+            return cues
+        if frames is not None and not ("mattes" in cues.maps and cues.plate is not None):
+            cues = perceive_layers(cues, frames, create_footage_segmenter(), on_frame=on_frame)
+        _tell_lost(cues)
+        return replace(cues, pixels=self.pictures)
+
+
+def open_scene(options: AnimateOptions, clip: Driving) -> Scene:
+    """What `--scene` says, checked.
+
+    Raises:
+        BunrakuError: the driver has no pictures, or there is no such picture or video, or it is too short.
+    """
+    name = str(options.scene)
+    if name in ("reference", "transparent"):
+        return Scene(name)  # type: ignore[arg-type]
+    if name == "driving":
+        frames = clip.pictures
+        if frames is None:
+            raise BunrakuError(
+                f"--scene driving needs the pictures of the driver, and {clip.path} has none; drive with the footage itself"
+            )
+        return Scene("driving", FramesByNumber(frames), (frames.size[0], frames.size[1]))
+    path = Path(name)
+    if not path.exists():
+        raise BunrakuError(f"there is no {path} (--scene); give reference, driving, transparent, or a picture or video")
+    if is_still(path):
+        return Scene("pictures", read_image(path)[None], path=path)
+    footage = FramesByNumber(open_frames(path, fps=options.fps))
+    if len(footage) < len(clip):
+        raise BunrakuError(
+            f"the scene {path} has {len(footage)} frames, the motion {len(clip)}; give a longer one (--scene), or fewer frames of the "
+            "motion (--start, --stop)"
+        )
+    return Scene("pictures", FirstFrames(footage, len(clip)), path=path)
+
+
+def _tell_lost(cues: Cues) -> None:
+    lost = vanished(cues.maps["mattes"].max(1))
+    if lost:
+        frames = ", ".join(str(a) if b - a == 1 else f"{a}-{b - 1}" for a, b in lost)
+        logger.warning(
+            "no matte of the driver in frames %s of %s: whoever is there stays in the scene; look with `bunraku perceive --matte --debug`",
+            frames, cues.source,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FirstFrames:
+    """The first frames of longer footage."""
+
+    pictures: Pictures
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
+        return self.pictures[frames]
+
+
+class Emptied:
+    """The driver's frames without the driver, drawn when they are asked for: its place shows the plate, moved as the camera moved.
+
+    Everything else stays as it is in each frame: others who move, shadows, light.
+
+    Args:
+        cues: with pixels, mattes and plate.
+    """
+
+    def __init__(self, cues: Cues) -> None:
+        assert cues.pixels is not None and cues.plate is not None  # noqa: PT018
+        self._pixels, self._plate, self._cues = cues.pixels, cues.plate, cues
+        camera = cues.maps.get("camera")
+        steps = [None if np.isnan(step).any() else step for step in camera[:-1]] if camera is not None else []
+        self._ways = from_first(steps) if camera is not None else [np.eye(3)] * len(cues)
+
+    def __len__(self) -> int:
+        return len(self._cues)
+
+    def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
+        return np.stack([self._emptied(i, image) for i, image in zip(frames, self._pixels[list(frames)])])
+
+    def _emptied(self, number: int, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        matte = self._cues.maps["mattes"][number].max(0)
+        hole = grown(cv2.resize(matte, (width, height), interpolation=cv2.INTER_LINEAR) > COVERED, RIM)
+        filled, way = fill(image, hole), self._ways[number]
+        if way is not None:
+            shown, known = self._seen_plate(way, (height, width))
+            filled = np.where(known[..., None], shown, filled)
+        # the seam lies outside of the hole's rim, where plate and frame show the same
+        share = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), SOFT * max(height, width))[..., None]
+        share = np.maximum(share, hole[..., None])
+        return np.rint(share * filled + (1 - share) * image).astype(np.uint8)
+
+    def _seen_plate(self, way: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """The plate as the camera sees it then, uint8 (H, W, 3), and where it shows anything, bool (H, W)."""
+        full = self._cues.size
+        to_clip = np.diag([full[1] / self._plate.shape[1], full[0] / self._plate.shape[0], 1])
+        to_image = np.diag([size[1] / full[1], size[0] / full[0], 1])
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        matrix = np.linalg.inv(half) @ to_image @ way @ to_clip @ half  # pixel centres, as OpenCV counts
+        shown = cv2.warpPerspective(self._plate, matrix, size[::-1], borderMode=cv2.BORDER_REPLICATE)
+        known = cv2.warpPerspective(np.ones(self._plate.shape[:2], np.float32), matrix, size[::-1])
+        return shown, known > 0.5
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What is behind and before the character, frame by frame.
+
+    Attributes:
+        behind: as of `PuppetWarp.stream`.
+        cues: of the driver, with pixels, in the driver's scene.
+    """
+
+    behind: Pictures
+    cues: Cues | None = None
+
+    def in_front(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """Consecutive frames, uint8 (f, H, W, C), behind the things that the driver has in hand, where they are known."""
+        done = 0
+        for chunk in chunks:
+            numbers = range(done, done + len(chunk))
+            done = numbers.stop
+            yield (
+                chunk
+                if self.cues is None or "objects" not in self.cues.maps
+                else _with_objects(chunk, self.cues, numbers)
+            )
+
+
+def _with_objects(frames: np.ndarray, cues: Cues, numbers: Sequence[int]) -> np.ndarray:
+    size = (frames.shape[1], frames.shape[2])
+    pixels = np.asarray(cues.pixels[list(numbers)])  # type: ignore[index]
+    masks = resize(cues.maps["objects"][list(numbers)][..., None], (pixels.shape[1], pixels.shape[2]))
+    things = fit(pixels, size, "crop")[0].astype(np.float32)
+    share = fit(np.repeat(masks, 3, -1), size, "crop")[0].astype(np.float32) / 255
+    return np.rint(share * things + (1 - share) * frames).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """Pictures cropped about their centre to the aspect ratio of `size` (height, width)."""
+
+    pictures: Pictures
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
+        return fit(np.asarray(self.pictures[list(frames)]), self.size, "crop")[0]
+
+
+def on_canvas(cues: Cues, poses: PoseTrack, size: tuple[int, int]) -> Cues:
+    """The driver's cues as a canvas of `size` shows its scene, which fills it, with other poses (F, P, K) there."""
+    factor = max(size[0] / cues.size[0], size[1] / cues.size[1])
+    margins = [(1 - side / (factor * whole)) / 2 for side, whole in zip(size, cues.size)]
+
+    def cropped(values: np.ndarray) -> np.ndarray:
+        height, width = values.shape[-2:]
+        y, x = round(margins[0] * height), round(margins[1] * width)
+        return values[..., y : height - y, x : width - x]
+
+    maps = {name: cropped(values) for name, values in cues.maps.items() if name in AREAS}
+    pixels = None if cues.pixels is None else Cropped(cues.pixels, size)
+    return replace(cues, size=size, pose=poses, maps=maps, pixels=pixels, plate=None)
