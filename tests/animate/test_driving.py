@@ -108,7 +108,7 @@ def test_bvh_is_resampled(assets: Path) -> None:
 
 def test_saved_cues_are_read_and_resampled_to_the_nearest_frames(tmp_path: Path) -> None:
     track = walking_track(12)
-    depth = np.arange(12.0)
+    depth = np.arange(12, dtype=np.float32)[:, None, None]
     Cues(Fraction(24), (64, 64), "clip", track, maps={"depth": depth}).save(tmp_path / "x.cues")
     half = perceive(tmp_path / "x.cues", MotionOptions(fps=Fraction(12)))
     assert half.pose is not None

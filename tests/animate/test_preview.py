@@ -150,7 +150,7 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path, mo
 
 
 def test_nobody_in_the_clip_or_the_reference_is_said(puppets: Path, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
     options = MotionOptions(detector="mediapipe")
     with pytest.raises(BunrakuError, match=r"no person was found in the reference .*grey\.png"):

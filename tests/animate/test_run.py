@@ -448,7 +448,7 @@ def test_the_puppet_warp_refuses_drawn_skeletons_before_anything_slow(
 
 
 def test_the_puppet_warp_needs_the_references_pose_even_if_nothing_is_retargeted(puppets: Path, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
     options = AnimateOptions(model="puppet-warp", retarget="off", detector="mediapipe")
     with pytest.raises(BunrakuError, match=r"no person was found in the reference .*grey\.png"):
@@ -461,7 +461,7 @@ def test_drawn_skeletons_need_nobody_in_the_reference(
     puppets: Path, drawn: Path, tmp_path: Path, model_folder: Path
 ) -> None:
     """Neither as a video nor as the cues of it; whoever is not found is only a warning, where the model would like to know."""
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     write_image(tmp_path / "grey.png", np.full((96, 64, 3), 128, np.uint8))
     open_driving(drawn).cues(MotionOptions()).save(tmp_path / "drawn.cues")
     for driving in (drawn, tmp_path / "drawn.cues"):

@@ -290,5 +290,5 @@ def test_case(folder: Path, check: Check, bunraku: Bunraku) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["back_view"], indirect=True)
 def test_case_with_a_detector(folder: Path, bunraku: Bunraku) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     back_has_no_face(folder, run(bunraku, folder))

@@ -604,14 +604,14 @@ def test_real_faces_and_hands_get_the_size_of_the_references(assets, driver, sta
 
 @cache
 def driven(clip, start):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     options = MotionOptions(detector="mediapipe", start=start, stop=start + 12)
     return open_driving(clip, options).followed(options).pose
 
 
 @cache
 def still(picture):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     return reference_pose(read_image(picture), picture, "mediapipe")
 
 

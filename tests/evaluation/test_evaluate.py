@@ -360,7 +360,7 @@ def test_a_figure_outside_the_frame_leaves_the_emptied_stage() -> None:
 
 @pytest.mark.slow
 def test_real_footage(bunraku: Bunraku, assets: Path, model_folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     (tmp_path / "clips").mkdir()
     with VideoWriter(tmp_path / "clips" / "dance.mp4", fps=Fraction(24), size=(384, 256)) as video:
         for frame in VideoReader(assets / "drivers" / "dance_plain.mp4", start=0, stop=6):

@@ -113,7 +113,7 @@ def test_other_lengths_are_refused():
 
 
 def test_real_footage_is_found_again(assets: Path):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     from bunraku.cues.tracking import link
     from bunraku.perception.detector import create_pose_detector
 

@@ -65,7 +65,7 @@ def test_a_person_that_looks_like_the_background_is_at_least_its_bones() -> None
 
 
 def test_photographs_and_drawings(assets: Path) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     from bunraku.animate.reference import reference_pose
 
     for name, figure, background in (

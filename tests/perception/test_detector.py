@@ -75,7 +75,7 @@ def test_bad_arguments():
 
 
 def test_provider_is_logged_and_a_gpu_for_mediapipe_is_refused_aloud(caplog):
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     with caplog.at_level(logging.INFO, logger="bunraku"):
         create_pose_detector("mediapipe", device="cuda").close()
     messages = {record.levelname: record.message for record in caplog.records}

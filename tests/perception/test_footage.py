@@ -8,7 +8,6 @@ from bunraku.cues.plausible import judge
 from bunraku.cues.tracking import lost_ranges
 from bunraku.media.reader import VideoReader
 
-pytest.importorskip("mediapipe")
 pytest.importorskip("ai_edge_litert")
 
 BY_HAND = {"dance_plain": (1, 40), "dance_outdoors": (1, 130), "juggling_ball": (1, 200), "two_people": (2, 40)}

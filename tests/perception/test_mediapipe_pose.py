@@ -18,7 +18,6 @@ from bunraku.perception.pose import FACE, LEFT_HAND, RIGHT_HAND
 
 ASSETS = Path(__file__).parents[3] / "shared" / "assets"
 needs_footage = pytest.mark.skipif(not ASSETS.is_dir(), reason="no ../shared/assets")
-pytest.importorskip("mediapipe")
 pytest.importorskip("ai_edge_litert")
 
 

@@ -265,7 +265,7 @@ def test_input_that_cannot_be_used() -> None:
 
 
 def test_a_real_dancer_moves_a_drawing(assets: Path) -> None:
-    pytest.importorskip("mediapipe")
+    pytest.importorskip("ai_edge_litert")
     from bunraku.animate.driving import perceive
     from bunraku.animate.options import MotionOptions
     from bunraku.animate.reference import reference_pose
