@@ -9,8 +9,11 @@ import torch
 
 from bunraku.errors import BunrakuError
 from bunraku.nets.picture_codec import PictureCodec
+from bunraku.nets.pixels import unit_pixels
+from bunraku.theatre import render, sample_scene
 from bunraku.training import codec as training
 from bunraku.training.codec import CodecConfig, psnr, stills, theatre_picture, train_codec
+from bunraku.training.run import load_vae
 
 ASSETS = Path(__file__).resolve().parents[3] / "shared" / "assets"
 
@@ -110,3 +113,15 @@ def test_stills_keep_their_shape_and_are_never_enlarged():
     assert small["two_women"].shape == (256, 256, 3)
     assert large["two_women"].shape == (512, 512, 3)
     assert all(side % 8 == 0 for still in [*small.values(), *large.values()] for side in still.shape[:2])
+
+
+@pytest.mark.slow
+def test_the_shipped_codec_is_as_sharp_as_its_card_says():
+    """On puppets of the test split, which it never saw."""
+    codec = load_vae(None, "codec").eval()
+    frames = np.stack([render(sample_scene(seed, "test"), [5], 256).frames[0] for seed in range(4)])
+    pixels = unit_pixels(frames) * 2 - 1
+    with torch.no_grad():
+        back = codec.decode(codec.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+    error = ((back - pixels) / 2).square().mean((1, 2, 3))
+    assert (-10 * error.log10()).mean() > 33

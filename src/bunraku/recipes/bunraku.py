@@ -114,6 +114,7 @@ BUNRAKU = Recipe(
             # with the cut-out to start from, more steps make the picture no better
             sampling=replace(MINI_SAMPLING, num_inference_steps=1),
             styles={"pose": {"hands": False}},
+            autoencoder="codec",
             stages={
                 1: Stage(
                     trains=("denoiser", "reference_net", "pose_guider", "image_encoder"),

@@ -71,6 +71,7 @@ class Size:
         sampling: what inference starts from.
         styles: how conditions are drawn: arguments of the functions in `cues.drawn.DRAWN`, by the condition's name.
         stages: by number.
+        autoencoder: the shipped one that training starts with, a folder of the package's assets.
     """
 
     build: Callable[[bool, Any], Animator]
@@ -79,6 +80,7 @@ class Size:
     sampling: Sampling
     styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stages: Mapping[int, Stage] = field(default_factory=dict)
+    autoencoder: str = "mini/vae"
 
 
 @dataclass(frozen=True)

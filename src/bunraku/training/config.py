@@ -34,7 +34,7 @@ class TrainingConfig:
             v2 alone. None: as `init` has them, or else as the identity.
         reference_from_denoiser: ReferenceNet starts with the weights of the start model's denoiser, as both came from Stable
             Diffusion in the papers.
-        vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped mini one.
+        vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped one of the size.
         trains: parts that learn instead of the stage's own, see `recipes.Stage`; for ablations.
         lora_rank, lora_layers: of the adapters that TCAN's first stage trains, see `nets.lora`.
         keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.

@@ -102,7 +102,7 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
     for name, modules in motion.items():
         if {"motion", f"{name}.motion"} & set(stage.trains) and name in animator.parts():
             copy_motion(modules, animator.parts()[name], name)
-    vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae)
+    vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae, size.autoencoder)
     channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
     if vae.config.latent_channels != channels:
         raise BunrakuError(
@@ -133,9 +133,9 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
     )  # fmt: skip
 
 
-def load_vae(folder: str | None) -> nn.Module:
-    """The frozen autoencoder of that folder; None: the shipped mini one."""
-    path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / "mini" / "vae"))
+def load_vae(folder: str | None, shipped: str = "mini/vae") -> nn.Module:
+    """The frozen autoencoder of that folder; None: the `shipped` one of that name."""
+    path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / shipped))
     if not (path / "config.json").is_file():
         raise BunrakuError(
             f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec"
