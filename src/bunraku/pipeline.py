@@ -16,9 +16,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from bunraku.cues.cues import Pictures
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
+from bunraku.media.frames import Pictures
 from bunraku.nets.pixels import unit_pixels
 from bunraku.nets.ports import Ports
 from bunraku.recipes import Animator, Encoded, Inputs, Reads, get_recipe, part_names

@@ -12,11 +12,12 @@ import numpy as np
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.still import is_still
-from bunraku.cues.cues import Cues, Pictures
+from bunraku.cues.cues import Cues
 from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
 from bunraku.cues.shape_mask import vanished
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames, FramesByNumber, fit, open_frames, read_image, resize
+from bunraku.media.frames import Pictures
 from bunraku.perception.matte import create_footage_segmenter
 from bunraku.perception.plate import fill, grown
 from bunraku.perception.pose import PoseTrack

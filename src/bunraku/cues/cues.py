@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -14,20 +14,11 @@ from safetensors.numpy import save_file
 
 from bunraku.errors import BunrakuError
 from bunraku.media.files import replacing
+from bunraku.media.frames import Pictures
 from bunraku.perception.pose import PoseTrack
 
 VERSION = 1
 KEY = "bunraku.cues"
-
-
-class Pictures(Protocol):
-    """Pictures of a clip by number: a NumPy array, or something that reads or draws them when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, frames: Any) -> np.ndarray:
-        """uint8 (f, H, W, C) for a list of f frame numbers."""
-        ...
 
 
 class Layer(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from bunraku.perception.pose import FACE, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import FACE, HAND_BONES, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 LIMBS = np.array(
     [
@@ -15,8 +15,6 @@ LIMBS = np.array(
     ]
 )  # fmt: skip
 """The 17 limbs in drawing order; limb i has colour i."""
-
-HAND_BONES = np.array([(0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)])
 
 COLOURS = (
     (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),

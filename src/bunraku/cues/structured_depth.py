@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from bunraku.cues.skeleton import HAND_BONES, LIMBS, draw_skeleton
-from bunraku.perception.pose import LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.cues.skeleton import LIMBS, draw_skeleton
+from bunraku.perception.pose import HAND_BONES, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 FARTHEST = 51
 _REACH = 8 / 512  # of a limb's side from its axis, twice a skeleton's default

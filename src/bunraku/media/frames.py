@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,16 @@ FOLDER_FPS = Fraction(25)
 
 CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of video files end in, where a folder is searched for them."""
+
+
+class Pictures(Protocol):
+    """Pictures of a clip by number: a NumPy array, or something that reads or draws them when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: Any) -> np.ndarray:
+        """uint8 (f, H, W, C) for a list of f frame numbers."""
+        ...
 
 
 class Frames(Protocol):

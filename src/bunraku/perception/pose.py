@@ -16,6 +16,9 @@ WHOLE_BODY = 134
 SEEN = 0.3
 """A joint with a lower score counts as not seen."""
 
+HAND_BONES = np.array([(0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)])
+"""The 20 bones of a hand, pairs of its joints, from wrist to finger tips."""
+
 PARENTS = (1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15)
 """Parent of each of the 18 body joints; the neck (1) is the root."""
 

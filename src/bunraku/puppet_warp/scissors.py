@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from bunraku.cues.skeleton import HAND_BONES
 from bunraku.perception.cutout import polygon, segment_distance
 from bunraku.perception.matte import guided_filter
+from bunraku.perception.pose import HAND_BONES
 from bunraku.puppet_warp.body import (
     ARMS,
     EARS,

@@ -28,9 +28,9 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from bunraku.cues.cues import Pictures
 from bunraku.errors import BunrakuError
 from bunraku.media import fit
+from bunraku.media.frames import Pictures
 from bunraku.perception.matte import SegmenterName, create_segmenter, still_mattes, unmixed
 from bunraku.perception.plate import fill, grown
 from bunraku.perception.pose import PoseTrack
