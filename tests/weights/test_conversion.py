@@ -24,6 +24,7 @@ from bunraku.weights.loading import load_pipeline
 from bunraku.weights.states import read_state
 from tests import tiny
 from tests.golden import GOLDEN, moore_files
+from tests.weights.conftest import make_pipeline
 from tests.weights.public import ldm_unet
 from tests.weights.small import (
     HEAD,
@@ -376,6 +377,13 @@ def test_a_stable_diffusion_folder_of_diffusers(sources, tmp_path):
     shutil.rmtree(root / "unet")
     with pytest.raises(BunrakuError, match="too little for a model"):
         convert(root, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_model_of_bunraku_is_not_converted(tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "mine")
+    with pytest.raises(BunrakuError, match=r"mine is a model of bunraku already; use it as it is \(--model"):
+        convert(tmp_path / "mine", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

@@ -20,7 +20,7 @@ from bunraku.weights.download import Progress, pull
 from bunraku.weights.export import save_component, whole_folder
 from bunraku.weights.families import STARTS, Betas, Family
 from bunraku.weights.registry import get
-from bunraku.weights.states import FLICKER, check, compare
+from bunraku.weights.states import FLICKER, check, compare, read_json
 from bunraku.weights.survey import Found, Survey, fit, guider_widths, survey
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,9 @@ def convert(
         BunrakuError: nothing that is known, networks that are missing or do not fit (all of their keys are listed), a start
             from something other than Stable Diffusion, or a target that cannot be written. Nothing is written then.
     """
+    index = Path(source).expanduser() / "model_index.json"
+    if index.is_file() and read_json(index).get("_class_name") == AnimationPipeline.__name__:
+        raise BunrakuError(f"{source} is a model of bunraku already; use it as it is (--model {source})")
     found = survey(source, *extra)
     if recipe is not None or reference_net is not None:
         found = _start(found, source, recipe or "animate-anyone", reference_net)
