@@ -434,6 +434,17 @@ def test_the_puppet_warp_keeps_the_references_own_size(puppets: Path, tmp_path: 
     assert np.abs(frames[:, :8, :8] - frames[0, :8, :8]).max() < 12
 
 
+def test_drawn_skeletons_in_cues_need_no_person_in_the_reference(tmp_path: Path, options: AnimateOptions) -> None:
+    """As drawn skeletons in a video: nothing of the reference's body is asked for."""
+    pytest.importorskip("ai_edge_litert")
+    write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
+    drawn = np.zeros((3, 64, 64, 3), np.uint8)
+    drawn[:, 20:44, 30:34] = (255, 0, 0)
+    Cues(Fraction(12), (64, 64), "drawn", skeleton=drawn).save(tmp_path / "drawn.cues")
+    made = animate(tmp_path / "grey.png", tmp_path / "drawn.cues", tmp_path / "out.mp4", options)
+    assert made.frames == 3
+
+
 @pytest.mark.usefixtures("no_model")
 def test_the_puppet_warp_refuses_drawn_skeletons_before_anything_slow(
     puppets: Path, drawn: Path, tmp_path: Path
