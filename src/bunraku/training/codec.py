@@ -26,6 +26,7 @@ from bunraku.media import read_image, replacing, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
 from bunraku.training.muon import Muon
+from bunraku.weights.loading import pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ def start(config: CodecConfig) -> CodecRun:
         pictures = [fitting_picture(config, i) for i in track(range(config.fit_pictures), "fit components")]
         kept = fit_patches(codec, pixels(np.stack(pictures)))
         logger.info("%d components keep %.4f of the variance", config.latent_channels, kept)
+    codec = codec.to(pick_device())
     run = CodecRun(
         codec,
         AveragedModel(codec, multi_avg_fn=moving_average(config.average), use_buffers=True),
@@ -218,11 +220,12 @@ def rate(config: CodecConfig, step: int) -> float:
 
 def train_step(run: CodecRun, config: CodecConfig, batch: np.ndarray) -> dict[str, float]:
     """One step on uint8 (N, H, W, 3)."""
-    images = pixels(batch)
+    images = pixels(batch).to(run.codec.device)
     generator = torch.Generator().manual_seed(config.seed * FIT + run.step)
     latents = run.codec.to_mean(images)
     deviation = config.latent_noise * torch.rand(len(latents), 1, 1, 1, generator=generator)
-    decoded = run.codec.to_images(latents + deviation * torch.randn(latents.shape, generator=generator))
+    noise = deviation * torch.randn(latents.shape, generator=generator)  # from the CPU: the same on every machine
+    decoded = run.codec.to_images(latents + noise.to(latents))
     error = decoded - images
     squared, absolute = error.square().mean(), error.abs().mean()
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
@@ -294,10 +297,11 @@ class Scores:
 @torch.no_grad()
 def reconstruct(codec: PictureCodec, picture: np.ndarray, noise: float = 0.0) -> np.ndarray:
     """uint8 (H, W, 3) encoded and decoded, with Gaussian noise of that deviation on the latents between."""
-    latents = codec.encode(pixels(picture[None])).latent_dist.mean
+    latents = codec.encode(pixels(picture[None]).to(codec.device)).latent_dist.mean
     if noise:
-        latents = latents + noise * torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
-    decoded = codec.decode(latents).sample[0].permute(1, 2, 0)
+        drawn = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+        latents = latents + noise * drawn.to(latents)
+    decoded = codec.decode(latents).sample[0].permute(1, 2, 0).cpu()
     return ((decoded + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
