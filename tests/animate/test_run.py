@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from bunraku.animate import AnimateOptions, Animation, MotionOptions, animate
-from bunraku.animate.driving import open_driving
+from bunraku.animate.driving import excerpt, open_driving
+from bunraku.animate.reference import open_reference
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
@@ -489,3 +490,52 @@ def test_cues_of_a_video_have_its_sound(puppets: Path, drawn: Path, tmp_path: Pa
         assert has_sound(tmp_path / "out.mp4") is audio
     with pytest.raises(BunrakuError, match="is also an input"):
         animate(puppets / "a.png", tmp_path / "drawn.cues", drawn, options)
+
+
+def test_open_inputs_with_known_poses_are_those_of_the_files(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, no_detector: None
+) -> None:
+    run(puppets, tmp_path / "files.mp4", options, start=2, stop=8, audio=False)
+    chosen = replace(options, start=2, stop=8, audio=False)
+    clip = open_driving(puppets / "b.mp4", chosen)
+    known = excerpt(Cues.load(puppets / "b.cues"), puppets / "b.cues", chosen)
+    animate(open_reference(puppets / "a.png"), replace(clip, perceived=known), tmp_path / "open.mp4", chosen)
+    assert (tmp_path / "open.mp4").read_bytes() == (tmp_path / "files.mp4").read_bytes()
+
+
+@pytest.fixture
+def no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test if anybody is looked for."""
+    for name in ("bunraku.cues.perceive.create_pose_detector", "bunraku.animate.reference.create_pose_detector"):
+        monkeypatch.setattr(name, lambda *_, **__: pytest.fail("a detector was made for poses that are known"))
+
+
+def test_frames_are_shown_as_they_are_written_and_guessed_before(
+    puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    shown: list[tuple[int, np.ndarray]] = []
+    made = animate(
+        puppets / "a.png", puppets / "b.cues", tmp_path / "out", replace(options, steps=3),
+        on_frames=lambda number, frames: shown.append((number, frames)),
+    )  # fmt: skip
+    guesses = [frames for number, frames in shown if len(frames) == 1]
+    assert guesses
+    assert all(frames.shape[1:] == (*made.size, 3) for _, frames in shown)
+    written = np.concatenate([frames for _, frames in shown if len(frames) > 1])
+    assert np.array_equal(written, np.stack([read_image(file) for file in sorted((tmp_path / "out").iterdir())]))
+
+
+@pytest.mark.parametrize("at", ["denoise", "write"])
+def test_what_progress_raises_ends_the_run_and_leaves_nothing(
+    at: str, puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == at:
+            raise Stop
+
+    with pytest.raises(Stop):
+        animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", options, stop)
+    assert not list(tmp_path.iterdir())

@@ -52,6 +52,7 @@ class Driving:
         source: its pictures ("rgb", "skeleton"), or its cues, where they only had to be read ("openpose", "bvh", "cues").
         sound: the file whose sound belongs to the frames, if there is one.
         sound_start: seconds of it that lie before the first frame.
+        perceived: everybody's cues in these frames, where they are known already, perhaps mended by hand.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Driving:
     source: Frames | Cues
     sound: Path | None = None
     sound_start: Fraction = Fraction(0)
+    perceived: Cues | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -81,7 +83,7 @@ class Driving:
         longest_side: int | None = None,
         on_frame: Callable[[int, int], None] | None = None,
     ) -> Cues:
-        """The cues of everybody: read, or perceived in the frames.
+        """The cues of everybody: known, or read, or perceived in the frames.
 
         Args:
             options: how people are looked for.
@@ -92,6 +94,8 @@ class Driving:
         Raises:
             BunrakuError: a frame that cannot be read, no usable detector, or nobody in any frame.
         """
+        if self.perceived is not None:
+            return self.perceived
         if isinstance(self.source, Cues):
             return self.source
         if self.kind == "skeleton":
@@ -240,7 +244,7 @@ def _looked_for(options: MotionOptions) -> int:
 def _read_cues(path: Path, kind: DrivingKind, options: MotionOptions) -> Cues:
     """The options' range of frames at the options' rate."""
     if kind == "cues":
-        return _excerpt(Cues.load(path), path, options)
+        return excerpt(Cues.load(path), path, options)
     if kind == "bvh":
         from bunraku.cues.bvh import read_bvh
 
@@ -258,7 +262,7 @@ def _read_cues(path: Path, kind: DrivingKind, options: MotionOptions) -> Cues:
         logger.warning("--canvas is not used: %s says that its pictures are %dx%d (height x width)", path, *track.size)
     _tell_rate(path, options)
     rate = options.fps or FOLDER_FPS
-    return _excerpt(Cues(rate, track.size, path.name, mended(track, rate)), path, options)
+    return excerpt(Cues(rate, track.size, path.name, mended(track, rate)), path, options)
 
 
 def _chosen_frames(path: Path, options: MotionOptions) -> tuple[VideoReader | FrameFolder, Fraction]:
@@ -312,8 +316,12 @@ def _skeleton_cues(
     return Cues(frames.fps, (height, width), name, skeleton=skeleton)
 
 
-def _excerpt(cues: Cues, path: Path, options: MotionOptions) -> Cues:
-    """The range of the options, and of it the frames nearest in time to those of another rate."""
+def excerpt(cues: Cues, path: Path, options: MotionOptions) -> Cues:
+    """The range of the options, and of it the frames nearest in time to those of another rate.
+
+    Raises:
+        BunrakuError: there is no such frame; names `path`.
+    """
     rate = options.fps or cues.fps
     first, last = _range(path, len(cues), options)
     count = max(1, round(len(cues) * rate / cues.fps))

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -36,6 +37,11 @@ SMALL = 256  # longest side of a model that can only demonstrate
 TOO_LARGE = 1.5  # times the area that a model was made for
 HUB_REPOSITORY = r"\w[\w.-]*/\w[\w.-]*"
 MOST_WINDOWS = 8  # of which temperature maps are shown
+
+GUESSING = 0.1  # share of the time that showing first guesses may take
+
+Guess = Callable[[int, np.ndarray], None]
+"""Called with the number of a frame and what there is of it, uint8 (1, H, W, 3), in any size."""
 
 UseOfReferencePose = Literal["needed", "used", "unused"]
 WindowTemperature = tuple[Sequence[int], np.ndarray, np.ndarray]
@@ -75,6 +81,7 @@ class ModelAdapter(Protocol):
         report: Progress,
         matte: np.ndarray | None = None,
         scene: Backdrop | None = None,
+        guess: Guess | None = None,
     ) -> Iterator[np.ndarray]:
         """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`.
 
@@ -83,6 +90,7 @@ class ModelAdapter(Protocol):
             poses: what to follow, on the canvas: keypoints, or drawn skeletons.
             scene: what is behind and before the character; None: the still's own background.
             matte: uint8 (H, W), where the character is in the reference, for models that cut it out; None: they find it.
+            guess: shown what becomes of some frame, where all frames take long and none is ready.
         """
         ...
 
@@ -190,6 +198,7 @@ class PipelineAdapter:
         report: Progress,
         matte: np.ndarray | None = None,
         scene: Backdrop | None = None,
+        guess: Guess | None = None,
     ) -> Iterator[np.ndarray]:
         import torch
 
@@ -208,7 +217,7 @@ class PipelineAdapter:
             frames[trusted] = Reduced(detail, painted)
         return self._pipeline.stream(
             stills, frames, self._sampling, detail=detail, generator=torch.Generator().manual_seed(self._options.seed),
-            callback_on_step_end=_on_step(report, self._sampling.num_inference_steps),
+            callback_on_step_end=_on_step(report, self._sampling.num_inference_steps, guess),
         )  # fmt: skip
 
 
@@ -256,6 +265,7 @@ class PuppetWarpAdapter:
         report: Progress,
         matte: np.ndarray | None = None,
         scene: Backdrop | None = None,
+        guess: Guess | None = None,
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None or reference_pose is None else shared(matte / 255, reference_pose)
         behind = None if scene is None else scene.behind
@@ -313,9 +323,17 @@ def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sam
     )  # fmt: skip
 
 
-def _on_step(report: Progress, steps: int) -> Callable[..., dict[str, Any]]:
+def _on_step(report: Progress, steps: int, guess: Guess | None) -> Callable[..., dict[str, Any]]:
+    pause, last = 0.0, -math.inf
+
     def on_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        nonlocal pause, last
         report("denoise", step + 1, steps)
+        now = time.monotonic()
+        if guess is not None and step + 1 < steps and now - last >= pause:
+            guess(0, pipeline.decode(tensors["latents"][:, :, :1]))
+            last = time.monotonic()
+            pause = (last - now) / GUESSING
         return tensors
 
     return on_step

@@ -3,15 +3,17 @@
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bunraku.animate.canvas import Canvas
 from bunraku.animate.cast import perceive_cast
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import ModelAdapter, check_model, open_model
@@ -20,7 +22,7 @@ from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleto
 from bunraku.animate.reference import Reference, open_reference
 from bunraku.animate.scene import open_scene
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoWriter, check_free, check_output, check_video_output, write_image
+from bunraku.media import VideoWriter, check_free, check_output, check_video_output, resize, write_image
 from bunraku.media.images import IMAGE_SUFFIXES, over
 from bunraku.perception.matte import alpha_channel, read_matte
 from bunraku.perception.pose import PoseTrack
@@ -29,6 +31,10 @@ from bunraku.progress import Progress, silent
 logger = logging.getLogger(__name__)
 
 GROUND = (255, 255, 255)  # what transparency is shown on, on sheets
+
+Watch = Callable[[int, np.ndarray], None]
+"""Called with the number of a frame and what there is of it and those that follow, uint8 (f, H, W, 3 or 4) in the output's size: first
+guesses while a model denoises, then the frames as they are written."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,12 @@ class Animation:
 
 
 def animate(
-    reference: str | Path,
-    driving: str | Path,
+    reference: str | Path | Reference,
+    driving: str | Path | Driving,
     output: str | Path,
     options: AnimateOptions = AnimateOptions(),
     on_progress: Progress | None = None,
+    on_frames: Watch | None = None,
 ) -> Animation:
     """Animate the character of a picture with the motion of a clip, and write the video.
 
@@ -64,9 +71,12 @@ def animate(
     fails or is interrupted, and an existing output stays as it was.
 
     Args:
-        reference: a picture of one character (or several, for models that move several), any format of Pillow's, at least 32 px.
-        driving: anything `open_driving` takes.
+        reference: a picture of one character (or several, for models that move several), any format of Pillow's, at least 32 px; or
+            one that is open, with the poses that are known of it.
+        driving: anything `open_driving` takes, or what is open, with the cues that are known of it.
         output: .mp4 .mov .mkv .webm .gif .webp, a folder for PNG frames (no extension), or a pattern such as out/%04d.png.
+        on_progress: told how far everything is. An exception that it raises ends the run, of which nothing is left.
+        on_frames: shown frames as early as there are any; may raise too.
 
     Raises:
         BunrakuError: input that cannot be used, nobody in the reference or in any driving frame (names which), a full disk,
@@ -75,11 +85,11 @@ def animate(
     output = Path(output)
     report, seconds = on_progress or silent, dict[str, float]()
     check_model(options.model)
-    character = open_reference(reference, options)
-    matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(Path(reference))
-    clip = open_driving(driving, options)
+    character = reference if isinstance(reference, Reference) else open_reference(reference, options)
+    matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(character.path)
+    clip = driving if isinstance(driving, Driving) else open_driving(driving, options)
     if options.pairs and not clip.has_keypoints:
-        raise BunrakuError(f"the drawn skeletons of {driving} are nobody in particular: --pairs needs keypoints")
+        raise BunrakuError(f"the drawn skeletons of {clip.path} are nobody in particular: --pairs needs keypoints")
     scene = open_scene(options, clip)
     masks = [path for path in (options.mask, scene.path) if path]
     _check_outputs([*character.files, *masks, *clip.files], output, options)
@@ -109,10 +119,11 @@ def animate(
             skeletons = skeleton_frames(clip, cues, picture, placed_pose, {method: poses}, moments(len(cues)))
             write_debug_pictures(options.debug, skeletons, model.temperatures(poses, canvas.size))
         placed_matte = None if matte is None else canvas.matte(matte)
-        made = model.stream(picture, poses, placed_pose, canvas.size, report, placed_matte, scene.backdrop(cues))
+        guess = None if on_frames is None else partial(_guessed, on_frames, canvas)
+        made = model.stream(picture, poses, placed_pose, canvas.size, report, placed_matte, scene.backdrop(cues), guess)
         chunks = map(canvas.cut, made)
         comparison = Comparison(character.image, clip, poses, model.skeleton, canvas)
-        _write(chunks, comparison, output, clip, cues.fps, canvas.output_size, options, report)
+        _write(chunks, comparison, output, clip, cues.fps, canvas.output_size, options, report, on_frames)
     return Animation(
         output, len(cues), cues.fps, canvas.output_size, options.model, model.device, model.dtype, options.seed, clip.kind, seconds,
         options.sheet, options.side_by_side, options.debug,
@@ -128,6 +139,7 @@ def _write(
     size: tuple[int, int],
     options: AnimateOptions,
     report: Progress,
+    on_frames: Watch | None,
 ) -> None:
     """The video, and beside it the side-by-side video and the sheet that were asked for."""
     settings: dict[str, Any] = {"fps": fps, "overwrite": options.overwrite}
@@ -138,6 +150,8 @@ def _write(
         video = stack.enter_context(VideoWriter(output, size=size, alpha=alpha, **settings))
         panels = None
         for chunk in chunks:
+            if on_frames:
+                on_frames(video.frames, chunk)
             for frame in chunk:
                 video.write(frame)
             report("write", video.frames, len(clip))
@@ -151,6 +165,11 @@ def _write(
                     panels.write(frame)
     if options.sheet:
         write_image(options.sheet, comparison.sheet())
+
+
+def _guessed(on_frames: Watch, canvas: Canvas, number: int, frames: np.ndarray) -> None:
+    """Frames of a canvas that may be smaller, as the output shows them."""
+    on_frames(number, canvas.cut(resize(frames, canvas.size)))
 
 
 def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) -> None:
