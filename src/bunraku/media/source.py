@@ -57,7 +57,7 @@ class Source(Protocol):
 def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
     """Raises BunrakuError where the file is no video, and where it turns out to be damaged while the block reads it."""
     try:
-        container = av.open(os.fspath(path), "r", options={"fflags": "+genpts"})
+        container = av.open(os.fspath(path), "r", options={"fflags": "+genpts", "protocol_whitelist": "file"})
     except av.FFmpegError as error:
         with open(path, "rb") as file:
             is_mp4 = file.read(12)[4:8] == b"ftyp"

@@ -1,0 +1,1 @@
+"""What people use beside the command line; every app calls `bunraku.animate` and re-implements nothing."""
