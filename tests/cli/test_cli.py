@@ -521,6 +521,10 @@ def test_people_are_numbered_in_a_picture(
         assert message in " ".join(err.split())
 
 
+def _never(*arguments: object, **options: object) -> None:
+    raise AssertionError("perceived before the options were checked")
+
+
 def test_perceive_cuts_people_out(
     bunraku: Bunraku, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,11 +540,15 @@ def test_perceive_cuts_people_out(
     assert cues.plate is not None
     assert read_image(tmp_path / "layers.png").shape[2] == 3
     for arguments, message in (
-        (("--object", "3,4"), "are layers of --matte"),
-        (("--matte", "--object", "here"), "names no place"),
-        (("--matte", "--object", "3,4@99"), "there is no frame 99"),
-        (("--matte", "--object", "999,4"), "is no part of a frame"),
+        (("--object", "3,4,5"), "names no thing"),
+        (("--object", "3,4@99"), "there is no frame 99"),
+        (("--object", "999,4"), "is no part of a frame"),
+        (("--object", "ball"), "`bunraku models pull yolos-tiny`"),
+        (("--object", tmp_path / "none.png"), "none.png"),
+        (("--depth",), "`bunraku models pull depth-anything`"),
     ):
+        monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path / "home"))
+        monkeypatch.setattr("bunraku.animate.driving.Driving.cues", _never)
         code, _, err = bunraku("perceive", footage, "-o", tmp_path / "y.cues", *arguments)
         assert code == 2
         assert message in " ".join(err.split())

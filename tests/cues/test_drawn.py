@@ -63,3 +63,21 @@ def test_maps_say_how_the_camera_moves_and_who_is_near(cues):
 def test_drawn_skeletons_tell_nothing_but_the_pose():
     cues = Cues(12, SIZE, "a drawing", skeleton=np.zeros((2, *SIZE, 3), np.uint8))
     assert list(draw_clip(("pose", "flow", "depth_order"), cues, SIZE, {})) == ["pose"]
+
+
+def test_dense_flow_speaks_where_the_camera_is_not_known(cues):
+    camera = np.tile(np.eye(3), (7, 1, 1))
+    camera[:, 0, 2] = 4
+    camera[3] = np.nan
+    flow = np.full((7, 12, 10, 2), (0, -6), np.float16)
+    flow[:, :6] = np.nan
+    drawn = Drawn("flow", replace(cues, maps={"camera": camera, "flow": flow}), SIZE)[range(7)]
+    scaled = cues.pose.scaled(SIZE)
+    expected = np.zeros((7, *SIZE, 2))
+    expected[:, ..., 0] = 2
+    expected[3, :, :] = 0
+    expected[3, 24:, :, 1] = -3
+    away = np.abs(np.arange(SIZE[0]) - 24) > 4  # from where what is known ends
+    assert np.array_equal(drawn[:, away], draw_background_flow(scaled, expected, SIZE)[:, away])
+    alone = Drawn("flow", replace(cues, maps={"flow": flow}), SIZE)[[3]]
+    assert np.array_equal(alone, drawn[[3]])

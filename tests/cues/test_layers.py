@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,8 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.layers import layer_sheet, perceive_layers
 from bunraku.cues.perceive import follow
 from bunraku.errors import BunrakuError
-from bunraku.perception.objects import Click
+from bunraku.perception.objects import Click, Named
+from bunraku.perception.pose import PoseTrack
 from bunraku.theatre import Rendering, render, sample_scene
 
 
@@ -63,7 +65,8 @@ def test_the_camera_rests(layers: Cues) -> None:
 def test_one_file_holds_all(layers: Cues, tmp_path: Path) -> None:
     layers.save(tmp_path / "a.cues")
     again = Cues.load(tmp_path / "a.cues")
-    assert again.maps.keys() == {"mattes", "camera"}
+    assert again.maps.keys() == {"mattes", "camera", "flow"}
+    assert np.array_equal(again.maps["flow"], layers.maps["flow"], equal_nan=True)
     assert np.array_equal(again.maps["mattes"], layers.maps["mattes"])
     assert np.array_equal(again.maps["camera"], layers.maps["camera"], equal_nan=True)
     assert again.plate is not None
@@ -96,7 +99,7 @@ def test_a_clicked_thing_is_followed(shown: Rendering, layers: Cues) -> None:
     frames = shown.frames.copy()
     for i, frame in enumerate(frames):
         frame[20:32, 10 + 6 * i : 22 + 6 * i] = (250, 20, 230)
-    cues = perceive_layers(Cues(Fraction(6), (160, 160), "t", shown.pose), Footage(frames), clicks=[Click((28, 26), 2)])
+    cues = perceive_layers(Cues(Fraction(6), (160, 160), "t", shown.pose), Footage(frames), things=[Click((28, 26), 2)])
     objects = cues.maps["objects"] > 0
     assert not objects[:2].any()
     truth = (frames[2:] == (250, 20, 230)).all(-1)
@@ -104,9 +107,70 @@ def test_a_clicked_thing_is_followed(shown: Rendering, layers: Cues) -> None:
     assert layer_sheet(cues, Footage(frames), 3).dtype == np.uint8
 
 
+def test_flow_is_in_pixels_of_the_clip() -> None:
+    """A stage with texture before a moving camera: half as many pixels are kept, and the ways are as long as in the clip."""
+    stage = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8), (0, 0), 2)
+    frames = np.stack([stage[20:276, 10 + 3 * i : 266 + 3 * i] for i in range(4)])
+    nobody = PoseTrack(np.zeros((4, 1, 18, 2), np.float32), np.zeros((4, 1, 18), np.float32), (256, 256))
+    flow = perceive_layers(Cues(Fraction(6), (256, 256), "t", nobody), Footage(frames)).maps["flow"]
+    assert flow.shape == (4, 128, 128, 2)
+    assert flow.dtype == np.float16
+    known = np.isfinite(flow).all(-1)
+    assert known[:, 8:-8, 8:-8].mean() > 0.95
+    assert np.abs(flow[known] - (-3, 0)).mean() < 0.15
+    assert not known[:, :, 0].any()  # leaves the picture
+
+
+def test_depth_is_a_distance_and_says_who_is_near(shown: Rendering) -> None:
+    class Nearer:
+        name = "nearer"
+
+        def __call__(self, frame: np.ndarray) -> np.ndarray:
+            return np.tile(np.linspace(0, 7, frame.shape[1], dtype=np.float32), (frame.shape[0], 1))
+
+    cues = perceive_layers(Cues(Fraction(6), (160, 160), "t", shown.pose), Footage(shown.frames), depth=Nearer())
+    assert cues.maps["depth"].dtype == np.float32
+    assert np.allclose(cues.maps["depth"][3, 5], -np.linspace(0, 7, 160))
+    right = shown.pose.keypoints[0, :, 1, 0].argmax()
+    assert cues.maps["nearness"][0].argmax() == right
+    assert layer_sheet(cues, Footage(shown.frames), 3).shape[2] == 3
+
+
+def test_a_long_clip_keeps_smaller_layers(monkeypatch: pytest.MonkeyPatch, shown: Rendering) -> None:
+    monkeypatch.setattr("bunraku.cues.layers.MOST", 40_000)
+    cues = perceive_layers(
+        Cues(Fraction(6), (160, 160), "t", shown.pose), Footage(shown.frames), things=[Click((80, 80))]
+    )
+    assert cues.maps["mattes"].shape == (8, 2, 50, 50)
+    for name in ("mattes", "flow", "objects"):
+        assert 20_000 < cues.maps[name].nbytes <= 40_000
+    assert layer_sheet(cues, Footage(shown.frames), 3).shape[2] == 3
+
+
+def test_a_thing_by_name_is_followed_from_where_it_is_found(shown: Rendering) -> None:
+    class Finder:
+        def check(self, name: str) -> None: ...
+
+        def __call__(self, frame: np.ndarray, name: str) -> list[Click]:
+            y, x = np.nonzero((frame == (250, 20, 230)).all(-1))
+            return [Click((x.min(), y.min(), x.max() + 1, y.max() + 1))] if len(x) else []
+
+    frames = shown.frames.copy()
+    for i, frame in enumerate(frames[3:], 3):
+        frame[20:32, 10 + 6 * i : 22 + 6 * i] = (250, 20, 230)
+    thing = Named("sword", 1, [Finder()])  # type: ignore[list-item]
+    clip = Cues(Fraction(6), (160, 160), "t", shown.pose)
+    objects = perceive_layers(clip, Footage(frames), things=[thing]).maps["objects"] > 0
+    truth = (frames == (250, 20, 230)).all(-1)
+    assert not objects[:3].any()
+    assert (objects & truth).sum() / (objects | truth).sum() > 0.8
+    with pytest.raises(BunrakuError, match="no sword is found in any frame from 1 on"):
+        perceive_layers(clip, Footage(shown.frames), things=[thing])
+
+
 def test_what_does_not_fit(shown: Rendering) -> None:
     cues = Cues(Fraction(6), (160, 160), "theatre", shown.pose)
     with pytest.raises(BunrakuError, match="layers need the poses of these 3 frames"):
         perceive_layers(cues, Footage(shown.frames[:3]))
     with pytest.raises(BunrakuError, match="there is no frame 99 in 8 frames"):
-        perceive_layers(cues, Footage(shown.frames), clicks=[Click((1, 1), 99)])
+        perceive_layers(cues, Footage(shown.frames), things=[Click((1, 1), 99)])

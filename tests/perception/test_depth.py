@@ -28,8 +28,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_pixel_has_a_depth(weights: Path) -> None:
-    estimator = DepthAnything(weights, device="cpu")
+def test_every_pixel_has_a_depth(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "depth-anything").symlink_to(weights)
+    monkeypatch.setenv("BUNRAKU_HOME", str(tmp_path))
+    estimator = DepthAnything(device="cpu")
     frame = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     depth = estimator(frame)
     assert depth.shape == (90, 120)
@@ -39,7 +41,7 @@ def test_every_pixel_has_a_depth(weights: Path) -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BunrakuError, match=r"cannot be loaded .*huggingface-cli download depth-anything"):
+    with pytest.raises(BunrakuError, match=r"cannot be loaded .*`bunraku models pull depth-anything`"):
         DepthAnything(tmp_path)
 
 

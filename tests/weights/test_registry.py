@@ -40,7 +40,7 @@ def test_every_download_is_pinned():
             assert not file.path.startswith("/")
             assert file.size is None or file.size > 0
             # other people's models, whose publishers name no checksums: the Hub's own record counts
-            assert file.sha256 or model.kind in ("checkpoint", "part")
+            assert file.sha256 or model.kind in ("checkpoint", "part", "perception")
         for part in model.needs:
             assert registry.get(part).kind == "part"
         assert model.size > 0

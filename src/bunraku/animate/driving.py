@@ -333,7 +333,7 @@ def excerpt(cues: Cues, path: Path, options: MotionOptions) -> Cues:
         fps=rate,
         pose=None if pose is None else PoseTrack(pose.keypoints[chosen], pose.scores[chosen], pose.size),
         skeleton=None if cues.skeleton is None else cues.skeleton[chosen],
-        # a camera's motion leads to the next frame of the clip's own rate
-        maps={name: values[chosen] for name, values in cues.maps.items() if name != "camera" or rate == cues.fps},
+        # motion leads to the next frame of the clip's own rate
+        maps={name: v[chosen] for name, v in cues.maps.items() if name not in ("camera", "flow") or rate == cues.fps},
         media_start=cues.media_start + begin / rate,
     )

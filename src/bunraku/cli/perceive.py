@@ -1,5 +1,6 @@
 """`bunraku perceive`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -44,21 +45,28 @@ def perceive(
         bool,
         typer.Option(
             "--matte",
-            help="Of footage: cut everybody out as well, follow the camera, and see what is behind the people; a second a frame.",
+            help="Of footage: cut everybody out as well, find flow and the camera's motion, and what is behind the people; a second a frame.",
         ),
     ] = False,
     objects: Annotated[
         list[str] | None,
         typer.Option(
             "--object",
-            metavar="X,Y[@FRAME]",
-            help="With --matte: a thing to follow, by a pixel of it or a box LEFT,TOP,RIGHT,BOTTOM; may be given several times.",
+            metavar="THING[@FRAME]",
+            help="A thing to follow from a frame on: a pixel X,Y of it, a box LEFT,TOP,RIGHT,BOTTOM, a picture with it white, or its name "
+            "(`bunraku models pull yolos-tiny`); may be given several times; implies --matte.",
             show_default=False,
         ),
     ] = None,
+    depth: Annotated[
+        bool,
+        typer.Option(
+            "--depth", help="Depth of every pixel as well (`bunraku models pull depth-anything`); implies --matte."
+        ),
+    ] = False,
     debug: Annotated[
         Path | None,
-        typer.Option(help="With --matte: a picture of every layer in eight frames.", show_default=False),
+        typer.Option(help="A picture of every layer in eight frames; implies --matte.", show_default=False),
     ] = None,
     clip: ClipArguments,
     draft: Annotated[
@@ -86,12 +94,12 @@ def perceive(
     from bunraku.animate.preview import numbered
     from bunraku.animate.still import is_still, perceive_still
     from bunraku.media import clips_in, read_image, write_image
-    from bunraku.perception.objects import Click
+    from bunraku.perception.objects import parse_thing
 
     options = MotionOptions(**clip.values())
-    layers = Layers([Click.parse(text) for text in objects or []], debug) if matte else None
-    if not matte and (objects or debug):
-        raise BunrakuError("--object and --debug are layers of --matte; add it")
+    layers = None
+    if matte or objects or depth or debug:
+        layers = Layers([parse_thing(text) for text in objects or []], depth, debug)
     if is_still(driving):
         if json_folder is not None or layers:
             raise BunrakuError("--json-folder and --matte are for clips; the pose of a still is one file, --output")
@@ -111,7 +119,7 @@ def perceive(
         )
     with progress() as advance:
         if clips:
-            if layers and (layers.clicks or layers.debug):
+            if layers and (layers.things or layers.debug):
                 raise BunrakuError(f"{driving} is a folder of clips: leave out --object and --debug")
             return _folder(driving, clips, options, overwrite, json_output, advance, layers)
         row = _clip(driving, output, json_folder, options, overwrite, advance, picture, layers)
@@ -119,9 +127,10 @@ def perceive(
 
 
 class Layers(NamedTuple):
-    """What `--matte` adds: things that were clicked, and a picture of all layers."""
+    """What is perceived beside poses and mattes: things, depth, and a picture of all layers."""
 
-    clicks: list[Any]
+    things: list[Any]
+    depth: bool
     debug: Path | None
 
 
@@ -169,19 +178,10 @@ def _clip(
         raise BunrakuError(f"{clip} is drawn already: it has no keypoints for {asked}")
     if layers and driving.kind != "rgb":
         raise BunrakuError(f"--matte looks at footage, and {clip} is {driving.kind}")
-    if layers and layers.debug:
-        _check_picture(layers.debug, clip)
+    look = _open_layers(layers, driving, options, advance) if layers and not isinstance(driving.source, Cues) else None
     cues = driving.cues(options, on_frame=lambda done, total: advance("perceive", done, total))
-    if layers and not isinstance(driving.source, Cues):
-        from bunraku.cues.layers import layer_sheet, perceive_layers
-        from bunraku.perception.matte import create_footage_segmenter
-
-        cues = perceive_layers(
-            cues, driving.source, create_footage_segmenter(), clicks=layers.clicks,
-            on_frame=lambda done, total: advance("matte", done, total),
-        )  # fmt: skip
-        if layers.debug:
-            write_image(layers.debug, layer_sheet(cues, driving.source))
+    if look:
+        cues = look(cues)
     cues.save(target)
     if json_folder and cues.pose is not None:
         write_openpose_json(cues.pose, json_folder)
@@ -194,17 +194,41 @@ def _clip(
     }  # fmt: skip
 
 
+def _open_layers(layers: Layers, driving: Any, options: Any, advance: Any) -> Callable[[Any], Any]:
+    """What adds the layers to cues; networks, things and files are checked here, before anything slow."""
+    from bunraku.cues.layers import check_things, layer_sheet, perceive_layers
+    from bunraku.media import write_image
+    from bunraku.perception.depth import DepthAnything
+    from bunraku.perception.matte import create_footage_segmenter
+
+    if layers.debug:
+        _check_picture(layers.debug, driving.path, "--debug")
+    check_things(layers.things, driving.source.size, len(driving))
+    depth = DepthAnything(device=options.device) if layers.depth else None
+
+    def look(cues: Any) -> Any:
+        cues = perceive_layers(
+            cues, driving.source, create_footage_segmenter(), things=layers.things, depth=depth,
+            on_frame=lambda done, total: advance("matte", done, total),
+        )  # fmt: skip
+        if layers.debug:
+            write_image(layers.debug, layer_sheet(cues, driving.source))
+        return cues
+
+    return look
+
+
 def _described(row: dict[str, Any]) -> str:
     return f"{row['cues']}: {row['frames']} frames, {row['people'] or 'drawn'} people, {row['source']}"
 
 
-def _check_picture(picture: Path | None, source: Path) -> None:
+def _check_picture(picture: Path | None, source: Path, option: str = "--picture") -> None:
     from bunraku.media import check_output
     from bunraku.media.images import IMAGE_SUFFIXES
 
     if picture is not None:
         if picture.suffix.lower() not in IMAGE_SUFFIXES:
             raise BunrakuError(
-                f"cannot write {picture} (--picture): its name ends in none of {', '.join(IMAGE_SUFFIXES)}"
+                f"cannot write {picture} ({option}): its name ends in none of {', '.join(IMAGE_SUFFIXES)}"
             )
         check_output(picture, (source,))

@@ -48,6 +48,11 @@ LAYERS = {
     "camera": Layer(
         "float64", (3, 3), "map of the background to the next frame, in pixels of the clip; NaN where it is not known"
     ),
+    "flow": Layer(
+        "float16",
+        ("h", "w", 2),
+        "where each pixel goes until the next frame, x first, in pixels of the clip; NaN where it is not known",
+    ),
     "nearness": Layer("float64", ("P",), "how near each person is, in any unit; NaN where it is not known"),
     "objects": Layer("uint8", ("h", "w"), "the things in hand, 255 inside"),
     "depth": Layer("float32", ("h", "w"), "distance from the camera in any unit; NaN where it is not known"),

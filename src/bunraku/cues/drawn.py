@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cache, cached_property
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from bunraku.cues.background_flow import draw_background_flow
@@ -44,18 +45,18 @@ def draw_pose(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames:
 
 
 def draw_flow(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | None:
-    """The background's motion with the people painted over: that of the map `camera`, and rest where it is not known.
+    """The background's motion with the people painted over: that of the map `camera`, else of the map `flow`, and rest where neither knows.
 
-    Without a camera there is no motion: what tells the networks to keep the background still. `style`: arguments of
+    Without both there is no motion: what tells the networks to keep the background still. `style`: arguments of
     `draw_background_flow`.
     """
     if cues.pose is None:
         return None
-    track, camera = cues.pose.scaled(size), _camera(cues, size)
+    track, motion = cues.pose.scaled(size), _background(cues, size)
     sides = kernel_sides(track, threshold=style.get("threshold", SEEN))
 
     def draw(frames: Sequence[int]) -> np.ndarray:
-        flow = None if camera is None else np.stack([motion_flow(camera[frame], size) for frame in frames])
+        flow = None if motion is None else np.stack([motion(frame) for frame in frames])
         return draw_background_flow(track[list(frames)], flow, sides=sides, **style)
 
     return draw
@@ -130,14 +131,23 @@ def draw_object(cues: Cues, size: tuple[int, int]) -> DrawFrames | None:
     return draw
 
 
-def _camera(cues: Cues, size: tuple[int, int]) -> np.ndarray | None:
-    """The map `camera` in pixels of `size`, float64 (F, 3, 3); rest where it is not known."""
-    camera = cues.maps.get("camera")
-    if camera is None:
+def _background(cues: Cues, size: tuple[int, int]) -> Callable[[int], np.ndarray] | None:
+    """Frame -> how the background moves until the next one, float32 (H, W, 2) in pixels of `size`; None: the cues do not say it."""
+    camera, flow = cues.maps.get("camera"), cues.maps.get("flow")
+    if camera is None and flow is None:
         return None
-    scale = np.diag([size[1] / cues.size[1], size[0] / cues.size[0], 1])
-    camera = scale @ camera @ np.linalg.inv(scale)
-    return np.where(np.isfinite(camera).all((1, 2), keepdims=True), camera, np.eye(3))
+    factor = np.array([size[1] / cues.size[1], size[0] / cues.size[0]], np.float32)
+    scale = np.diag([*factor, 1])
+
+    def motion(frame: int) -> np.ndarray:
+        if camera is not None and np.isfinite(camera[frame]).all():
+            return motion_flow(scale @ camera[frame] @ np.linalg.inv(scale), size)
+        if flow is None:
+            return np.zeros((*size, 2), np.float32)
+        known = np.nan_to_num(flow[frame].astype(np.float32))
+        return np.asarray(cv2.resize(known, size[::-1], interpolation=cv2.INTER_LINEAR) * factor)
+
+    return motion
 
 
 def draw_cutout(cues: Cues, size: tuple[int, int]) -> DrawFrames | None:

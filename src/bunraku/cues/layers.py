@@ -1,4 +1,4 @@
-"""Layers of a clip beside its poses: mattes, camera and the plate behind the people, perceived in a second pass."""
+"""Layers of a clip beside its poses: mattes, flow, camera, depth, things, and the plate behind the people, perceived in a second pass."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -8,15 +8,20 @@ import cv2
 import numpy as np
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.depth_order import nearness
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames, contact_sheet
 from bunraku.perception.camera import camera_motion
+from bunraku.perception.depth import DepthEstimator
+from bunraku.perception.flow import CheckedFlow, checked_flow
 from bunraku.perception.matte import Segmenter, clip_mattes
-from bunraku.perception.objects import Click, follow_object, object_at
+from bunraku.perception.objects import Thing, follow_object
 from bunraku.perception.plate import grown, median_plate
 
-SIDE = 512  # longest side of mattes and objects as they are kept
+SIDE = 512  # longest side at which the clip is looked at
+KEPT = {"mattes": 512, "objects": 512, "flow": 128, "depth": 256}  # longest side of layers as they are kept
+MOST = 2**28  # bytes of a layer; longer clips keep smaller ones
 SAMPLES = 24  # frames that the plate is the median of
 COVERED = 16  # of 255: more of a person's matte hides the background
 COLOURS = ((255, 60, 60), (60, 120, 255), (60, 220, 90), (255, 200, 40))
@@ -28,52 +33,110 @@ def perceive_layers(
     frames: Frames,
     segmenter: Segmenter | None = None,
     *,
-    clicks: Sequence[Click] = (),
+    things: Sequence[Thing] = (),
+    depth: DepthEstimator | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Cues:
-    """The cues with `mattes`, `camera`, `plate` and, where somebody clicked, `objects`.
+    """The cues with `mattes`, `flow`, `camera`, `plate` and, where they are asked for, `objects` and `depth` with `nearness`.
 
-    The frames are streamed at no more than `SIDE` pixels; of the plate's 24 samples alone more are kept.
+    The frames are streamed at no more than `SIDE` pixels; of the plate's 24 samples alone more are kept. A layer takes at most 256 MB.
 
     Args:
         cues: of these frames, with poses.
         frames: of the clip.
         segmenter: for the mattes; None: pose and colour alone.
-        clicks: things to follow from the frame they are clicked in to the end; their places are in pixels of the clip.
+        things: to be followed from their frame to the end; places are in pixels of the clip.
+        depth: what finds it; None: it is not looked for.
         on_frame: called with the number of frames done and the number of all frames.
 
     Raises:
-        BunrakuError: cues without poses or of other frames, or a click that names nothing.
+        BunrakuError: cues without poses or of other frames, or a thing that is not there.
     """
     if cues.pose is None or len(cues) != len(frames):
         raise BunrakuError(f"layers need the poses of these {len(frames)} frames; {cues.source} has {len(cues)} frames")
-    if late := [click for click in clicks if click.frame >= len(cues)]:
-        raise BunrakuError(f"there is no frame {late[0].frame} in {len(cues)} frames (--object)")
-    factor = min(1.0, SIDE / max(cues.size))
-    size = max(1, round(cues.size[1] * factor)), max(1, round(cues.size[0] * factor))
-    mattes = np.zeros((len(cues), cues.pose.people, size[1], size[0]), np.uint8)
+    check_things(things, cues.size, len(cues))
+    size = _within(cues.size, SIDE)
+    people = cues.pose.people
+    mattes = _layer("mattes", cues, np.uint8, people)
+    flows = _layer("flow", cues, np.float16, 2, last=True)
+    depths = None if depth is None else _layer("depth", cues, np.float32)
     samples = set(np.linspace(0, len(cues) - 1, SAMPLES).round().astype(int).tolist())
     motions: list[np.ndarray | None] = []
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []
     before: tuple[np.ndarray, np.ndarray] | None = None
-    shown, looked_at = _tee_last(cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames)
-    for i, matte in enumerate(clip_mattes(shown, cues.pose.scaled(size[::-1]), segmenter)):
-        mattes[i], frame = matte, looked_at[0]
-        people = grown(matte.max(0, initial=0) > COVERED, RIM)
+    shown, looked_at = _tee_last(_reduced(frames, size))
+    for i, matte in enumerate(clip_mattes(shown, cues.pose.scaled(size), segmenter)):
+        frame = looked_at[0]
+        for person in range(people):
+            mattes[i, person] = _resized(matte[person], mattes.shape[2:])
+        hidden = grown(matte.max(0, initial=0) > COVERED, RIM)
         if before is not None:
-            motions.append(camera_motion(before[0], frame, before[1] | people))
-        before = frame, people
+            motions.append(camera_motion(before[0], frame, before[1] | hidden))
+            flows[i - 1] = _kept_flow(checked_flow(before[0], frame), flows.shape[1:3], cues.size)
+        if depths is not None and depth is not None:
+            depths[i] = -_resized(depth(frame), depths.shape[1:])
+        before = frame, hidden
         if i in samples:
-            kept.append((i, frame, people))
+            kept.append((i, frame, hidden))
         if on_frame:
             on_frame(i + 1, len(cues))
+    if len(flows) > 1:
+        flows[-1] = flows[-2]
     ways = from_first(motions)
-    placed = [(frame, people, way) for i, frame, people in kept if (way := ways[i]) is not None]
+    placed = [(frame, hidden, way) for i, frame, hidden in kept if (way := ways[i]) is not None]
     plate, _ = median_plate(*map(list, zip(*placed)))
-    maps = cues.maps | {"mattes": mattes, "camera": _in_pixels_of_the_clip(motions, size, cues.size[::-1])}
-    if clicks:
-        maps["objects"] = np.maximum.reduce([_followed(frames, click, size, factor) for click in clicks])
+    maps = cues.maps | {"mattes": mattes, "flow": flows, "camera": _in_pixels_of_the_clip(motions, size, cues.size)}
+    if depths is not None:
+        maps |= {"depth": depths, "nearness": nearness(cues.pose, depths)}
+    if things:
+        maps["objects"] = np.maximum.reduce([_followed(frames, thing, cues, size) for thing in things])
     return replace(cues, maps=maps, plate=plate)
+
+
+def check_things(things: Sequence[Thing], size: tuple[int, int], frames: int) -> None:
+    """Before anything slow: whether things can be in a clip of `frames` frames of `size` (height, width).
+
+    Raises:
+        BunrakuError: a frame or place that it does not have, a mask of another picture, or a name that no detector here knows.
+    """
+    for thing in things:
+        if thing.frame >= frames:
+            raise BunrakuError(f"there is no frame {thing.frame} in {frames} frames (--object)")
+        thing.check(size)
+
+
+def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """(height, width) with the longest side at most `side`."""
+    factor = min(1.0, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _layer(name: str, cues: Cues, dtype: type, values: int = 1, *, last: bool = False) -> np.ndarray:
+    """Room for a layer of the clip of as many values a pixel, (F[, values], h, w) or (F, h, w, values), of at most `MOST` bytes."""
+    height, width = _within(cues.size, KEPT[name])
+    needed = len(cues) * height * width * values * np.dtype(dtype).itemsize
+    height, width = _within((height, width), max(1, int(max(height, width) * min(1.0, (MOST / max(needed, 1)) ** 0.5))))
+    shape = (height, width, values) if last else (values, height, width) if name == "mattes" else (height, width)
+    return np.zeros((len(cues), *shape), dtype)
+
+
+def _resized(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    if values.shape[:2] == tuple(size):
+        return values
+    return np.asarray(cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_AREA))
+
+
+def _reduced(frames: Iterable[np.ndarray], size: tuple[int, int]) -> Iterator[np.ndarray]:
+    return (_resized(frame, size) for frame in frames)
+
+
+def _kept_flow(found: CheckedFlow, size: tuple[int, ...], clip: tuple[int, int]) -> np.ndarray:
+    """Flow averaged to `size`, float32 (h, w, 2) in pixels of the clip; NaN where most of it is not trusted."""
+    weight = found.trusted.astype(np.float32)
+    share = _resized(weight, size)[..., None]
+    flow = _resized(found.flow * weight[..., None], size) / np.maximum(share, 1e-6)
+    flow = flow * np.array([clip[1] / weight.shape[1], clip[0] / weight.shape[0]], np.float32)
+    return np.where(share > 0.5, flow, np.nan)
 
 
 def _tee_last(frames: Iterable[np.ndarray]) -> tuple[Iterator[np.ndarray], list[np.ndarray]]:
@@ -99,52 +162,80 @@ def from_first(motions: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
 def _in_pixels_of_the_clip(
     motions: Sequence[np.ndarray | None], small: tuple[int, int], full: tuple[int, int]
 ) -> np.ndarray:
-    """float64 (F, 3, 3), the last frame's as that of the frame before; sizes are (width, height)."""
-    scale = np.diag([full[0] / small[0], full[1] / small[1], 1])
+    """float64 (F, 3, 3), the last frame's as that of the frame before; sizes are (height, width)."""
+    scale = np.diag([full[1] / small[1], full[0] / small[0], 1])
     known = [np.full((3, 3), np.nan) if motion is None else scale @ motion @ np.linalg.inv(scale) for motion in motions]
     return np.stack([*known, known[-1] if known else np.eye(3)])
 
 
-def _followed(frames: Frames, click: Click, size: tuple[int, int], factor: float) -> np.ndarray:
-    """uint8 (F, h, w): what was clicked, in every frame from then on."""
-    result = np.zeros((len(frames), size[1], size[0]), np.uint8)
-    small = (cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in islice(frames, click.frame, None))
-    first = next(small)
-    thing = object_at(first, Click(tuple(value * factor for value in click.place), click.frame))
-    for i, mask in enumerate(follow_object(chain([first], small), thing), click.frame):
-        result[i][mask] = 255
-    return result
+def _followed(frames: Frames, thing: Thing, cues: Cues, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (F, h, w): a thing in every frame from the first on, at or after its own, in which it is found."""
+    result = _layer("objects", cues, np.uint8)
+    rest = _reduced(islice(frames, thing.frame, None), size)
+    for number, image in enumerate(rest, thing.frame):
+        first = thing.find(image, cues.size)
+        if first is not None:
+            for i, mask in enumerate(follow_object(chain([image], rest), first), number):
+                result[i] = _resized(np.uint8(255) * mask, result.shape[1:])
+            return result
+    raise BunrakuError(
+        f"no {thing} is found in any frame from {thing.frame} on; say where it is by a pixel X,Y@FRAME (--object)"
+    )
 
 
 def layer_sheet(cues: Cues, frames: Frames, moments: int = 8) -> np.ndarray:
     """Every layer of the cues in a few frames of the clip, one below the other: uint8 (H, W, 3).
 
-    People have their number's colour, objects are red, and the camera's way is a grid that moves with the background.
+    People have their number's colour, objects are red, the camera's way is a grid that moves with the background; flow is a colour for
+    the direction, bright where it is fast and grey where it is not known; what is near is bright.
     """
     assert cues.pose is not None
     chosen = np.unique(np.linspace(0, len(cues) - 1, moments).round().astype(int)).tolist()
-    mattes = cues.maps["mattes"]
-    height, width = mattes.shape[2:]
-    shown = {
-        i: cv2.resize(f, (width, height), interpolation=cv2.INTER_AREA) for i, f in enumerate(frames) if i in chosen
+    size = _within(cues.size, SIDE)
+    shown = [_resized(frame, size) for i, frame in enumerate(frames) if i in chosen]
+    skeletons = draw_skeleton(cues.pose[chosen].scaled(size), size)
+    drawn: dict[str, list[np.ndarray]] = {
+        "frame": shown,
+        "pose": [np.maximum(frame // 3, skeleton) for frame, skeleton in zip(shown, skeletons)],
     }
-    drawn: dict[str, list[np.ndarray]] = {"frame": [], "pose": [], "mattes": [], "camera": []}
-    skeletons = draw_skeleton(cues.pose[chosen].scaled((height, width)), (height, width))
-    for skeleton, i in zip(skeletons, chosen):
-        drawn["frame"].append(shown[i])
-        drawn["pose"].append(np.maximum(shown[i] // 3, skeleton))
-        drawn["mattes"].append(_coloured(shown[i], mattes[i]))
-        drawn["camera"].append(_arrows(shown[i], cues.maps["camera"][i], cues.size))
-        if "objects" in cues.maps:
-            drawn.setdefault("objects", []).append(_coloured(shown[i], cues.maps["objects"][i : i + 1]))
+    maps = {name: values[chosen] for name, values in cues.maps.items()}
+    if "mattes" in maps:
+        drawn["mattes"] = [_coloured(frame, mattes) for frame, mattes in zip(shown, maps["mattes"])]
+    if "objects" in maps:
+        drawn["objects"] = [_coloured(frame, objects[None]) for frame, objects in zip(shown, maps["objects"])]
+    if "camera" in maps:
+        drawn["camera"] = [_arrows(frame, motion, cues.size) for frame, motion in zip(shown, maps["camera"])]
+    if "flow" in maps:
+        drawn["flow"] = [_wheel(flow.astype(np.float32) / max(cues.size), size) for flow in maps["flow"]]
+    if "depth" in maps:
+        span = np.nanmin(maps["depth"]), np.nanmax(maps["depth"])
+        drawn["depth"] = [_brightness(depth, span, size) for depth in maps["depth"]]
     if cues.plate is not None:
-        drawn["plate"] = [cv2.resize(cues.plate, (width, height))] * len(chosen)
+        drawn["plate"] = [cv2.resize(cues.plate, size[::-1])] * len(chosen)
     return contact_sheet({name: np.stack(pictures) for name, pictures in drawn.items()}, len(chosen))
+
+
+def _wheel(flow: np.ndarray, size: tuple[int, int], full: float = 0.02) -> np.ndarray:
+    """uint8 (H, W, 3): the hue is the direction of flow (h, w, 2), white is fast: `full` of the longest side; dark grey is not known."""
+    known = np.isfinite(flow).all(-1)
+    x, y = np.moveaxis(np.where(known[..., None], flow, 0), -1, 0)
+    hue = np.degrees(np.arctan2(y, x)) % 360
+    value = np.clip(np.hypot(x, y) / full, 0, 1) ** 0.5
+    colours = cv2.cvtColor(np.dstack([hue, np.ones_like(hue), value]).astype(np.float32), cv2.COLOR_HSV2RGB)
+    colours = np.where(known[..., None], 255 * colours, 60).astype(np.uint8)
+    return np.asarray(cv2.resize(colours, size[::-1], interpolation=cv2.INTER_NEAREST))
+
+
+def _brightness(depth: np.ndarray, span: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3): what is near is bright; unknown is black."""
+    share = (span[1] - depth) / max(span[1] - span[0], 1e-9)
+    grey = np.rint(255 * np.nan_to_num(share)).astype(np.uint8)
+    return np.repeat(cv2.resize(grey, size[::-1], interpolation=cv2.INTER_LINEAR)[..., None], 3, -1)
 
 
 def _coloured(frame: np.ndarray, mattes: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3): what mattes (P, H, W) cover in their colours, the rest dark."""
-    cover = mattes.astype(np.float32)[..., None] / 255
+    cover = np.stack([cv2.resize(one, frame.shape[1::-1]) for one in mattes]).astype(np.float32)[..., None] / 255
     tints = np.array([COLOURS[i % len(COLOURS)] for i in range(len(mattes))], np.float32)[:, None, None]
     figure = (cover * (0.6 * frame + 0.4 * tints)).sum(0)
     return np.rint(figure + (1 - cover.sum(0)).clip(0, 1) * frame * 0.2).clip(0, 255).astype(np.uint8)

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.machine import home, pick_device
 
-DEPTH_ANYTHING = "depth-anything/Depth-Anything-V2-Small-hf"
-"""Apache-2.0, 99 MB."""
+WEIGHTS = "depth-anything"
+"""Name of the weights of `bunraku models pull`."""
 SIDE, PATCH = 518, 14  # pixels of the shorter side that the network sees, and of its patches
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -28,32 +29,35 @@ class DepthAnything:
     """Depth Anything (Yang et al. 2024) by transformers: relative inverse depth.
 
     Args:
-        weights: repository on the Hub, or a folder.
-        device: for torch; None: "cuda" where there is one, else "cpu".
+        weights: a folder; None: where `bunraku models pull depth-anything` puts them.
+        device: for torch; None: the best there is.
 
     Raises:
-        BunrakuError: the weights are not here and cannot be fetched, or are of another kind of model.
+        BunrakuError: the weights are not here, or are of another kind of model.
     """
 
     name = "depth-anything"
 
-    def __init__(self, weights: str | Path = DEPTH_ANYTHING, device: str | None = None) -> None:
+    def __init__(self, weights: Path | None = None, device: str | None = None) -> None:
         import torch
         from transformers import DepthAnythingForDepthEstimation
 
+        weights = weights or home() / WEIGHTS
         try:
-            model, report = DepthAnythingForDepthEstimation.from_pretrained(weights, output_loading_info=True)
+            model, report = DepthAnythingForDepthEstimation.from_pretrained(
+                weights, output_loading_info=True, local_files_only=True
+            )
         except (OSError, ValueError) as error:
             raise BunrakuError(
-                f"the depth network {weights} cannot be loaded ({str(error).splitlines()[0]}); fetch it once with "
-                f"`huggingface-cli download {DEPTH_ANYTHING}`, or give a folder that holds one"
+                f"the depth network in {weights} cannot be loaded ({str(error).splitlines()[0]}); fetch it once with "
+                f"`bunraku models pull {WEIGHTS}` (--depth)"
             ) from error
         wrong = [*report["missing_keys"], *report["unexpected_keys"], *(row[0] for row in report["mismatched_keys"])]
         if wrong:
             raise BunrakuError(
                 f"{weights} does not fit Depth Anything: {len(wrong)} weights differ, such as {wrong[0]}"
             )
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = torch.device(device or pick_device())
         self._model: Any = model.eval().to(self._device)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ by reordering the body and inserting the neck: the midpoint of the shoulders, sc
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.machine import home
 from bunraku.perception.crowd import MoreThanFollowed
 from bunraku.perception.pose import BODY, WHOLE_BODY, Detections
 
@@ -103,7 +103,7 @@ class DWPose:
 
 def weights_folder(models: Path | None = None) -> Path:
     """Where DWPose's weights belong: `models`, else `$BUNRAKU_HOME/dwpose` (BUNRAKU_HOME: ~/.cache/bunraku)."""
-    return models or Path(os.environ.get("BUNRAKU_HOME") or "~/.cache/bunraku").expanduser() / "dwpose"
+    return models or home() / "dwpose"
 
 
 def missing_weights(models: Path | None = None) -> list[str]:

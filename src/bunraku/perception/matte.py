@@ -88,12 +88,13 @@ def create_footage_segmenter() -> Segmenter | None:
     return Footage(first, second) if first and second else first or second
 
 
-def read_matte(path: Path, size: tuple[int, int]) -> np.ndarray:
+def read_matte(path: Path, size: tuple[int, int], whole: str = "reference", option: str = "--mask") -> np.ndarray:
     """A matte from a picture file: its alpha channel where that says anything, else its brightness.
 
     Args:
         path: the file.
         size: (height, width) of the picture that it belongs to.
+        whole, option: what messages call that picture, and the option by which the file was given.
 
     Returns:
         uint8 (H, W), 255 where the figure covers a pixel wholly.
@@ -108,12 +109,12 @@ def read_matte(path: Path, size: tuple[int, int]) -> np.ndarray:
             matte = matte * np.uint8(255)
     if matte.shape != size:
         raise BunrakuError(
-            f"the mask {path} has {matte.shape[1]}x{matte.shape[0]} px, the reference {size[1]}x{size[0]}: it belongs to another "
-            "picture (--mask)"
+            f"the mask {path} has {matte.shape[1]}x{matte.shape[0]} px, the {whole} {size[1]}x{size[0]}: it belongs to another "
+            f"picture ({option})"
         )
     if matte.max() < 128:
         raise BunrakuError(
-            f"the mask {path} is empty: the figure is white in it, or opaque, and the rest is not (--mask)"
+            f"the mask {path} is empty: the figure is white in it, or opaque, and the rest is not ({option})"
         )
     return matte
 

@@ -1,24 +1,65 @@
-"""Objects: a thing in a clip, named by a click, a box, a mask or a detector, and followed by flow and colour."""
+"""Objects: a thing in a clip, given by a click, a box, a mask or its name, and followed by flow and colour."""
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.machine import home, pick_device
+from bunraku.media.images import IMAGE_SUFFIXES
 from bunraku.perception.flow import DISFlow, FlowEstimator, checked_flow
+from bunraku.perception.matte import read_matte
 
-CLICK = re.compile(r"(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?),(\d+(?:\.\d+)?))?(?:@(\d+))?")
+THING = re.compile(r"(.+?)(?:@(\d+))?")
+NUMBER = r"(\d+(?:\.\d+)?)"
+PLACE = re.compile(f"{NUMBER},{NUMBER}(?:,{NUMBER},{NUMBER})?")
+NAME = re.compile(r"[a-z][a-z -]*", re.IGNORECASE)
 REACH = 0.12  # of the longest side: how large a thing may be that a click names
 LIKE = 12.0  # CIELAB: how alike a clicked thing is to the pixel under the click, at most
 BAND = 0.01  # of the longest side: how far the edge of a followed thing is looked for anew
 SEARCH = 0.08  # of the longest side: how far a thing is looked for beside where its last step leads
-DETECTOR = "facebook/detr-resnet-50"
-"""Apache-2.0, 167 MB."""
+DETECTOR = "yolos-tiny"
+"""Name of the weights of `bunraku models pull`."""
+
+
+class Thing(Protocol):
+    """A thing in a clip, and the frame from which on it is followed."""
+
+    @property
+    def frame(self) -> int: ...
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Raises BunrakuError where it cannot be in frames of `size` (height, width)."""
+        ...
+
+    def find(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+        """Its mask, bool (H, W), in a frame of the clip that is reduced to uint8 (H, W, 3) from `size`; None where it is not to be seen."""
+        ...
+
+
+def parse_thing(text: str) -> Thing:
+    """Read a pixel "X,Y", a box "LEFT,TOP,RIGHT,BOTTOM", a picture file of its mask, or a name, each with "@FRAME" or not.
+
+    Raises:
+        BunrakuError: none of these.
+    """
+    match = THING.fullmatch(text.strip())
+    what, frame = (match[1], int(match[2] or 0)) if match else ("", 0)
+    if place := PLACE.fullmatch(what):
+        return Click(tuple(float(value) for value in place.groups() if value is not None), frame)
+    if Path(what).suffix.lower() in IMAGE_SUFFIXES:
+        return Masked(Path(what), frame)
+    if NAME.fullmatch(what):
+        return Named(what, frame)
+    raise BunrakuError(
+        f"{text!r} names no thing: give X,Y or LEFT,TOP,RIGHT,BOTTOM in pixels, a picture with it white, or its name, and @FRAME unless it "
+        "is the first (--object)"
+    )
 
 
 @dataclass(frozen=True)
@@ -28,20 +69,68 @@ class Click:
     place: tuple[float, ...]
     frame: int = 0
 
-    @staticmethod
-    def parse(text: str) -> "Click":
-        """Read "X,Y", "LEFT,TOP,RIGHT,BOTTOM", either with "@FRAME".
+    def check(self, size: tuple[int, int]) -> None:
+        """As `Thing`."""
+        height, width = size
+        x, y = np.array(self.place[0::2]), np.array(self.place[1::2])
+        first = x[0] < width and y[0] < height
+        box = len(x) == 1 or (x[0] < x[1] <= width and y[0] < y[1] <= height)
+        if not (first and box):
+            raise BunrakuError(f"the place {self} is no part of a frame of {width}x{height} px (--object)")
 
-        Raises:
-            BunrakuError: anything else.
-        """
-        match = CLICK.fullmatch(text.strip())
-        if not match:
-            raise BunrakuError(
-                f"{text!r} names no place: give X,Y or LEFT,TOP,RIGHT,BOTTOM in pixels, and @FRAME unless it is the first (--object)"
-            )
-        *place, frame = match.groups()
-        return Click(tuple(float(value) for value in place if value is not None), int(frame or 0))
+    def find(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """As `Thing`; the smallest thing is a pixel."""
+        factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]] * 2)
+        place = np.minimum(
+            np.array(self.place) * factors[: len(self.place)], np.array(image.shape[1::-1] * 2)[: len(self.place)]
+        )
+        return object_at(image, Click(tuple(place.tolist()), self.frame))
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in self.place) + f"@{self.frame}" * (self.frame > 0)
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A thing of which a picture file is the mask in one frame: of the clip's size, white where the thing is."""
+
+    file: Path
+    frame: int = 0
+
+    def check(self, size: tuple[int, int]) -> None:
+        """As `Thing`."""
+        read_matte(self.file, size, "clip", "--object")
+
+    def find(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """As `Thing`."""
+        mask = read_matte(self.file, size, "clip", "--object")
+        return cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_AREA) > 127
+
+
+@dataclass(frozen=True)
+class Named:
+    """A thing that a detector finds by its name: the surest of them."""
+
+    name: str
+    frame: int = 0
+    detector: "list[ObjectDetector]" = field(default_factory=list, compare=False, repr=False)
+
+    def check(self, size: tuple[int, int]) -> None:
+        """As `Thing`; loads the detector."""
+        self._loaded().check(self.name)
+
+    def find(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+        """As `Thing`."""
+        boxes = self._loaded()(image, self.name)
+        return object_at(image, boxes[0]) if boxes else None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def _loaded(self) -> "ObjectDetector":
+        if not self.detector:
+            self.detector.append(ObjectDetector())
+        return self.detector[0]
 
 
 def object_at(frame: np.ndarray, click: Click, people: np.ndarray | None = None) -> np.ndarray:
@@ -59,9 +148,8 @@ def object_at(frame: np.ndarray, click: Click, people: np.ndarray | None = None)
         BunrakuError: the place lies outside the frame, or nothing is found there.
     """
     height, width = frame.shape[:2]
+    click.check((height, width))
     x, y = np.array(click.place[0::2]), np.array(click.place[1::2])
-    if (x >= width).any() or (y >= height).any() or (len(x) == 2 and (x[0] >= x[1] or y[0] >= y[1])):
-        raise BunrakuError(f"the place {click.place} is no part of a frame of {width}x{height} px (--object)")
     state = np.full((height, width), cv2.GC_BGD, np.uint8)
     rows, columns = np.mgrid[:height, :width]
     if len(x) == 2:
@@ -81,9 +169,7 @@ def object_at(frame: np.ndarray, click: Click, people: np.ndarray | None = None)
     if len(x) == 1:
         found = _part(found, int(x[0]), int(y[0]))
     if not found.any():
-        raise BunrakuError(
-            f"nothing stands out at {click.place}; give a box LEFT,TOP,RIGHT,BOTTOM or a mask (--object)"
-        )
+        raise BunrakuError(f"nothing stands out at {click}; give a box LEFT,TOP,RIGHT,BOTTOM or a mask (--object)")
     return found
 
 
@@ -203,34 +289,46 @@ def _part(mask: np.ndarray, x: int, y: int) -> np.ndarray:
 
 
 class ObjectDetector:
-    """Things by name, found by a transformers detector (DETR and its kin).
+    """Things by name, found by a transformers detector whose last class is "nothing" (DETR, YOLOS).
 
     Args:
-        weights: repository on the Hub, or a folder.
-        device: for torch; None: "cuda" where there is one, else "cpu".
+        weights: a folder; None: where `bunraku models pull yolos-tiny` puts them.
+        device: for torch; None: the best there is.
 
     Raises:
-        BunrakuError: the weights are not here and cannot be fetched.
+        BunrakuError: the weights are not here, or are of another kind of model.
     """
 
-    def __init__(self, weights: str | Path = DETECTOR, device: str | None = None) -> None:
+    def __init__(self, weights: Path | None = None, device: str | None = None) -> None:
         import torch
         from transformers import AutoModelForObjectDetection
 
+        weights = weights or home() / DETECTOR
         try:
-            model = AutoModelForObjectDetection.from_pretrained(weights)
+            model, report = AutoModelForObjectDetection.from_pretrained(
+                weights, output_loading_info=True, local_files_only=True
+            )
         except (OSError, ValueError, ImportError) as error:
             raise BunrakuError(
-                f"the object detector {weights} cannot be loaded ({str(error).splitlines()[0]}); fetch it once with "
-                f"`huggingface-cli download {DETECTOR}`, or name the object by a click X,Y (--object)"
+                f"the object detector in {weights} cannot be loaded ({str(error).splitlines()[0]}); fetch it once with "
+                f"`bunraku models pull {DETECTOR}`, or say where the thing is by a pixel X,Y (--object)"
             ) from error
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        wrong = [*report["missing_keys"], *report["unexpected_keys"], *(row[0] for row in report["mismatched_keys"])]
+        if wrong:
+            raise BunrakuError(f"{weights} does not fit its detector: {len(wrong)} weights differ, such as {wrong[0]}")
+        self._device = torch.device(device or pick_device())
         self._model: Any = model.eval().to(self._device)
 
     @property
     def names(self) -> list[str]:
         """What it can find."""
         return [str(name) for name in self._model.config.id2label.values()]
+
+    def check(self, name: str) -> None:
+        """Raises BunrakuError where it knows no such thing."""
+        if name not in self.names:
+            known = ", ".join(name for name in self.names if name != "N/A")
+            raise BunrakuError(f"the detector knows no {name!r} (--object); it knows {known}")
 
     def __call__(self, frame: np.ndarray, name: str, threshold: float = 0.5) -> list[Click]:
         """Boxes of the things called `name` in a frame, uint8 (H, W, 3) RGB, the surest first.
@@ -240,8 +338,7 @@ class ObjectDetector:
         """
         import torch
 
-        if name not in self.names:
-            raise BunrakuError(f"the detector knows no {name!r} (--object); it knows {', '.join(self.names)}")
+        self.check(name)
         height, width = frame.shape[:2]
         factor = min(800 / min(height, width), 1333 / max(height, width))
         size = round(width * factor), round(height * factor)

@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader
 from bunraku.data.pictures import PictureCrops, sample_picture
 from bunraku.data.samples import StepSampler
 from bunraku.errors import BunrakuError
+from bunraku.machine import pick_device
 from bunraku.media import read_image, replacing, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
 from bunraku.training.muon import Muon
-from bunraku.weights.loading import pick_device
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bunraku.errors import BunrakuError
+from bunraku.machine import pick_device
 from bunraku.pipeline import CONFIGURATION, AnimationPipeline
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.weights.download import Progress, described, pull
@@ -158,13 +159,6 @@ def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
     except (TypeError, ValueError) as error:
         raise BunrakuError(f"{folder / 'config.json'} does not describe a {cls.__name__} ({error}).") from error
     return network, {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
-
-
-def pick_device() -> str:
-    """The best device this machine has: "cuda", "mps" or "cpu"."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def usable_device(device: str | None = None) -> str:

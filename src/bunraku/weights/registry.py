@@ -1,6 +1,5 @@
 """The registry of named weights: what each is, its licence, where it comes from and where it lies."""
 
-import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bunraku.errors import BunrakuError
+from bunraku.machine import home
 
 
 @dataclass(frozen=True)
@@ -287,6 +287,26 @@ MODELS = (
             ),
         ),
     ),
+    Model(
+        name="depth-anything",
+        description="depth of every pixel: Depth Anything V2, small (bunraku perceive --depth)",
+        kind="perception",
+        licence="Apache-2.0",
+        source="https://huggingface.co/depth-anything/Depth-Anything-V2-Small-hf",
+        repo="depth-anything/Depth-Anything-V2-Small-hf",
+        files=(File("config.json"), File("model.safetensors")),
+        about_bytes=99e6,
+    ),
+    Model(
+        name="yolos-tiny",
+        description="finds things by the names of COCO: YOLOS, tiny (bunraku perceive --object NAME)",
+        kind="perception",
+        licence="Apache-2.0",
+        source="https://huggingface.co/hustvl/yolos-tiny",
+        repo="hustvl/yolos-tiny",
+        files=(File("config.json"), File("model.safetensors")),
+        about_bytes=26e6,
+    ),
     # torch.hub's names hold the first digits of the trunks' checksums, the wheel of lpips 0.1.4 holds the same linear heads,
     # and many public manifests pin all of these. Without these files a metric is left out of the report.
     Model(
@@ -366,11 +386,6 @@ MODELS = (
         ),
     ),
 )
-
-
-def home() -> Path:
-    """Where downloads lie: `$BUNRAKU_HOME`, or ~/.cache/bunraku."""
-    return Path(os.environ.get("BUNRAKU_HOME") or "~/.cache/bunraku").expanduser()
 
 
 def list_models() -> list[Model]:
