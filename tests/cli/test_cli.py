@@ -553,3 +553,42 @@ def test_perceive_cuts_people_out(
         assert code == 2
         assert message in " ".join(err.split())
         assert not (tmp_path / "y.cues").exists()
+
+
+def test_a_folder_of_stills_is_animated_and_what_fails_is_named(
+    bunraku: Bunraku, puppets: Path, tmp_path: Path
+) -> None:
+    stills = tmp_path / "stills"
+    stills.mkdir()
+    for name in ("a", "b"):
+        for suffix in (".png", ".pose.json"):
+            (stills / f"{name}{suffix}").write_bytes((puppets / f"{name}{suffix}").read_bytes())
+    for suffix in (".png", ".pose.json"):
+        (stills / f"c{suffix}").write_bytes((puppets / f"a{suffix}").read_bytes())
+    arguments = ("animate", stills, puppets / "b.cues", "-o", tmp_path / "out", "--model", "puppet-warp", "--stop", 2)
+    code, out, _ = bunraku(*arguments)
+    assert code == 0, out
+    assert out.splitlines()[-1] == "3 in all: 3 written, 0 there already, 0 failed"
+    (tmp_path / "out" / "b.mp4").unlink()
+    code, out, _ = bunraku(*arguments, "--json")
+    data = json.loads(out)
+    assert (code, len(data["written"]), len(data["skipped"]), data["failed"]) == (0, 1, 2, {})
+
+
+def test_a_table_of_jobs(bunraku: Bunraku, puppets: Path, tmp_path: Path) -> None:
+    head = "reference,driving,output,stop"
+    rows = [f"{puppets}/{name}.png,{puppets}/b.cues,{tmp_path}/{name}.mp4,2" for name in ("a", "b")]
+    blank = tmp_path / "blank.png"
+    write_image(blank, np.full((96, 64, 3), 200, np.uint8))
+    table = tmp_path / "jobs.csv"
+    table.write_text("\n".join([head, *rows, f"blank.png,{puppets}/b.cues,{tmp_path}/blank.mp4,2"]))
+    code, out, err = bunraku("animate", "--jobs", table, "--model", "puppet-warp")
+    assert code == 1
+    assert out.splitlines()[-1] == "3 in all: 2 written, 0 there already, 1 failed"
+    assert f"failed: {tmp_path}/blank.mp4: no person was found in the reference" in err
+    table.write_text("\n".join([head, *rows, f"nobody.png,{puppets}/b.cues,new/x.mp4,2"]))
+    code, _, err = bunraku("animate", "--jobs", table, "--model", "puppet-warp")
+    assert code == 2
+    assert "jobs.csv line 4: " in err
+    assert bunraku("animate", "--jobs", table, puppets / "a.png").code == 2
+    assert "is missing; give REFERENCE" in bunraku("animate", puppets / "a.png").err

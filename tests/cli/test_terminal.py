@@ -8,8 +8,9 @@ from typing import Annotated
 import pytest
 
 from bunraku.cli.options import grouped
-from bunraku.cli.terminal import Log, parsed_settings, parsed_size, progress
+from bunraku.cli.terminal import Log, parsed_settings, progress
 from bunraku.errors import BunrakuError
+from bunraku.values import parsed_size
 
 
 @dataclass

@@ -103,7 +103,7 @@ class Driving:
         else:
             cues = perceive_frames(
                 self.source, str(self.path), detector or options.detector, on_frame=on_frame, device=options.device,
-                max_people=_looked_for(options),
+                max_people=people_looked_for(options),
             )  # fmt: skip
         return replace(cues, media=self.sound, media_start=self.sound_start)
 
@@ -121,7 +121,7 @@ class Driving:
         return follow(cues, options.person, smoothing=options.smoothing)
 
     def _tell_people(self, track: PoseTrack, options: MotionOptions) -> None:
-        looked_for = f"; at most {_looked_for(options)} are looked for (--people)" if self.kind == "rgb" else ""
+        looked_for = f"; at most {people_looked_for(options)} are looked for (--people)" if self.kind == "rgb" else ""
         if track.people == 1:
             logger.info("one person drives, from %s%s", self.path.name, looked_for)
         elif options.person < track.people:
@@ -237,7 +237,8 @@ def check_cues_outputs(cues: Path, json_folder: Path | None, inputs: Sequence[Pa
         check_output(json_folder / "frame.json" if json_folder.is_dir() else json_folder)
 
 
-def _looked_for(options: MotionOptions) -> int:
+def people_looked_for(options: MotionOptions) -> int:
+    """How many people are looked for in each frame."""
     return max(options.max_people, options.person + 1, *(driver + 1 for _, driver in options.pairs or ()))
 
 

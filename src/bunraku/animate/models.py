@@ -27,6 +27,7 @@ from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP, PuppetWarp
 
 if TYPE_CHECKING:
+    from bunraku.pipeline import AnimationPipeline
     from bunraku.sampling.sampling import Sampling
 
 logger = logging.getLogger(__name__)
@@ -114,8 +115,13 @@ def check_model(model: str) -> None:
     )
 
 
-def open_model(options: AnimateOptions, clip: Driving, report: Progress = silent) -> ModelAdapter:
+def open_model(
+    options: AnimateOptions, clip: Driving, report: Progress = silent, pipeline: "AnimationPipeline | None" = None
+) -> ModelAdapter:
     """The model of the options, ready to animate the clip. What is fetched or converted for it is reported.
+
+    Args:
+        pipeline: what `open_pipeline` opened for the same model, device, dtype and scheduler; None: it is opened now.
 
     Raises:
         BunrakuError: there is no such model, or it cannot animate this clip as asked.
@@ -123,7 +129,7 @@ def open_model(options: AnimateOptions, clip: Driving, report: Progress = silent
     check_model(options.model)
     if options.model == PUPPET_WARP:
         return PuppetWarpAdapter(options, clip)
-    return PipelineAdapter(options, len(clip), report)
+    return PipelineAdapter(options, len(clip), pipeline or open_pipeline(options, report))
 
 
 class PipelineAdapter:
@@ -132,11 +138,11 @@ class PipelineAdapter:
     Args:
         options: its settings; what is None is the model's own choice.
         frames: how many are animated.
-        report: told what is fetched or converted.
+        pipeline: opened for these options (`open_pipeline`).
     """
 
-    def __init__(self, options: AnimateOptions, frames: int, report: Progress = silent) -> None:
-        self._options, self._pipeline = options, open_pipeline(options, report)
+    def __init__(self, options: AnimateOptions, frames: int, pipeline: "AnimationPipeline") -> None:
+        self._options, self._pipeline = options, pipeline
         reads_scene = "environment" in self._pipeline.reads.frames
         if options.scene != "reference" and not (reads_scene and options.scene == "driving"):
             takes = "takes --scene driving or reference" if reads_scene else "keeps the background of the still"
@@ -212,7 +218,7 @@ class PipelineAdapter:
         stills, drawn = draw_conditions(self._pipeline, reference, driving, reference_pose, painted, mattes)
         frames: dict[str, Drawn | Reduced] = {**drawn}
         detail = None
-        if painted != size:
+        if trusted and painted != size:
             detail = replace(drawn[trusted], size=size)
             frames[trusted] = Reduced(detail, painted)
         return self._pipeline.stream(
@@ -291,8 +297,8 @@ def painted_size(size: tuple[int, int], own: Sequence[int]) -> tuple[int, int]:
     return size[0] // factor, size[1] // factor
 
 
-def open_pipeline(options: AnimateOptions, report: Progress = silent) -> Any:
-    """The AnimationPipeline with the scheduler that was asked for."""
+def open_pipeline(options: AnimateOptions, report: Progress = silent) -> "AnimationPipeline":
+    """The AnimationPipeline with the scheduler that was asked for; serves any number of clips, one at a time."""
     import diffusers
 
     from bunraku.weights import load_pipeline

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,16 @@ from bunraku.animate.models import ModelAdapter, check_model, open_model
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleton_frames, write_debug_pictures
 from bunraku.animate.reference import Reference, open_reference
-from bunraku.animate.scene import open_scene
+from bunraku.animate.scene import Scene, open_scene
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, check_free, check_output, check_video_output, resize, write_image
 from bunraku.media.images import IMAGE_SUFFIXES, over
 from bunraku.perception.matte import alpha_channel, read_matte
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from bunraku.pipeline import AnimationPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,8 @@ def animate(
     options: AnimateOptions = AnimateOptions(),
     on_progress: Progress | None = None,
     on_frames: Watch | None = None,
+    *,
+    pipeline: "AnimationPipeline | None" = None,
 ) -> Animation:
     """Animate the character of a picture with the motion of a clip, and write the video.
 
@@ -77,6 +82,7 @@ def animate(
         output: .mp4 .mov .mkv .webm .gif .webp, a folder for PNG frames (no extension), or a pattern such as out/%04d.png.
         on_progress: told how far everything is. An exception that it raises ends the run, of which nothing is left.
         on_frames: shown frames as early as there are any; may raise too.
+        pipeline: see `open_model`.
 
     Raises:
         BunrakuError: input that cannot be used, nobody in the reference or in any driving frame (names which), a full disk,
@@ -84,22 +90,14 @@ def animate(
     """
     output = Path(output)
     report, seconds = on_progress or silent, dict[str, float]()
-    check_model(options.model)
-    character = reference if isinstance(reference, Reference) else open_reference(reference, options)
-    matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(character.path)
-    clip = driving if isinstance(driving, Driving) else open_driving(driving, options)
-    if options.pairs and not clip.has_keypoints:
-        raise BunrakuError(f"the drawn skeletons of {clip.path} are nobody in particular: --pairs needs keypoints")
-    scene = open_scene(options, clip)
-    masks = [path for path in (options.mask, scene.path) if path]
-    _check_outputs([*character.files, *masks, *clip.files], output, options)
+    character, matte, clip, scene = check_animation(reference, driving, output, options)
     if scene.kind == "driving" and options.retarget is None:
         logger.warning(
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
             "--retarget full keeps its own"
         )
     with _timed(seconds, "load"):
-        model = open_model(options, clip, report)
+        model = open_model(options, clip, report, pipeline)
         canvas = model.canvas(character.size, scene.size)
     with _timed(seconds, "perceive"):
         own_pose: PoseTrack | None
@@ -128,6 +126,29 @@ def animate(
         output, len(cues), cues.fps, canvas.output_size, options.model, model.device, model.dtype, options.seed, clip.kind, seconds,
         options.sheet, options.side_by_side, options.debug,
     )  # fmt: skip
+
+
+def check_animation(
+    reference: str | Path | Reference, driving: str | Path | Driving, output: Path, options: AnimateOptions
+) -> tuple[Reference, np.ndarray | None, Driving, Scene]:
+    """Open all that an animation reads and look whether it can write; nothing slow happens. Arguments as of `animate`.
+
+    Returns:
+        The reference, its matte uint8 (H, W) where a file says it, the driving clip, and the scene.
+
+    Raises:
+        BunrakuError: input that cannot be used, or output that cannot be written.
+    """
+    check_model(options.model)
+    character = reference if isinstance(reference, Reference) else open_reference(reference, options)
+    matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(character.path)
+    clip = driving if isinstance(driving, Driving) else open_driving(driving, options)
+    if options.pairs and not clip.has_keypoints:
+        raise BunrakuError(f"the drawn skeletons of {clip.path} are nobody in particular: --pairs needs keypoints")
+    scene = open_scene(options, clip)
+    masks = [path for path in (options.mask, scene.path) if path]
+    _check_outputs([*character.files, *masks, *clip.files], output, options)
+    return character, matte, clip, scene
 
 
 def _write(

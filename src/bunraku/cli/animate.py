@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from bunraku.cli.batch import run_jobs
 from bunraku.cli.options import (
     MOTION,
     OUTPUT,
@@ -15,39 +16,53 @@ from bunraku.cli.options import (
     JsonFlag,
     MotionArguments,
     Overwrite,
-    ReferencePicture,
     Steps,
     complete_model,
     grouped,
 )
-from bunraku.cli.terminal import parsed_size, progress, result
+from bunraku.cli.terminal import progress, result
+from bunraku.values import parsed_size
 
 app = typer.Typer()
 
 
 @app.command(
     epilog="Example: bunraku animate character.png dance.mp4 -o out.mp4 --sheet sheet.png, or "
-    "bunraku animate character.png dance.mp4 -o out.mp4 --model puppet-warp --start 100 --stop 200"
+    "bunraku animate character.png dance.mp4 -o out.mp4 --model puppet-warp --start 100 --stop 200, or "
+    "bunraku animate stills/ dance.mp4 -o out/, or bunraku animate --jobs jobs.csv"
 )
 @grouped
 def animate(
     *,
-    reference: ReferencePicture,
+    reference: Annotated[
+        Path | None, typer.Argument(help="Picture of one character, or a folder of pictures.", show_default=False)
+    ] = None,
     driving: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="The motion: footage of a person, a drawn skeleton video, a folder of frames, a folder of OpenPose JSON "
-            "files, a BVH file, or cues of `bunraku perceive`."
+            "files, a BVH file, or cues of `bunraku perceive`; or a folder of video clips.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--output",
             "-o",
-            help=".mp4 .mov .mkv .webm .gif .webp, or a folder or pattern (out/%04d.png) for PNG frames.",
+            help=".mp4 .mov .mkv .webm .gif .webp, or a folder or pattern (out/%04d.png) for PNG frames; of folders the folder for "
+            "the videos.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    jobs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Instead of REFERENCE, DRIVING and --output: a CSV table with these columns, and any option as one more (docs/batch.md).",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -159,17 +174,23 @@ def animate(
 
     Keeps the clip's frame rate and sound, and the picture's aspect ratio. Ctrl-C leaves no partial file. `bunraku retarget` shows
     beforehand, in seconds, whether poses were found and limbs fit.
+
+    Of a folder or a table all animations are made whose outputs are not there yet; what fails is named, the rest is done, and the exit
+    code is 1.
     """
     from bunraku.animate import AnimateOptions
     from bunraku.animate import animate as run
+    from bunraku.animate.jobs import asked_jobs
 
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
         scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, audio=audio,
         mask=mask, scene=scene, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
+    if many := asked_jobs(reference, driving, output, jobs, options):
+        return run_jobs(many, json_output)
     with progress() as advance:
-        made = run(reference, driving, output, options, advance)
+        made = run(reference, driving, output, options, advance)  # type: ignore[arg-type]
     height, width = made.size
     result(
         asdict(made),

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bunraku.cli.options import SAMPLING, Device, Dtype, Guidance, JsonFlag, Steps, complete_model
-from bunraku.cli.terminal import err, parsed_size, progress, result
+from bunraku.cli.terminal import err, progress, result
 from bunraku.errors import BunrakuError
+from bunraku.values import parsed_size
 
 app = typer.Typer()
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from bunraku.cli.terminal import parsed_pairs, parsed_people, parsed_rate, parsed_size
+from bunraku.values import parsed_pairs, parsed_people, parsed_rate, parsed_size
 
 MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
 

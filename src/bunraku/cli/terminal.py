@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from typing import Any, get_type_hints
 
 import typer
@@ -61,8 +60,10 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=err) as bar:
 
         def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks or done < bar.tasks[tasks[what]].completed:
+            if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
+            elif done < bar.tasks[tasks[what]].completed:
+                bar.reset(tasks[what], total=total)
             bar.update(tasks[what], completed=done, total=total)
 
         yield advance
@@ -71,43 +72,6 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
 def result(data: dict[str, Any], as_json: bool, *lines: str) -> None:
     for line in [json.dumps(data, default=str, indent=2)] if as_json else lines:
         typer.echo(line)
-
-
-def parsed_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    if (found := re.fullmatch(r"(\d+)(?:\s*[x×,]\s*(\d+))?", text.strip())) is None:
-        raise BunrakuError(f"{text!r} is no size; give height x width in pixels, such as 768x512, or one number")
-    if found[2] is None:
-        logger.info("the size %s is a square, %sx%s; give height x width for another shape", *3 * [found[1]])
-    return int(found[1]), int(found[2] or found[1])
-
-
-def parsed_people(text: str) -> int:
-    if text.strip() == "all":
-        from bunraku.perception.detector import MOST_PEOPLE
-
-        return MOST_PEOPLE
-    if not text.strip().isdigit():
-        raise BunrakuError(f"{text!r} is no number of people (--people); give a number or all")
-    return int(text)
-
-
-def parsed_pairs(text: str | None) -> tuple[tuple[int, int], ...] | None:
-    if text is None:
-        return None
-    if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text.replace(" ", "")):
-        raise BunrakuError(f"{text!r} are no pairs (--pairs); give CHARACTER:DRIVER, such as 0:1,1:0")
-    return tuple((int(one), int(driver)) for one, driver in (pair.split(":") for pair in text.split(",")))
-
-
-def parsed_rate(text: str | None) -> Fraction | None:
-    try:
-        return None if text is None else Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise BunrakuError(
-            f"{text!r} is no frame rate; give frames per second, such as 24, 29.97 or 30000/1001"
-        ) from None
 
 
 def parsed_settings(pairs: list[str], config: type) -> dict[str, Any]:

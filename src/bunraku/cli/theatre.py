@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from bunraku.cli.options import JsonFlag
-from bunraku.cli.terminal import parsed_size, progress, result
+from bunraku.cli.terminal import progress, result
 from bunraku.errors import BunrakuError
+from bunraku.values import parsed_size
 
 app = typer.Typer()
 

@@ -9,11 +9,20 @@ from bunraku.media.files import (
     plain_write_errors,
     replacing,
 )
-from bunraku.media.frames import CLIPS, FOLDER_FPS, FrameFolder, Frames, FramesByNumber, clips_in, open_frames
+from bunraku.media.frames import (
+    CLIPS,
+    FOLDER_FPS,
+    FrameFolder,
+    Frames,
+    FramesByNumber,
+    clips_in,
+    open_frames,
+    pictures_in,
+)
 from bunraku.media.images import Affine, fit, placement, read_image, resize, write_image
 from bunraku.media.reader import VideoReader
 from bunraku.media.sheet import contact_sheet, side_by_side
-from bunraku.media.writer import VideoWriter, check_video_output
+from bunraku.media.writer import VideoWriter, check_video_output, written
 
 __all__ = [
     "CLIPS",
@@ -34,6 +43,7 @@ __all__ = [
     "fit",
     "open_frames",
     "ordinary_permissions",
+    "pictures_in",
     "placement",
     "plain_write_errors",
     "read_image",
@@ -41,4 +51,5 @@ __all__ = [
     "resize",
     "side_by_side",
     "write_image",
+    "written",
 ]

@@ -176,8 +176,15 @@ def plain_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if is_disk_full(error):
             raise BunrakuError(
                 f"the disk is full ({error.strerror}) while writing {path}; free some space or write elsewhere"
             ) from error
         raise
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an exception, or what it was raised from, says that a disk is full."""
+    return error is not None and (
+        (isinstance(error, OSError) and error.errno in _FULL) or is_disk_full(error.__cause__)
+    )

@@ -73,6 +73,11 @@ def check_video_output(
     return check_output(path, inputs)
 
 
+def written(path: Path) -> bool:
+    """Whether an output of that name is there: the file, the folder, or frames of the pattern."""
+    return bool(_Numbered.of(path).existing()) if _NUMBER.search(path.name) else path.exists()
+
+
 def _check_frames(path: Path, inputs: list[Path], overwrite: bool) -> None:
     frames = _Numbered.of(path)
     if frames.folder.exists() and not frames.folder.is_dir():
