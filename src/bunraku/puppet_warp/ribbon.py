@@ -1,7 +1,5 @@
 """Ribbon: where a limb lies in a picture, found by its two edges near its bone, because joints are found beside their limbs."""
 
-from itertools import product
-
 import cv2
 import numpy as np
 
@@ -10,7 +8,7 @@ from bunraku.puppet_warp.body import turned, unit
 OUTLINE = 40.0  # what the figure's own outline counts, in CIELAB; and the most that any edge counts
 BLUR = 0.15  # of the half thickness: how far beside an edge a ribbon's side may lie
 SHIFTS = np.linspace(-1.2, 1.2, 13)  # of a bone's ends, in half thicknesses
-WIDTHS = (0.65, 0.75, 0.85, 1.0, 1.15)  # of the half thickness
+WIDTHS = np.array([0.65, 0.75, 0.85, 1.0, 1.15])  # of the half thickness
 DOUBT = 0.3  # how much worse a shift by a half thickness must be outweighed, of 1
 SHARES = np.linspace(0.1, 0.95, 18)[:, None]
 
@@ -36,17 +34,16 @@ class Edges:
         x, y = (cv2.Sobel(channels, cv2.CV_32F, *way, scale=sigma / 4) for way in ((1, 0), (0, 1)))
         strength = np.minimum(np.linalg.norm(across[0] * x + across[1] * y, axis=-1) / OUTLINE, 1)
 
-        def along(field: np.ndarray, points: np.ndarray) -> float:
-            at = np.floor(points).astype(int)
-            column, row = np.clip(at[:, 0], 0, field.shape[1] - 1), np.clip(at[:, 1], 0, field.shape[0] - 1)
-            return float(field[row, column].mean())
+        def at(field: np.ndarray, points: np.ndarray) -> np.ndarray:
+            column, row = np.moveaxis(np.floor(points).astype(int), -1, 0)
+            return np.asarray(field[row.clip(0, field.shape[0] - 1), column.clip(0, field.shape[1] - 1)].mean(-1))
 
-        best, found = -np.inf, (start, end, radius)
-        for one, other, width in product(SHIFTS, SHIFTS, WIDTHS):
-            a, b = start + one * radius * across, end + other * radius * across
-            middle, side = a + SHARES * (b - a), width * radius * across
-            score = along(strength, middle - side) + along(strength, middle + side)
-            score = score / 2 * along(self._coverage, middle) - DOUBT * (one**2 + other**2) / 2
-            if score > best:
-                best, found = score, (a, b, width * radius)
-        return found
+        # axes: shift of the start, of the end, width, share of the way, coordinate
+        first, second = start + radius * SHIFTS[:, None] * across, end + radius * SHIFTS[:, None] * across
+        middle = first[:, None, None] + SHARES * (second[:, None] - first[:, None, None])
+        side = radius * WIDTHS[:, None, None] * across
+        contrast = (at(strength, middle[:, :, None] - side) + at(strength, middle[:, :, None] + side)) / 2
+        doubt = DOUBT * (SHIFTS[:, None] ** 2 + SHIFTS**2) / 2
+        score = contrast * at(self._coverage, middle)[..., None] - doubt[..., None]
+        one, other, width = np.unravel_index(score.argmax(), score.shape)
+        return first[one], second[other], float(WIDTHS[width] * radius)
