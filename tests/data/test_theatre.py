@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bunraku.data.theatre import TheatreSamples
+from bunraku.data.theatre import EVERYTHING, TheatreSamples
 from bunraku.perception.camera import motion_flow
 from bunraku.recipes import Reads
 from bunraku.theatre import render, sample_scene
@@ -172,3 +172,20 @@ def test_mixed_samples_are_wide_ones_or_photographs_with_a_cut_out_each():
         kinds.append([np.array_equal(sample.frames, other[index].frames) for other in (wide, photographs)])
     assert sorted(map(tuple, kinds))[0] == (False, True)
     assert sorted(map(tuple, kinds))[-1] == (True, False)
+
+
+def test_a_failing_detector_misleads_poses_and_never_the_truth():
+    right, wrong = (TheatreSamples(0, **SMALL, reads=READS, misled=misled)[5] for misled in (0.0, 1.0))
+    assert np.array_equal(right.frames, wrong.frames)
+    assert np.array_equal(right.stills["reference"], wrong.stills["reference"])
+    assert not np.array_equal(right.driven["pose"], wrong.driven["pose"])
+    assert not np.array_equal(right.stills["reference_pose"], wrong.stills["reference_pose"])
+
+
+def test_everything_has_samples_of_all_its_domains():
+    found = set()
+    for i in range(8):
+        sample = TheatreSamples(0, **SMALL, reads=READS, domain="everything")[i]
+        alone = {domain: TheatreSamples(0, **SMALL, reads=READS, domain=domain)[i].frames for domain in EVERYTHING}
+        found |= {domain for domain, frames in alone.items() if np.array_equal(frames, sample.frames)}
+    assert found == set(EVERYTHING)

@@ -1,6 +1,7 @@
 """Training samples from the procedural theatre: sample i is a function of (seed, split, i) alone."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -11,9 +12,13 @@ from torch.utils.data import Dataset
 from bunraku.cues.cues import Cues
 from bunraku.cues.shape_mask import rescale_character, sample_blocks, sample_scale, shape_agnostic_mask
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
+from bunraku.errors import BunrakuError
+from bunraku.perception.matte import still_mattes
+from bunraku.perception.pose import PoseTrack
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
 from bunraku.theatre import Scene, Style, photograph, render, sample_background, sample_scene, sample_scene_photograph
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
+from bunraku.theatre.detector import LEVELS, corrupt
 from bunraku.theatre.flow import background_motion
 from bunraku.theatre.scene import SPLITS
 from bunraku.theatre.textures import wear
@@ -31,13 +36,19 @@ CROWD = (0.2, 0.5, 0.3)
 MOVING = 0.7
 """How often the camera moves there."""
 
-Domain = Literal["puppets", "wide", "humans", "photographs", "crowds", "stage", "mixed"]
+EVERYTHING: Mapping["Domain", float] = {"wide": 0.35, "photographs": 0.35, "crowds": 0.3}
+"""Shares of the domain "everything"."""
+
+JITTER = 0.004
+"""Of a found reference pose: standard deviation of every joint, in frame heights."""
+
+Domain = Literal["puppets", "wide", "humans", "photographs", "crowds", "stage", "mixed", "everything"]
 """What is on the stage. "puppets": proportions from chibi to human. "wide": these and odd ones, with props and set pieces, for a
 base that is to be general. "humans": human proportions alone, for a narrow second training. "photographs": all of it photographed or
 drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn. "crowds": one to three puppets who walk past each other, most seen by a camera that moves.
 "stage": puppets with something in hand, before and behind set pieces, cut out of the scene as Animate Anyone 2 learns from clips
 (`self_supervised`); the reference is cut out too, on another background. "mixed": half of the
-samples wide, half photographs."""
+samples wide, half photographs. "everything": see `EVERYTHING`."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class TheatreSamples(Dataset):
         reads: the conditions that samples have.
         styles: how they are drawn, see `recipes.Size`.
         reference_frame: see `ReferenceFrame`.
+        misled: share of the samples whose poses a failing detector has found: limbs dropped, sides swapped, jitter (`theatre.detector`).
     """
 
     seed: int
@@ -67,6 +79,7 @@ class TheatreSamples(Dataset):
     reads: Reads = REFERENCE_AND_POSE
     styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reference_frame: ReferenceFrame = "random"
+    misled: float = 0.0
 
     def __getitem__(self, index: int) -> Sample[np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
@@ -79,6 +92,8 @@ class TheatreSamples(Dataset):
             reference, *driven = (int(i) for i in rng.choice(CLIP_FRAMES, self.frames + 1, replace=False))
         if self.domain == "mixed":
             return replace(self, domain="photographs" if rng.random() < 0.5 else "wide")[index]
+        if self.domain == "everything":
+            return replace(self, domain=str(rng.choice(list(EVERYTHING), p=list(EVERYTHING.values()))))[index]  # type: ignore[arg-type]
         numbers = [reference, *driven]
         scene, style = self._staged(seed)
         rendering = render(scene, numbers, self.size) if style is None else photograph(scene, numbers, self.size, style)
@@ -105,6 +120,11 @@ class TheatreSamples(Dataset):
             if self.split == "train":
                 known[0] = self_supervised(known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng)
         mattes = _mattes(rendering.instances[0], rendering.pose.people) if rng.random() < EXACT else None
+        if self.misled and rng.random() < self.misled:
+            known = [replace(cues, pose=pose) for cues, pose in zip(known, _misled(rendering.pose, rng))]
+            if mattes is None and rng.random() < 0.5:
+                with suppress(BunrakuError):  # nobody who could be found without the matte network
+                    mattes = still_mattes(still, known[1].pose)  # type: ignore[arg-type]
         return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes)
 
     def _on_other_ground(self, scene: Scene, frame: int, colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -163,6 +183,13 @@ def self_supervised(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.r
     hole = shape_agnostic_mask(scaled.masks, sample_blocks(scaled.masks, rng))
     maps = {"objects": np.uint8(255) * things, "hole": np.uint8(255) * hole}
     return replace(cues, maps=cues.maps | maps, pixels=scaled.frames)
+
+
+def _misled(pose: PoseTrack, rng: np.random.Generator) -> tuple[PoseTrack, PoseTrack]:
+    """Driving poses (F, P, 18) and reference pose (1, P, 18) as a failing detector finds them, of exact ones (1 + F, P, 18)."""
+    driven = corrupt(pose[1:], int(rng.choice(list(LEVELS))), rng)
+    shaken = pose.keypoints[:1] + rng.normal(0, JITTER * pose.size[0], pose.keypoints[:1].shape).astype(np.float32)
+    return driven, PoseTrack(shaken, pose.scores[:1], pose.size)
 
 
 def _mattes(instances: np.ndarray, people: int) -> np.ndarray:

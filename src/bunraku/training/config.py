@@ -12,7 +12,7 @@ from bunraku.recipes import Size, Stage, get_recipe
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 MAY_CHANGE = (
-    "output", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
+    "output", "keep", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
 )  # fmt: skip
 """Settings that a run may be continued with other values of."""
 
@@ -24,7 +24,10 @@ class TrainingConfig:
     Attributes:
         output: folder of the run: checkpoints, logs, validation sheets, and the trained model.
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
-        domain: of the theatre: "puppets", "wide", "humans", "photographs", "crowds", "stage" or "mixed", see `data.theatre`.
+        domain: of the theatre: "puppets", "wide", "humans", "photographs", "crowds", "stage", "mixed" or "everything", see `data.theatre`.
+        misled: of the theatre: share of the samples whose poses a failing detector has found.
+        keep: folder that keeps the theatre's samples, so that each is drawn once; None: every sample is new.
+        kept: how many samples it keeps.
         options: of the recipe, by name, where they are to differ from the size's own or the start model's (`Animator.Options`).
         init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
         motion: where the motion modules that the stage trains start from: a model folder, or a file or folder in any layout that
@@ -65,6 +68,9 @@ class TrainingConfig:
     output: Path
     data: str = "theatre"
     domain: str = "puppets"
+    misled: float = 0.0
+    keep: str | None = None
+    kept: int = 20_000
     init: str | None = None
     motion: str | None = None
     reference_from_denoiser: bool = False

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bunraku.data.kept import KeptSamples
 from bunraku.data.theatre import TheatreSamples
 from bunraku.errors import BunrakuError
 from bunraku.media.files import replacing
@@ -118,12 +119,15 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
     # validation shows motion, whatever is trained on; a few frames tell enough
     frames = config.frames if split == "train" else max(config.frames, 6)
     if config.data == "theatre":
-        return TheatreSamples(
+        kept = config.keep is not None and split == "train"
+        permute = config.permute_colours and split == "train"
+        samples = TheatreSamples(
             config.seed, split, frames, config.picture,
-            consecutive=consecutive, permute_colours=config.permute_colours and split == "train",
+            consecutive=consecutive, permute_colours=permute and not kept,
             domain=config.domain,  # type: ignore[arg-type]
-            reads=reads, styles=config.chosen_size.styles, reference_frame=config.reference_frame,
+            reads=reads, styles=config.chosen_size.styles, reference_frame=config.reference_frame, misled=config.misled,
         )  # fmt: skip
+        return KeptSamples(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
     from bunraku.data.clips import ClipFolder
 
     return ClipFolder(
