@@ -13,14 +13,17 @@ import pytest
 import torch
 
 from bunraku.animate import AnimateOptions, Animation, MotionOptions, animate
-from bunraku.animate.driving import excerpt, open_driving
-from bunraku.animate.reference import open_reference
+from bunraku.animate.driving import Driving, excerpt, open_driving
+from bunraku.animate.models import open_model, open_pipeline
+from bunraku.animate.reference import Reference, open_reference
+from bunraku.animate.run import prepare
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.cues.temperature import draw_temperature, map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter, read_image, side_by_side, write_image
+from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
 from bunraku.sampling.denoise import denoise
 from tests.tiny import build_tiny_pipeline
@@ -106,6 +109,43 @@ def test_motion_of_every_kind_drives(
         )
         assert (made.driving, made.frames) == (name, 3)
         assert len(VideoReader(tmp_path / f"{name}.gif")) >= 1
+
+
+def test_inputs_in_memory_make_the_same_frames_with_a_model_that_is_kept(
+    puppets: Path, tmp_path: Path, options: AnimateOptions
+) -> None:
+    run(puppets, tmp_path / "out", options, stop=4)
+    pipeline, cues = open_pipeline(options), Cues.load(puppets / "b.cues")
+    file = open_reference(puppets / "a.png")
+    character = Reference(Path("image"), file.image, file.known_people)
+    pictures = np.stack(list(VideoReader(puppets / "b.mp4")))
+    clip = Driving(Path("clip"), "cues", replace(cues, pose=cues.pose[:4], pixels=pictures[:4], maps={}, media=None))
+    assert clip.pictures is not None
+    assert (np.stack(list(clip.pictures)) == pictures[:4]).all()
+    for _ in range(2):
+        prepared = prepare(character, clip, options, model=open_model(options, clip, pipeline=pipeline))
+        made = np.concatenate(list(prepared.frames()))
+        assert (made == np.stack([read_image(tmp_path / "out" / f"{i:04}.png") for i in range(4)])).all()
+
+
+def test_each_person_is_cut_out_by_an_own_matte(puppets: Path) -> None:
+    cues, file = Cues.load(puppets / "b.cues"), open_reference(puppets / "a.png")
+    assert cues.pose is not None
+    assert file.known_people is not None
+    one, (height, width) = file.known_people.person(0), file.size
+    beside = one.keypoints + np.array([width, 0], np.float32)
+    people = PoseTrack(
+        np.concatenate([one.keypoints, beside], 1), np.concatenate([one.scores] * 2, 1), (height, 2 * width)
+    )
+    image = np.concatenate([file.image] * 2, 1)
+    mattes = np.zeros((2, *people.size), np.uint8)
+    mattes[1, :, width // 2 :] = 255  # reaches over the first person, to whom the nearest body would give it
+    clip = Driving(Path("clip"), "cues", cues)
+    options = AnimateOptions(model="puppet-warp", pairs=((1, 0),))
+    prepared = prepare(Reference(Path("two"), image, people, matte=mattes), clip, options)
+    assert prepared.matte is not None
+    assert (prepared.matte == mattes[1:]).all()
+    assert len(np.concatenate(list(prepared.frames()))) == len(cues)
 
 
 def test_pngs_and_output_size(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:

@@ -69,8 +69,9 @@ class Canvas:
         return blurred
 
     def matte(self, matte: np.ndarray) -> np.ndarray:
-        """A matte of the reference, uint8 (H, W), on the canvas; there is nothing of the figure in what it leaves free."""
-        return fit(np.repeat(matte[..., None], 3, axis=-1), self.size, self.mode, (0, 0, 0))[0][..., 0]
+        """Mattes of the reference, uint8 (..., H, W), on the canvas; there is nothing of the figure in what it leaves free."""
+        layers = np.repeat(matte.reshape(-1, *matte.shape[-2:], 1), 3, axis=-1)
+        return fit(layers, self.size, self.mode, (0, 0, 0))[0][..., 0].reshape(*matte.shape[:-2], *self.size)
 
     def track(self, track: PoseTrack) -> PoseTrack:
         """Poses in pixels of the reference, on the canvas."""

@@ -25,8 +25,9 @@ Pairs = tuple[tuple[int, int], ...]
 
 def perceive_cast(
     character: Reference, clip: Driving, options: MotionOptions, report: Progress = silent
-) -> tuple[PoseTrack, Cues]:
-    """The characters who are moved, (1, N, K), and the cues of their drivers in the same order; says who follows whom.
+) -> tuple[PoseTrack, Cues, list[int]]:
+    """The characters who are moved, (1, N, K), the cues of their drivers in the same order, and the characters' numbers; says who follows
+    whom.
 
     Args:
         clip: with keypoints.
@@ -42,7 +43,7 @@ def perceive_cast(
     for one in moved:
         character.tell_doubts(people.person(one), options)
     cast = PoseTrack(people.keypoints[:, moved], people.scores[:, moved], people.size)
-    return cast, follow_all(cues, [driver for _, driver in pairs], smoothing=options.smoothing)
+    return cast, follow_all(cues, [driver for _, driver in pairs], smoothing=options.smoothing), moved
 
 
 def choose_pairs(people: PoseTrack, driving: PoseTrack, options: MotionOptions) -> Pairs:

@@ -90,7 +90,8 @@ class ModelAdapter(Protocol):
             reference: the character on the canvas, uint8 (H, W, 3); reference_pose: its keypoints there.
             poses: what to follow, on the canvas: keypoints, or drawn skeletons.
             scene: what is behind and before the character; None: the still's own background.
-            matte: uint8 (H, W), where the character is in the reference, for models that cut it out; None: they find it.
+            matte: uint8 (H, W), where the characters are in the reference, or (P, H, W), where each is, for models that cut them out; None:
+                they find it.
             guess: shown what becomes of some frame, where all frames take long and none is ready.
         """
         ...
@@ -214,7 +215,7 @@ class PipelineAdapter:
         trusted = self._pipeline.animator.trusted
         cuts = trusted and isinstance(poses, PoseTrack) and reference_pose is not None
         painted = painted_size(size, self._pipeline.config.size) if cuts else size
-        mattes = None if matte is None else matte[None]
+        mattes = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         stills, drawn = draw_conditions(self._pipeline, reference, driving, reference_pose, painted, mattes)
         frames: dict[str, Drawn | Reduced] = {**drawn}
         detail = None
@@ -273,10 +274,15 @@ class PuppetWarpAdapter:
         scene: Backdrop | None = None,
         guess: Guess | None = None,
     ) -> Iterator[np.ndarray]:
-        mask = None if matte is None or reference_pose is None else shared(matte / 255, reference_pose)
+        mask = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else scene.behind
         chunks = PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask, background=behind)
         return chunks if scene is None else scene.in_front(chunks)
+
+
+def of_each(matte: np.ndarray, people: PoseTrack) -> np.ndarray:
+    """The matte of each of the people (1, P, K), uint8 (P, H, W), where that of all (H, W) is known, or already that of each."""
+    return matte if matte.ndim == 3 else shared(matte / 255, people)
 
 
 def reduced(reference: tuple[int, int]) -> tuple[int, int]:

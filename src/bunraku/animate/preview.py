@@ -104,7 +104,7 @@ def draw_retargeting(
         raise BunrakuError(
             f"the drawn skeletons of {driving} have no keypoints to retarget; give footage, OpenPose JSON, BVH or cues"
         )
-    own, cues = perceive_cast(character, clip, options, report)
+    own, cues, _ = perceive_cast(character, clip, options, report)
 
     canvas = choose_canvas(character.size, character.size, any_size=False)  # the picture itself
     motions = {method: canvas.poses(cues, own, method) for method in methods}

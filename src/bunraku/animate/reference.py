@@ -1,7 +1,7 @@
 """The reference: the picture of the character, and its pose: given in a file, found beside the picture, or detected in it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from bunraku.cues.retarget import MIRROR, turned_to_the_camera
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
+from bunraku.perception.matte import alpha_channel
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,15 @@ class Reference:
         image: uint8 (H, W, 3) RGB.
         known_people: the poses of everybody in it, (1, P, K) in pixels of the image, if a file gives them.
         pose_file: that file.
+        matte: how much of every pixel is covered, 255 wholly: uint8 (H, W) by anybody, or (P, H, W) by each of the known people; None:
+            nothing says so.
     """
 
     path: Path
     image: np.ndarray
     known_people: PoseTrack | None = None
     pose_file: Path | None = None
+    matte: np.ndarray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -83,6 +87,10 @@ class Reference:
         most = max(most, options.reference_person + 1)
         return people_of(self.image, self.path, options.detector, options.device, most)
 
+    def matte_of(self, people: Sequence[int]) -> np.ndarray | None:
+        """The matte of some people: uint8 (H, W) of all together, or (len(people), H, W)."""
+        return self.matte if self.matte is None or self.matte.ndim == 2 else self.matte[list(people)]
+
     def tell_doubts(self, pose: PoseTrack, options: MotionOptions) -> None:
         """Warn of what is doubtful in the pose of one person, (1, 1, K)."""
         if turned := turned_to_the_camera(pose):
@@ -110,7 +118,8 @@ class Reference:
 
 
 def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:
-    """Read a picture, and its pose from the file of the options or from NAME.pose.json beside it, where there is one.
+    """Read a picture, its transparency as its matte, and its pose from the file of the options or from NAME.pose.json beside it, where
+    there is one.
 
     Raises:
         BunrakuError: not a picture, too small, or a pose that is not of this picture.
@@ -124,7 +133,7 @@ def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -
     known = None if file is None else read_people(file, image.shape[:2])
     if known is not None:
         _check_person(known, file, options.reference_person)  # type: ignore[arg-type]
-    return Reference(path, image, known, file)
+    return Reference(path, image, known, file, alpha_channel(path))
 
 
 def read_people(path: Path, size: tuple[int, int]) -> PoseTrack:

@@ -5,9 +5,9 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,12 @@ from bunraku.animate.models import ModelAdapter, check_model, open_model
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleton_frames, write_debug_pictures
 from bunraku.animate.reference import Reference, open_reference
-from bunraku.animate.scene import Scene, open_scene
+from bunraku.animate.scene import Backdrop, Scene, open_scene
+from bunraku.cues.cues import Cues
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, check_free, check_output, check_video_output, resize, write_image
 from bunraku.media.images import IMAGE_SUFFIXES, over
-from bunraku.perception.matte import alpha_channel, read_matte
+from bunraku.perception.matte import read_matte
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
 
@@ -59,6 +60,98 @@ class Animation:
     debug: Path | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that is known before the frames are made.
+
+    Attributes:
+        character, clip, model: what was opened.
+        canvas: of the frames.
+        cues: of the drivers, one for each character who is moved.
+        own_pose: of these characters, (1, P, K) in pixels of the reference, or None.
+        poses: what they follow, on the canvas: keypoints (F, P, K), or drawn skeletons uint8 (F, H, W, 3).
+        matte: of these characters, as `Reference.matte`.
+        backdrop: what is behind and before them; None: the reference's own background.
+    """
+
+    character: Reference
+    clip: Driving
+    model: ModelAdapter
+    canvas: Canvas
+    cues: Cues
+    own_pose: PoseTrack | None
+    poses: PoseTrack | np.ndarray
+    matte: np.ndarray | None
+    backdrop: Backdrop | None
+
+    @cached_property
+    def picture(self) -> np.ndarray:
+        """The reference on the canvas, uint8 (H, W, 3)."""
+        return self.canvas.picture(self.character.image)
+
+    @property
+    def placed_pose(self) -> PoseTrack | None:
+        """`own_pose` on the canvas."""
+        return None if self.own_pose is None else self.canvas.track(self.own_pose)
+
+    def frames(self, report: Progress = silent, on_frames: Watch | None = None) -> Iterator[np.ndarray]:
+        """Make them: chunks uint8 (f, H, W, 3) of `canvas.output_size`, in a transparent scene (f, H, W, 4).
+
+        Args:
+            report: told how far they are.
+            on_frames: shown first guesses, where frames take long.
+
+        Raises:
+            BunrakuError: a prediction that is not finite.
+        """
+        matte = None if self.matte is None else self.canvas.matte(self.matte)
+        guess = None if on_frames is None else partial(_guessed, on_frames, self.canvas)
+        made = self.model.stream(
+            self.picture, self.poses, self.placed_pose, self.canvas.size, report, matte, self.backdrop, guess
+        )
+        return map(self.canvas.cut, made)
+
+
+def prepare(
+    character: Reference,
+    clip: Driving,
+    options: AnimateOptions,
+    report: Progress = silent,
+    *,
+    scene: Scene | None = None,
+    model: ModelAdapter | None = None,
+) -> Prepared:
+    """Find everybody's poses and all else that is to be known before the frames are made.
+
+    Inputs need not be files: `Reference` and `Driving` may be made of arrays and cues.
+
+    Args:
+        character, clip: of `open_reference` and `open_driving`.
+        scene: None: that of the options (`open_scene`).
+        model: None: that of the options (`open_model`).
+
+    Raises:
+        BunrakuError: nobody in the reference or in any driving frame (names which), or something that does not go together.
+    """
+    scene = scene or open_scene(options, clip)
+    model = model or open_model(options, clip, report)
+    canvas = model.canvas(character.size, scene.size)
+    own_pose: PoseTrack | None
+    if _several(clip, model, options):
+        own_pose, cues, moved = perceive_cast(character, clip, options, report)
+    else:
+        moved = [options.reference_person]
+        own_pose = _own_pose(character, clip, model, options)
+        cues = clip.followed(
+            options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
+        )
+    cues = scene.of(cues, clip.pictures, lambda done, total: report("cut out", done, total))
+    poses = canvas.poses(cues, own_pose, options.retargeting)
+    return Prepared(
+        character, clip, model, canvas, cues, own_pose, poses, character.matte_of(moved), scene.backdrop(cues)
+    )
+
+
 def animate(
     reference: str | Path | Reference,
     driving: str | Path | Driving,
@@ -90,7 +183,7 @@ def animate(
     """
     output = Path(output)
     report, seconds = on_progress or silent, dict[str, float]()
-    character, matte, clip, scene = check_animation(reference, driving, output, options)
+    character, clip, scene = check_animation(reference, driving, output, options)
     if scene.kind == "driving" and options.retarget is None:
         logger.warning(
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
@@ -98,79 +191,62 @@ def animate(
         )
     with _timed(seconds, "load"):
         model = open_model(options, clip, report, pipeline)
-        canvas = model.canvas(character.size, scene.size)
     with _timed(seconds, "perceive"):
-        own_pose: PoseTrack | None
-        if _several(clip, model, options):
-            own_pose, cues = perceive_cast(character, clip, options, report)
-        else:
-            own_pose = _own_pose(character, clip, model, options)
-            cues = clip.followed(
-                options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
-            )
-        cues = scene.of(cues, clip.pictures, lambda done, total: report("cut out", done, total))
-        poses = canvas.poses(cues, own_pose, options.retargeting)
+        prepared = prepare(character, clip, options, report, scene=scene, model=model)
     with _timed(seconds, "animate"):
-        picture, placed_pose = canvas.picture(character.image), None if own_pose is None else canvas.track(own_pose)
         if options.debug:
-            method = "off" if own_pose is None or cues.pose is None else options.retargeting
-            skeletons = skeleton_frames(clip, cues, picture, placed_pose, {method: poses}, moments(len(cues)))
-            write_debug_pictures(options.debug, skeletons, model.temperatures(poses, canvas.size))
-        placed_matte = None if matte is None else canvas.matte(matte)
-        guess = None if on_frames is None else partial(_guessed, on_frames, canvas)
-        made = model.stream(picture, poses, placed_pose, canvas.size, report, placed_matte, scene.backdrop(cues), guess)
-        chunks = map(canvas.cut, made)
-        comparison = Comparison(character.image, clip, poses, model.skeleton, canvas)
-        _write(chunks, comparison, output, clip, cues.fps, canvas.output_size, options, report, on_frames)
+            _write_debug_pictures(options.debug, prepared, options)
+        _write(prepared, output, options, report, on_frames)
     return Animation(
-        output, len(cues), cues.fps, canvas.output_size, options.model, model.device, model.dtype, options.seed, clip.kind, seconds,
-        options.sheet, options.side_by_side, options.debug,
+        output, len(clip), prepared.cues.fps, prepared.canvas.output_size, options.model, model.device, model.dtype, options.seed,
+        clip.kind, seconds, options.sheet, options.side_by_side, options.debug,
     )  # fmt: skip
 
 
 def check_animation(
     reference: str | Path | Reference, driving: str | Path | Driving, output: Path, options: AnimateOptions
-) -> tuple[Reference, np.ndarray | None, Driving, Scene]:
+) -> tuple[Reference, Driving, Scene]:
     """Open all that an animation reads and look whether it can write; nothing slow happens. Arguments as of `animate`.
-
-    Returns:
-        The reference, its matte uint8 (H, W) where a file says it, the driving clip, and the scene.
 
     Raises:
         BunrakuError: input that cannot be used, or output that cannot be written.
     """
     check_model(options.model)
     character = reference if isinstance(reference, Reference) else open_reference(reference, options)
-    matte = read_matte(options.mask, character.size) if options.mask else alpha_channel(character.path)
+    if options.mask:
+        character = replace(character, matte=read_matte(options.mask, character.size))
     clip = driving if isinstance(driving, Driving) else open_driving(driving, options)
     if options.pairs and not clip.has_keypoints:
         raise BunrakuError(f"the drawn skeletons of {clip.path} are nobody in particular: --pairs needs keypoints")
     scene = open_scene(options, clip)
     masks = [path for path in (options.mask, scene.path) if path]
     _check_outputs([*character.files, *masks, *clip.files], output, options)
-    return character, matte, clip, scene
+    return character, clip, scene
+
+
+def _write_debug_pictures(folder: Path, prepared: Prepared, options: AnimateOptions) -> None:
+    cues, poses = prepared.cues, prepared.poses
+    method = "off" if prepared.own_pose is None or cues.pose is None else options.retargeting
+    skeletons = skeleton_frames(
+        prepared.clip, cues, prepared.picture, prepared.placed_pose, {method: poses}, moments(len(cues))
+    )
+    write_debug_pictures(folder, skeletons, prepared.model.temperatures(poses, prepared.canvas.size))
 
 
 def _write(
-    chunks: Iterator[np.ndarray],
-    comparison: Comparison,
-    output: Path,
-    clip: Driving,
-    fps: Fraction,
-    size: tuple[int, int],
-    options: AnimateOptions,
-    report: Progress,
-    on_frames: Watch | None,
+    prepared: Prepared, output: Path, options: AnimateOptions, report: Progress, on_frames: Watch | None
 ) -> None:
     """The video, and beside it the side-by-side video and the sheet that were asked for."""
-    settings: dict[str, Any] = {"fps": fps, "overwrite": options.overwrite}
+    clip, size = prepared.clip, prepared.canvas.output_size
+    comparison = Comparison(prepared.character.image, clip, prepared.poses, prepared.model.skeleton, prepared.canvas)
+    settings: dict[str, Any] = {"fps": prepared.cues.fps, "overwrite": options.overwrite}
     alpha = options.scene == "transparent"
     if options.audio and clip.sound:
         settings |= {"audio_from": clip.sound, "audio_start": clip.sound_start}
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(output, size=size, alpha=alpha, **settings))
         panels = None
-        for chunk in chunks:
+        for chunk in prepared.frames(report, on_frames):
             if on_frames:
                 on_frames(video.frames, chunk)
             for frame in chunk:

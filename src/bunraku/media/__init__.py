@@ -12,6 +12,7 @@ from bunraku.media.files import (
 from bunraku.media.frames import (
     CLIPS,
     FOLDER_FPS,
+    FrameArray,
     FrameFolder,
     Frames,
     FramesByNumber,
@@ -28,6 +29,7 @@ __all__ = [
     "CLIPS",
     "FOLDER_FPS",
     "Affine",
+    "FrameArray",
     "FrameFolder",
     "Frames",
     "FramesByNumber",

@@ -81,10 +81,36 @@ class FrameFolder:
             yield frame
 
 
+class FrameArray:
+    """Pictures that are at hand, as the frames of a clip.
+
+    Args:
+        pictures: uint8 (F, H, W, 3) RGB, or something that reads or draws them.
+        fps: their rate.
+    """
+
+    def __init__(self, pictures: Pictures, fps: Fraction = FOLDER_FPS) -> None:
+        self._pictures, self._numbers = pictures, range(len(pictures))
+        self.fps, self.size = fps, pictures[[0]].shape[1:3]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def part(self, start: int, stop: int) -> "FrameArray":
+        """Frames [start, stop) of these."""
+        first, last = checked_range("the pictures", len(self), start, stop)
+        part = copy(self)
+        part._numbers = self._numbers[first:last]
+        return part
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._pictures[[number]][0] for number in self._numbers)
+
+
 class FramesByNumber:
     """Frames of a clip by their numbers: `FramesByNumber(frames)[[3, 4, 5]]` is uint8 (3, H, W, 3). Numbers in a row are read in one go."""
 
-    def __init__(self, frames: VideoReader | FrameFolder) -> None:
+    def __init__(self, frames: VideoReader | FrameFolder | FrameArray) -> None:
         self._frames = frames
 
     def __len__(self) -> int:
