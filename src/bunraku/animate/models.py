@@ -24,7 +24,7 @@ from bunraku.perception.detector import MOST_PEOPLE
 from bunraku.perception.matte import shared
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
-from bunraku.puppet_warp import PUPPET_WARP, PuppetWarp
+from bunraku.puppet_warp import PUPPET_WARP, TRANSPARENT, PuppetWarp
 
 if TYPE_CHECKING:
     from bunraku.pipeline import AnimationPipeline
@@ -38,6 +38,10 @@ SMALL = 256  # longest side of a model that can only demonstrate
 TOO_LARGE = 1.5  # times the area that a model was made for
 HUB_REPOSITORY = r"\w[\w.-]*/\w[\w.-]*"
 MOST_WINDOWS = 8  # of which temperature maps are shown
+
+GROUND = 128
+GREY = np.full((64, 64, 3), GROUND, np.uint8)
+"""The ground that a model paints on what is to be transparent."""
 
 GUESSING = 0.1  # share of the time that showing first guesses may take
 
@@ -145,7 +149,8 @@ class PipelineAdapter:
     def __init__(self, options: AnimateOptions, frames: int, pipeline: "AnimationPipeline") -> None:
         self._options, self._pipeline = options, pipeline
         reads_scene = "environment" in self._pipeline.reads.frames
-        if options.scene != "reference" and not (reads_scene and options.scene == "driving"):
+        cuts = self._pipeline.animator.trusted is not None  # before anything
+        if options.scene != "reference" and not cuts and not (reads_scene and options.scene == "driving"):
             takes = "takes --scene driving or reference" if reads_scene else "keeps the background of the still"
             raise BunrakuError(
                 f"{options.model} {takes}; --scene {options.scene} is for {PUPPET_WARP} (--model {PUPPET_WARP})"
@@ -162,7 +167,7 @@ class PipelineAdapter:
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         own = tuple(self._pipeline.config.size)
         if self._pipeline.animator.trusted:
-            return self._sharp_canvas(reference, own)
+            return self._sharp_canvas(reference, own, scene)
         canvas = choose_canvas(
             reference, own, fitting=self._options.fit, size=self._options.size,
             # a model with positions on a grid was trained at one size
@@ -180,13 +185,14 @@ class PipelineAdapter:
             )  # fmt: skip
         return canvas
 
-    def _sharp_canvas(self, reference: tuple[int, int], own: tuple[int, int]) -> Canvas:
-        """The canvas of a model that can be sharp at any size: the reference's own size, a multiple of what the model paints."""
-        wanted = self._options.size or reduced(reference)
+    def _sharp_canvas(self, reference: tuple[int, int], own: tuple[int, int], scene: tuple[int, int] | None) -> Canvas:
+        """The canvas of a model that can be sharp at any size: the picture's own size, a multiple of what the model paints."""
+        wanted = self._options.size or reduced(scene or reference)
         factor = max(1, round(math.sqrt(math.prod(wanted) / math.prod(own))))
         return choose_canvas(
-            reference, wanted, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=8 * factor
-        )
+            reference, wanted, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=8 * factor,
+            scene=scene,
+        )  # fmt: skip
 
     def temperatures(self, poses: PoseTrack | np.ndarray, size: tuple[int, int]) -> list[WindowTemperature]:
         tau = self._sampling.temperature
@@ -216,16 +222,20 @@ class PipelineAdapter:
         cuts = trusted and isinstance(poses, PoseTrack) and reference_pose is not None
         painted = painted_size(size, self._pipeline.config.size) if cuts else size
         mattes = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
-        stills, drawn = draw_conditions(self._pipeline, reference, driving, reference_pose, painted, mattes)
+        behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
+        stills, drawn = draw_conditions(self._pipeline, reference, driving, reference_pose, painted, mattes, behind)
         frames: dict[str, Drawn | Reduced] = {**drawn}
         detail = None
         if trusted and painted != size:
             detail = replace(drawn[trusted], size=size)
             frames[trusted] = Reduced(detail, painted)
-        return self._pipeline.stream(
+        chunks = self._pipeline.stream(
             stills, frames, self._sampling, detail=detail, generator=torch.Generator().manual_seed(self._options.seed),
             callback_on_step_end=_on_step(report, self._sampling.num_inference_steps, guess),
         )  # fmt: skip
+        if scene is None or not trusted:
+            return chunks
+        return without_ground(chunks, detail or drawn[trusted]) if behind is GREY else scene.in_front(chunks)
 
 
 class PuppetWarpAdapter:
@@ -283,6 +293,17 @@ class PuppetWarpAdapter:
 def of_each(matte: np.ndarray, people: PoseTrack) -> np.ndarray:
     """The matte of each of the people (1, P, K), uint8 (P, H, W), where that of all (H, W) is known, or already that of each."""
     return matte if matte.ndim == 3 else shared(matte / 255, people)
+
+
+def without_ground(chunks: Iterator[np.ndarray], cut: Drawn) -> Iterator[np.ndarray]:
+    """Frames that were painted on grey, uint8 (f, H, W, 3), with their colours alone, uint8 (f, H, W, 4): as opaque as the cut-out."""
+    done = 0
+    for chunk in chunks:
+        alpha = cut[range(done, done + len(chunk))][..., 3:]
+        done += len(chunk)
+        share = alpha.astype(np.float32) / 255
+        colours = (chunk - (1 - share) * GROUND) / np.maximum(share, 1 / 255)
+        yield np.concatenate([np.rint(colours).clip(0, 255).astype(np.uint8), alpha], -1)
 
 
 def reduced(reference: tuple[int, int]) -> tuple[int, int]:

@@ -71,11 +71,13 @@ class Puppet:
         picture: uint8 (H, W, 3) RGB.
         pose: (1, P, K) in its pixels.
         mattes: uint8 (P, H, W), how much of every pixel each covers, 255 wholly. None: to be found.
+        behind: what is behind them, uint8 (H, W, 3) or a picture per driven frame. None: the picture, they painted out.
     """
 
     picture: np.ndarray
     pose: PoseTrack
     mattes: np.ndarray | None = None
+    behind: Pictures | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from bunraku.cues.shape_mask import BLOCK, environment, shape_agnostic_mask
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.cues.structured_depth import depth_span, draw_structured_depth
 from bunraku.errors import BunrakuError
+from bunraku.media.frames import Pictures
 from bunraku.media.images import fit, placement, resize
 from bunraku.perception.camera import motion_flow
 from bunraku.perception.pose import SEEN, PoseTrack
@@ -174,7 +175,7 @@ class Repeated:
 
 def _cut_out(puppet: Puppet, pose: PoseTrack, size: tuple[int, int]) -> CutOut | Repeated:
     try:
-        return CutOut(puppet.picture, pose, puppet.pose, size, puppet.mattes)
+        return CutOut(puppet.picture, pose, puppet.pose, size, puppet.mattes, puppet.behind)
     except BunrakuError as error:
         logger.warning("the character is not cut out and moved: %s", error)
         still = fit(puppet.picture, size, "crop")[0]
@@ -245,10 +246,14 @@ def draw_clip(
     return {name: condition for name, condition in drawn.items() if condition.draw is not None}
 
 
-def with_puppet(driving: Cues, picture: np.ndarray, own: Cues | None, mattes: np.ndarray | None) -> Cues:
-    """The driving clip's cues, and whom it drives: the people of a picture, as its own cues (one frame) and mattes have them."""
-    known = own is not None and own.pose is not None
-    return replace(driving, puppet=Puppet(picture, own.pose, mattes)) if known else driving  # type: ignore[union-attr, arg-type]
+def with_puppet(
+    driving: Cues, picture: np.ndarray, own: Cues | None, mattes: np.ndarray | None, behind: Pictures | None = None
+) -> Cues:
+    """The driving clip's cues, and whom it drives: the people of a picture, as its own cues (one frame) and mattes have them, before
+    what is `behind` them."""
+    if own is None or own.pose is None:
+        return driving
+    return replace(driving, puppet=Puppet(picture, own.pose, mattes, behind))
 
 
 def draw_stills(
@@ -288,6 +293,7 @@ def draw_conditions(
     own: Cues | PoseTrack | np.ndarray | None = None,
     size: tuple[int, int] | None = None,
     mattes: np.ndarray | None = None,
+    behind: Pictures | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Drawn]]:
     """Stills and frames for `AnimationPipeline.stream`, drawn as the model knows them.
 
@@ -297,6 +303,7 @@ def draw_conditions(
         own: the same of the reference, one frame, in the picture's pixels.
         size: (height, width) of the output; the picture is cropped to its shape about its centre. None: the picture's own.
         mattes: uint8 (P, H, W), how much of the picture's pixels each of its people covers; None: found where they are needed.
+        behind: what is behind them, as of `Puppet`.
 
     Raises:
         BunrakuError: drawn skeletons of another shape or dtype.
@@ -305,7 +312,7 @@ def draw_conditions(
     own = None if own is None else cues_of(own)
     known = None if own is None else _placed(own, picture, size)
     stills = draw_stills(model.reads.stills, fit(picture, size, "crop")[0], known, model.styles)
-    clip = with_puppet(cues_of(driving), picture, own, mattes)
+    clip = with_puppet(cues_of(driving), picture, own, mattes, behind)
     return stills, draw_clip(model.reads.frames, clip, size, model.styles)
 
 

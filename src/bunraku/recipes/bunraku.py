@@ -44,6 +44,7 @@ class Bunraku(AnimateAnyone):
         latent_channels: int = 32
 
     trusted: ClassVar[str | None] = CUTOUT
+    people: ClassVar[int] = 8
 
     @property
     def reads(self) -> Reads:
@@ -120,7 +121,8 @@ BUNRAKU = Recipe(
                     trains=("denoiser", "reference_net", "pose_guider", "image_encoder"),
                     settings=MINI_FRAMES
                     | {
-                        "steps": 40_000, "domain": "mixed", "drop_condition": 0.05,
+                        "steps": 40_000, "domain": "everything", "misled": 0.3, "frames": 8, "batch": 3,
+                        "drop_condition": 0.05,
                         "drop": {"reference_pose": 0.3, CUTOUT: 0.05},
                     },
                 ),
