@@ -81,3 +81,16 @@ def test_dense_flow_speaks_where_the_camera_is_not_known(cues):
     assert np.array_equal(drawn[:, away], draw_background_flow(scaled, expected, SIZE)[:, away])
     alone = Drawn("flow", replace(cues, maps={"flow": flow}), SIZE)[[3]]
     assert np.array_equal(alone, drawn[[3]])
+
+
+def test_who_is_seen_where_is_the_one_whose_matte_covers_most(cues):
+    mattes = np.zeros((7, 3, 24, 20), np.uint8)
+    mattes[:, 0, :12] = 255
+    mattes[:, 1, :, :5], mattes[:, 0, :12, :5] = 200, 55  # person 1 before person 0
+    mattes[:, 2, 20:, 15:] = 120  # less than half
+    drawn = Drawn("instances", replace(cues, maps={"mattes": mattes}), (24, 20))[[3, 1]]
+    expected = np.zeros((24, 20), np.uint8)
+    expected[:12], expected[:, :5] = 1, 2
+    assert drawn.shape == (2, 24, 20, 1)
+    assert (drawn[..., 0] == expected).all()
+    assert not draw_clip(("instances",), cues, SIZE, {})

@@ -272,3 +272,31 @@ def test_everybody_is_drawn_and_the_cameras_motion_is_cropped_along(tmp_path, ca
     replace(cues, maps={}).save(tmp_path / "a.cues")
     assert set(np.unique(drawn()["flow"])) == {0, 255}
     assert "the camera's motion is not known in" in caplog.text
+
+
+def test_who_is_where_is_cropped_along_and_the_order_is_that_of_the_whole_clip(tmp_path):
+    shown = render(sample_scene(1, people=2), 8, SIZE)
+    with VideoWriter(tmp_path / "a.mp4", fps=12, size=SIZE, crf=10) as writer:
+        for frame in shown.frames:
+            writer.write(frame)
+    mattes = np.uint8(255) * (shown.instances[:, None] == np.arange(1, 3)[:, None, None])
+    nearness = np.tile([[1.0, 2.0]], (8, 1))
+    nearness[3] = 2, 1  # a mistake of one frame
+    cues = Cues(
+        Fraction(12), SIZE, "theatre", shown.pose, maps={"mattes": mattes[:, :, ::2, ::2], "nearness": nearness}
+    )
+    cues.save(tmp_path / "a.cues")
+    reads = Reads(stills=("reference", "reference_instances"), frames=("pose", "depth_order", "instances"))
+    folder = ClipFolder(tmp_path, 0, 5, (64, 64), reads=reads, people=8)
+    for index in range(4):
+        sample = folder[index]
+        where = [np.concatenate([sample.stills["reference_instances"][None], sample.driven["instances"]])[..., 0]]
+        order = sample.driven["depth_order"]
+        for person, colour in ((0, (255, 0, 0)), (1, (255, 255, 0))):
+            seen = where[0][1:] == person + 1
+            assert seen.any()
+            others = (order.any(-1) & seen) & (order != colour).any(-1)
+            assert others.sum() < 0.4 * seen.sum()  # regions are wider than people, and nothing else
+    replace(cues, maps={}).save(tmp_path / "a.cues")
+    with pytest.raises(BunrakuError, match=r"no mattes of .*a\.mp4: make the cues again with bunraku perceive --matte"):
+        ClipFolder(tmp_path, 0, 5, (64, 64), reads=reads)

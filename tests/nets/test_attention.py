@@ -59,6 +59,32 @@ def test_extra_keys_are_attended_beside_the_own_ones_and_serve_all_frames_of_the
     np.testing.assert_allclose(attention(x, extra=attention.project(reference)).detach(), expected, atol=1e-12)
 
 
+def test_the_reference_in_several_pictures_weighs_as_much_as_in_one(attention):
+    x, reference, other = tokens(6, 5, 8), tokens(2, 5, 8, seed=3), tokens(2, 5, 8, seed=4)
+    once = attention(x, extra=attention.project(reference))
+    twice = attention(x, extra=attention.project(torch.cat([reference, reference], 1)))
+    torch.testing.assert_close(twice, once)
+    # softmax with each of the further keys counted as half a key
+    both = torch.cat([x, *(t.repeat_interleave(3, 0) for t in (reference, other))], 1)
+    queries, (keys, values) = attention.queries(x), attention.project(both)
+    share = torch.tensor([1.0] * 5 + [0.5] * 10, dtype=torch.float64)
+    weights = share * (queries @ keys.transpose(-1, -2) / 2).exp()
+    expected = attention.to_out[0](((weights / weights.sum(-1, keepdim=True)) @ values).transpose(1, 2).flatten(2))
+    found = attention(x, extra=attention.project(torch.cat([reference, other], 1)))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_look_is_the_logits_for_the_further_keys(attention):
+    x, reference, positions = tokens(6, 5, 8), tokens(2, 7, 8, seed=3), tokens(5, 8, seed=2)
+    found = attention.look(x, attention.project(reference)[0], positions)
+    q = (x + positions).numpy() @ attention.to_q.weight.detach().numpy().T
+    k = np.repeat(reference.numpy(), 3, axis=0) @ attention.to_k.weight.detach().numpy().T
+    for head in range(2):
+        part = slice(4 * head, 4 * head + 4)
+        expected = q[..., part] @ k[..., part].swapaxes(1, 2) / 2
+        np.testing.assert_allclose(found[:, head].detach(), expected, atol=1e-12)
+
+
 def test_temperature_divides_the_logits(attention):
     x = tokens(3, 5, 8)
     temperature = torch.tensor([1.0, 2.5, 4.0], dtype=torch.float64).view(3, 1, 1)
@@ -88,9 +114,10 @@ def test_cross_attention_to_one_token_is_a_constant_equal_to_full_attention():
 def test_both_ways_of_computing_agree():
     query, key, value = (tokens(1, 2, 1024, 4, seed=s).float() for s in (1, 2, 3))
     assert EXPLICIT_LOGITS < 1024 * 1024
-    fused = attend(query, key, value)
-    explicit = torch.cat([attend(part, key, value) for part in query.split(256, dim=2)], dim=2)
-    torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-4)
+    for bias in (None, tokens(1024, seed=4).float()):
+        fused = attend(query, key, value, bias)
+        explicit = torch.cat([attend(part, key, value, bias) for part in query.split(256, dim=2)], dim=2)
+        torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [8, 7])

@@ -10,6 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from bunraku.cues.drawn import draw_conditions
+from bunraku.errors import BunrakuError
 from bunraku.nets.patch_codec import PatchCodec
 from bunraku.recipes import Inputs, get_recipe
 from bunraku.recipes.animate_anyone import AnimateAnyone
@@ -93,6 +94,30 @@ def test_maps_of_the_conditions_add_up(animator, given):
         animator.encode_frames(without(inputs, *set(inputs.frames) - {name}), {})["pose"] for name in inputs.frames
     ]
     torch.testing.assert_close(sum(alone), maps)
+
+
+@torch.no_grad()
+def test_fewer_guiders_read_less_and_are_as_if_their_conditions_were_absent(animator, given):
+    options = MultiCharacter.Options(guiders=("flow",))
+    fewer = MultiCharacter(**animator.parts(), options=options).eval()
+    assert (fewer.reads.stills, fewer.reads.frames) == (("reference",), ("pose", "flow"))
+    absent = given | {"inputs": without(given["inputs"], "reference_pose", "depth_order")}
+    assert torch.equal(fewer(**given), animator(**absent))
+    with pytest.raises(BunrakuError, match="no guider for wind; there are reference_pose, flow, depth_order"):
+        MultiCharacter(**animator.parts(), options=replace(options, guiders=("wind",)))
+
+
+@torch.no_grad()
+def test_looks_are_those_of_the_shown_samples(animator, given):
+    predicted, looks = animator(**given, watched=True)
+    torch.testing.assert_close(predicted, animator(**given))
+    grids = {name: look.grid for name, look in looks.items()}
+    assert set(grids) == set(animator.denoiser.reference_block_names())
+    assert all(
+        look.logits.shape[0] == 2 and look.logits.shape[2:] == (h * w, h * w)
+        for look in looks.values()
+        for h, w in [look.grid]
+    )  # the two frames of the one sample that is shown
 
 
 def test_paper_size_has_four_guiders_and_the_papers_numbers():

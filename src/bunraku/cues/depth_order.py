@@ -198,6 +198,11 @@ def ranks_over_time(scores: np.ndarray, window: int = 15) -> np.ndarray:
     return ranks
 
 
+def lasting_ranks(track: PoseTrack, scores: np.ndarray | None = None) -> np.ndarray:
+    """The order of each frame of a clip, as `ranks_over_time` has it, of scores (F, P); None: guessed by `standing_nearness`."""
+    return ranks_over_time(standing_nearness(track) if scores is None else scores)
+
+
 def _difference(scores: np.ndarray) -> np.ndarray:
     """By how much person i is nearer than person j, (P,) -> (P, P); 0 for two who are never seen."""
     finite = np.where(np.isfinite(scores), scores, -np.finfo(np.float64).max / 4)

@@ -77,6 +77,22 @@ def draw_order(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | 
     return lambda frames: draw_depth_order(track[list(frames)], ranks[list(frames)], sides=sides, **style)
 
 
+def draw_instances(cues: Cues, size: tuple[int, int]) -> DrawFrames | None:
+    """Who is seen where, uint8 (F, H, W, 1): 0 nobody, p + 1 person p, whose mattes cover more than half of the pixel and most of all."""
+    mattes = cues.maps.get("mattes")
+    if mattes is None:
+        return None
+
+    def draw(frames: Sequence[int]) -> np.ndarray:
+        part = mattes[list(frames)]
+        if not part.shape[1]:
+            return np.zeros((len(part), *size, 1), np.uint8)
+        covers = np.stack([resize(part[:, person, ..., None], size) for person in range(part.shape[1])])  # P F H W 1
+        return np.where(covers.max(0) >= 128, covers.argmax(0) + 1, 0).astype(np.uint8)
+
+    return draw
+
+
 def draw_depth(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | None:
     """Depth along the skeletons; `style`: arguments of `draw_structured_depth`."""
     if cues.pose is None or "depth" not in cues.maps:
@@ -186,6 +202,7 @@ DRAWN: dict[str, Draw] = {
     "pose": draw_pose,
     "flow": draw_flow,
     "depth_order": draw_order,
+    "instances": draw_instances,
     "structured_depth": draw_depth,
     "mask": draw_mask,
     "environment": draw_environment,

@@ -12,6 +12,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.depth_order import lasting_ranks
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.errors import BunrakuError
 from bunraku.media import CLIPS, VideoReader, resize
@@ -35,12 +36,14 @@ HELD_OUT, FEW = 10, 4
 
 @dataclass(frozen=True, eq=False)
 class _Clip:
-    """A video, its cues, the numbers of the frames that show the first (largest) person, and whether the camera's motion is known."""
+    """A video, its cues, the numbers of the frames that show the first (largest) person, and whether the camera's motion and mattes of
+    the people are known."""
 
     video: Path
     cues: Path
     seen: np.ndarray
     camera: bool
+    mattes: bool
 
 
 class ClipFolder(Dataset):
@@ -87,6 +90,11 @@ class ClipFolder(Dataset):
         self.consecutive, self.stride, self.min_gap, self.people = consecutive, stride, min_gap, people
         self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
         self.clips = [_clip(video, cues) for video, cues in _split(_find_clips(folder), split)]
+        if "instances" in reads.frames and (bare := [clip.video for clip in self.clips if not clip.mattes]):
+            raise BunrakuError(
+                f"the setting binding needs to know who is where, and there are no mattes of {_listed(bare)}: make the cues again with "
+                "bunraku perceive --matte --again"
+            )
         if "flow" in reads.frames and (still := [clip.video for clip in self.clips if not clip.camera]):
             logger.warning(
                 "the camera's motion is not known in %s: it is taken to be at rest there; bunraku perceive --matte finds it", _listed(still)
@@ -111,9 +119,11 @@ class ClipFolder(Dataset):
         moved = PoseTrack(pose.keypoints[chosen] - np.array([left, top], np.float32), pose.scores[chosen], crop).scaled(
             self.size
         )
-        maps = {}
-        if "camera" in cues.maps:
-            maps["camera"] = _cropped(cues.maps["camera"][chosen], (top, left), crop, self.size)
+        maps = {name: values[chosen] for name, values in cues.maps.items()}
+        if "camera" in maps:
+            maps["camera"] = _cropped(maps["camera"], (top, left), crop, self.size)
+        if "mattes" in maps:
+            maps["mattes"] = _part(maps["mattes"], (top, left), crop, reader.size)
         known = [
             Cues(
                 Fraction(reader.fps), self.size, clip.video.name, pose=moved[part],
@@ -135,16 +145,25 @@ class ClipFolder(Dataset):
                 )
             pose = cues.pose.scaled(reader.size)
             drawn = PoseTrack(pose.keypoints[:, : self.people], pose.scores[:, : self.people], pose.size)
-            maps = (
-                {"camera": _cropped(camera, (0, 0), cues.size, reader.size)}
-                if (camera := cues.maps.get("camera")) is not None
-                else {}
-            )
+            maps = self._maps(cues, drawn, reader.size)
             self._opened[clip.video] = reader, Cues(cues.fps, reader.size, cues.source, pose=drawn, maps=maps)
             if len(self._opened) > OPENED:
                 self._opened.popitem(last=False)
         self._opened.move_to_end(clip.video)
         return self._opened[clip.video]
+
+    def _maps(self, cues: Cues, pose: PoseTrack, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """What the conditions need of a clip beside its poses, in pixels of `size`; the order of the people over the whole clip, because
+        a few frames of it do not tell what lasts."""
+        maps, reads = {}, self.reads.frames
+        if "flow" in reads and (camera := cues.maps.get("camera")) is not None:
+            maps["camera"] = _cropped(camera, (0, 0), cues.size, size)
+        if "depth_order" in reads:
+            known = cues.maps.get("nearness")
+            maps["nearness"] = lasting_ranks(pose, None if known is None else known[:, : self.people]).astype(float)
+        if "instances" in reads and (mattes := cues.maps.get("mattes")) is not None:
+            maps["mattes"] = mattes[:, : self.people]
+        return maps
 
     def _choose(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Frame numbers (1 + frames,): the reference, then the driven ones."""
@@ -212,6 +231,16 @@ def _cropped(camera: np.ndarray, corner: tuple[int, int], crop: tuple[int, int],
     return np.asarray(moved @ camera @ np.linalg.inv(moved))
 
 
+def _part(mattes: np.ndarray, corner: tuple[int, int], crop: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """The part (height, width) at `corner` (top, left), in pixels of frames of `size`, of mattes (F, P, h, w) of such frames."""
+    scale = mattes.shape[2] / size[0], mattes.shape[3] / size[1]
+    rows, columns = (
+        slice(round(start * s), max(round(start * s) + 1, round((start + side) * s)))
+        for start, side, s in zip(corner, crop, scale)
+    )
+    return mattes[..., rows, columns]
+
+
 def read_frames(reader: VideoReader, numbers: np.ndarray) -> np.ndarray:
     """Those frames in that order, uint8 (N, H, W, 3); decodes little else (see SKIPPED)."""
     images = np.empty((len(numbers), *reader.size, 3), np.uint8)
@@ -255,7 +284,7 @@ def _clip(video: Path, cues: Path) -> _Clip:
     if pose is None or not pose.people:
         raise BunrakuError(f"{cues} has no keypoints of a person; remove the clip, or make it again: bunraku perceive")
     seen = np.flatnonzero((pose.scores[:, 0, BODY] >= SCORE).sum(-1) >= JOINTS)
-    return _Clip(video, cues, seen, "camera" in known.maps)
+    return _Clip(video, cues, seen, "camera" in known.maps, "mattes" in known.maps)
 
 
 def _listed(paths: list[Path], most: int = 5) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -11,16 +12,30 @@ from torch.nn import functional as F
 Tokens = tuple[Tensor, Tensor]
 """Projected keys and values, each (B, heads, N, head_dim)."""
 
+
+class Look(NamedTuple):
+    """How the tokens of one block look at the reference's.
+
+    Attributes:
+        logits: (B, heads, N, M).
+        grid: (h, w) of the N tokens, and of the reference's M, which are those of one or several pictures.
+    """
+
+    logits: Tensor
+    grid: tuple[int, int]
+
+
 EXPLICIT_LOGITS = 1 << 18
 """Up to this many logits per head a plain softmax beats the fused CPU kernels, in both directions."""
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(Q Kᵀ / sqrt(d)) V, shapes (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, d)."""
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """softmax(Q Kᵀ / sqrt(d) + bias) V, shapes (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, d); bias (M,)."""
     if query.is_cpu and query.shape[-2] * key.shape[-2] <= EXPLICIT_LOGITS:
         logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        return logits.softmax(-1) @ value
-    return F.scaled_dot_product_attention(query, key, value)
+        return (logits if bias is None else logits + bias).softmax(-1) @ value
+    mask = None if bias is None else bias.expand(1, 1, query.shape[-2], -1)
+    return F.scaled_dot_product_attention(query, key, value, mask)
 
 
 class Attention(nn.Module):
@@ -68,7 +83,8 @@ class Attention(nn.Module):
             context: (B', M, D) with B' dividing B (each serves B / B' consecutive rows), or None for self-attention.
                 One context token is a constant, see `constant`.
             positions: (N, C), added to queries and keys, not to values.
-            extra: further keys and values, B' rows as above.
+            extra: further keys and values, B' rows as above. R times as many as there are tokens (the reference in R pictures) weigh as
+                much as N together, so that the same picture given twice is as if it were given once (a choice).
             temperature: (B, 1, 1), divides the logits (TCAN Eq. 5; done on the queries so that fused kernels still run).
 
         Returns:
@@ -76,20 +92,41 @@ class Attention(nn.Module):
         """
         if context is not None and context.shape[1] == 1:
             return self.constant(context, tokens.shape[0])
-        queries = self.to_q(tokens if positions is None else tokens + positions)
+        queries = self.queries(tokens, positions)
         if temperature is not None:
-            queries = queries / temperature
+            queries = queries / temperature[..., None]
         key, value = self.project(tokens, positions) if context is None else self.project(context)
         if context is not None:
             key, value = _spread(key, tokens.shape[0]), _spread(value, tokens.shape[0])
+        bias = None
         if extra is not None:
+            bias = _together(key, extra[0])
             key, value = _beside(key, extra[0]), _beside(value, extra[1])
-        return self.to_out[0](rearrange(attend(self.split(queries), key, value), "b h n d -> b n (h d)"))
+        return self.to_out[0](rearrange(attend(queries, key, value, bias), "b h n d -> b n (h d)"))
+
+    def queries(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Queries (B, heads, N, d) of tokens (B, N, C)."""
+        return self.split(self.to_q(tokens if positions is None else tokens + positions))
+
+    def look(self, tokens: Tensor, further: Tensor, positions: Tensor | None = None) -> Tensor:
+        """The logits (B, heads, N, M) of tokens (B, N, C) for further keys, B' rows as of `forward`'s `extra`."""
+        queries = self.queries(tokens, positions)
+        return (queries * queries.shape[-1] ** -0.5) @ _spread(further, queries.shape[0]).transpose(-1, -2)
 
 
 def _spread(tensor: Tensor, batch: int) -> Tensor:
     """(B', ...) -> (B, ...): every row serves its B / B' consecutive rows of the batch (the frames of one clip)."""
     return tensor if tensor.shape[0] == batch else repeat(tensor, "b ... -> (b f) ...", f=batch // tensor.shape[0])
+
+
+def _together(own: Tensor, further: Tensor) -> Tensor | None:
+    """What the logits of all keys have added, (N + M,), so that M = R N further ones weigh as much as N; None: nothing."""
+    pictures = further.shape[-2] // own.shape[-2]
+    if pictures < 2:
+        return None
+    bias = own.new_zeros(own.shape[-2] + further.shape[-2])
+    bias[own.shape[-2] :] = -math.log(pictures)
+    return bias
 
 
 def _beside(own: Tensor, further: Tensor) -> Tensor:

@@ -16,9 +16,12 @@ from diffusers.models.upsampling import Upsample2D
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from bunraku.nets.attention import Attention, Tokens, sinusoid, sinusoid_2d
+from bunraku.nets.attention import Attention, Look, Tokens, sinusoid, sinusoid_2d
 from bunraku.nets.object_guider import SpatialBlend
 from bunraku.nets.ports import Ports
+
+WATCHED = 32 * 32
+"""Tokens of the largest map whose looks at the reference are taken down: their number grows with the square of it."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,19 @@ class SpatialTransformerBlock(nn.Module):
         return self.attn1.project(tokens.flatten(1, 2), grid_positions(tokens, self.positions))
 
     def forward(
-        self, grid: Tensor, image_token: Tensor | None = None, reference: Tokens | None = None
+        self,
+        grid: Tensor,
+        image_token: Tensor | None = None,
+        reference: Tokens | None = None,
+        watch: Callable[[Look], None] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(B, h, w, C) -> the same, and the normalised tokens (B, h, w, C) that a ReferenceNet hands out."""
+        """(B, h, w, C) -> the same, and the normalised tokens (B, h, w, C) that a ReferenceNet hands out. `watch` is told how they look
+        at the reference, where there are at most `WATCHED` of them."""
         normed = self.norm1(grid)
         positions = grid_positions(normed, self.positions)
         hidden = grid.flatten(1, 2)
+        if watch is not None and reference is not None and hidden.shape[1] <= WATCHED:
+            watch(Look(self.attn1.look(normed.flatten(1, 2), reference[0], positions), (grid.shape[1], grid.shape[2])))
         hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference)
         if self.norm2 is not None and self.attn2 is not None and image_token is not None:
             if image_token.shape[1] == 1:  # whatever the queries are
@@ -107,11 +117,15 @@ class SpatialTransformer(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(
-        self, hidden: Tensor, image_token: Tensor | None = None, reference: Tokens | None = None
+        self,
+        hidden: Tensor,
+        image_token: Tensor | None = None,
+        reference: Tokens | None = None,
+        watch: Callable[[Look], None] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C)."""
+        """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C); `watch` as of the block."""
         grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
-        grid, tokens = self.transformer_blocks[0](grid, image_token, reference)
+        grid, tokens = self.transformer_blocks[0](grid, image_token, reference, watch)
         return hidden + self.proj_out(rearrange(grid, "b h w c -> b c h w")), tokens
 
 
@@ -124,7 +138,7 @@ class ReferenceTail(nn.Module):
         self.proj_in = nn.Conv2d(channels, channels, 1)
         self.transformer_blocks: Any = nn.ModuleList([nn.ModuleDict({"norm1": nn.LayerNorm(channels)})])
 
-    def forward(self, hidden: Tensor, image_token: Tensor, reference: Tokens | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, *more: Any) -> tuple[Tensor, Tensor]:
         grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
         return hidden, self.transformer_blocks[0]["norm1"](grid)
 
@@ -277,10 +291,20 @@ class Level(nn.Module):
             return hidden, {}
         ports = conditions.ports
         block = f"{name}.attentions.{index}.transformer_blocks.0"
-        hidden, tokens = self.attentions[index](hidden, ports.token, ports.reference.get(block))
+        hidden, tokens = self.attentions[index](
+            hidden, ports.token, ports.reference.get(block), self._watch(ports, block)
+        )
         if block in ports.blend:
             hidden = self.blends[index](hidden, ports.blend[block])
         return hidden, {block: tokens}
+
+    @staticmethod
+    def _watch(ports: Ports, block: str) -> Callable[[Look], None] | None:
+        """What takes down how a block looks at the reference; None: nobody asks."""
+        if ports.looks is None:
+            return None
+        looks = ports.looks
+        return lambda look: looks.update({block: look})
 
     def move(self, index: int, hidden: Tensor, conditions: Conditions) -> Tensor:
         if self.motion_modules is None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bunraku.nets.attention import Tokens
+from bunraku.nets.attention import Look, Tokens
 
 SHARED = ("token", "reference")
 """Ports that are the same for every window of a clip: one row serves all of them."""
@@ -27,6 +27,8 @@ class Ports:
         reference: keys and values of reference tokens by transformer block, B' rows as of `token`.
         blend: features of objects (B * F, C, h, w) by transformer block, blended in behind its spatial attention.
         temperature: (B, 1, H, W) >= 1, divides the temporal attention's logits (TCAN Eq. 5).
+        looks: where the blocks take down, by their names, how they look at the reference; the one port through which something comes out.
+            None: nobody asks.
     """
 
     token: Tensor
@@ -37,6 +39,7 @@ class Ports:
     reference: Mapping[str, Tokens] = field(default_factory=dict)
     blend: Mapping[str, Tensor] = field(default_factory=dict)
     temperature: Tensor | None = None
+    looks: dict[str, Look] | None = None
 
 
 def stack_ports(parts: Sequence[Ports]) -> Ports:

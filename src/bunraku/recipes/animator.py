@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from bunraku.nets.attention import Look, Tokens
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.nets.ports import Ports
@@ -180,8 +181,14 @@ class Animator(nn.Module, ABC):
         return dict(self.named_children())
 
     def forward(
-        self, noisy: Tensor, timestep: Tensor, inputs: Inputs, latents: Mapping[str, Tensor], shown: Tensor
-    ) -> Tensor:
+        self,
+        noisy: Tensor,
+        timestep: Tensor,
+        inputs: Inputs,
+        latents: Mapping[str, Tensor],
+        shown: Tensor,
+        watched: bool = False,
+    ) -> Any:
         """Everything at once, for training.
 
         Args:
@@ -189,22 +196,26 @@ class Animator(nn.Module, ABC):
             timestep: (B,), or one per frame (B, F).
             latents: of the stills and frames in `reads.latents`, as of `encode_stills` and `encode_frames`.
             shown: bool (B,): samples that see the conditions; the others learn what the unconditional half of guidance predicts.
+            watched: also say how the samples that see the reference look at it.
 
         Returns:
-            predictions (B, C, F, h, w).
+            predictions (B, C, F, h, w); where it is watched, with the looks by block, whose rows are the frames of the shown samples.
         """
         stills = {name: value for name, value in latents.items() if name in inputs.stills}
         frames = {name: value for name, value in latents.items() if name in inputs.frames}
         encoded = Encoded(self.encode_stills(inputs, stills), self.encode_frames(inputs, frames))
         groups = [(flag, torch.nonzero(shown == flag).flatten()) for flag in (True, False)]
         predicted, order = [], []
+        looks: dict[str, Look] = {}
         for flag, chosen in groups:
             if len(chosen):
                 part, level = noisy[chosen], timestep[chosen]
                 ports = self.ports(encoded.rows(chosen), range(part.shape[2]), part, level, flag)
+                ports = replace(ports, looks=looks if watched and flag else None)
                 predicted.append(self.predict(part, level, ports)[:, : noisy.shape[1]])
                 order.append(chosen)
-        return torch.cat(predicted)[torch.cat(order).argsort()]
+        predictions = torch.cat(predicted)[torch.cat(order).argsort()]
+        return (predictions, looks) if watched else predictions
 
     @classmethod
     def assemble(cls, parts: Mapping[str, nn.Module], options: Mapping[str, Any]) -> Self:

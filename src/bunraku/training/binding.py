@@ -1,14 +1,52 @@
 """Identity binding: a loss that makes the target's tokens of one person look at the reference's tokens of that person."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn import functional as F
 
+from bunraku.nets.attention import Look
+from bunraku.recipes import Reads
+
+INSTANCES = "instances"
+REFERENCE_INSTANCES = f"reference_{INSTANCES}"
 WEIGHT = 0.05
 NOISIEST = 0.4
 COVERED = 0.7
+
+
+def bound(reads: Reads) -> Reads:
+    """What a recipe reads, and beside it who is where, which the loss needs."""
+    return replace(reads, stills=(*reads.stills, REFERENCE_INSTANCES), frames=(*reads.frames, INSTANCES))
+
+
+def binding_loss(
+    looks: Mapping[str, Look], targets: Tensor, references: Tensor, timesteps: Tensor, count: int
+) -> Tensor:
+    """`identity_binding_loss` of all blocks whose looks were taken down, on average; 0 where there are none.
+
+    Args:
+        looks: by block, of B * F rows.
+        targets: integer (B, F, H, W), 0 nobody, p + 1 person p; references: (B, R, H, W), the same of the R pictures of the reference.
+        timesteps: (B,), or one per frame (B, F).
+        count: number of training timesteps.
+    """
+    people, frames = int(max(targets.max(), references.max())), targets.shape[1]
+    if not looks or not people or not len(targets):
+        return torch.zeros((), device=targets.device)
+    times = timesteps if timesteps.ndim == 2 else repeat(timesteps, "b -> b f", f=frames)
+    losses = []
+    for logits, grid in looks.values():
+        seen = token_coverage(targets.flatten(0, 1), people, grid)
+        known = token_coverage(references.flatten(0, 1), people, grid)
+        known = rearrange(known, "(b r) n p -> b (r n) p", b=len(references))
+        known = repeat(known, "b m p -> (b f) m p", f=frames)
+        losses.append(identity_binding_loss(logits, seen, known, times.flatten(), count))
+    return torch.stack(losses).mean()
 
 
 def token_coverage(instances: Tensor, people: int, size: tuple[int, int]) -> Tensor:

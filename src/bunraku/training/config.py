@@ -52,6 +52,7 @@ class TrainingConfig:
         drop_condition: share of the samples trained as the unconditional half of guidance.
         drop: share of the samples that go without a condition, by its name.
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
+        binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
         decay: the last share of the steps in which the learning rate falls to zero.
         ema_decay: of the exponential moving average that is shipped; 0: none.
         precision: what the networks compute in: "float32", "bf16", "fp16", or "auto": what this machine is fast at.
@@ -104,6 +105,7 @@ class TrainingConfig:
     timestep_power: float = 1.0
     skeleton_weight: float = 1.0
     permute_colours: bool = False
+    binding: float = 0.0
     ema_decay: float = 0.0
     gradient_checkpointing: bool = False
     precision: Precision = "float32"

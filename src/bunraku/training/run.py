@@ -21,6 +21,7 @@ from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import Animator, Reads
 from bunraku.recipes.parts import AUTOENCODERS
 from bunraku.recipes.recipe import with_options
+from bunraku.training.binding import bound
 from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
 from bunraku.training.validation import build_pipeline, validate
@@ -53,10 +54,9 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     animator, vae = start_networks(config, motion)
     if stage.lora:
         add_lora(animator.denoiser, config.lora_rank, config.lora_rank, config.lora_layers)
-    held_out = dataset(config, animator.reads, "val")
-    trainer = Trainer(
-        config, animator, vae, dataset(config, animator.reads), lambda running: validate(running, held_out)
-    )
+    reads = bound(animator.reads) if config.binding else animator.reads
+    held_out = dataset(config, reads, "val")
+    trainer = Trainer(config, animator, vae, dataset(config, reads), lambda running: validate(running, held_out))
     trainer.run(until)
     final = config.output / "model"
     if trainer.step >= config.steps and trainer.accelerator.is_main_process:

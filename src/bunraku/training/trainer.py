@@ -25,9 +25,11 @@ from torch import Tensor
 from bunraku.data.samples import Sample, StepSampler, inputs_of, loader
 from bunraku.errors import BunrakuError
 from bunraku.media.files import ordinary_permissions
+from bunraku.nets.attention import Look
 from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
+from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, binding_loss
 from bunraku.training.config import MAY_CHANGE, TrainingConfig
 from bunraku.training.objective import (
     diffuse,
@@ -202,9 +204,8 @@ class Trainer:
         if not self.learns_without_conditions:
             shown[:] = True
         alphas, kind = self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type
-        prediction = self.model(
-            diffuse(clean, noise, alphas, timesteps), timesteps, inputs, self.latents(batch), shown.to(device)
-        )
+        given = (diffuse(clean, noise, alphas, timesteps), timesteps, inputs, self.latents(batch), shown.to(device))
+        prediction, looks = self.model(*given, watched=True) if c.binding else (self.model(*given), None)
         error = (prediction.float() - target(clean, noise, alphas, timesteps, kind)).square()
         if c.skeleton_weight != 1:
             poses = unit_clips(batch.driven["pose"]).to(device)
@@ -212,7 +213,14 @@ class Trainer:
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
             error = error * weights.view(count, 1, -1, 1, 1)
-        return error.mean()
+        return error.mean() + (0 if looks is None else c.binding * self._binding(looks, batch, timesteps, shown))
+
+    def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
+        """The identity binding loss of the samples that see the reference."""
+        who, known = batch.driven[INSTANCES][shown], batch.stills[REFERENCE_INSTANCES][shown][:, None]
+        times = timesteps[shown.to(timesteps.device)]
+        targets, references = (instances.to(times.device)[..., 0] for instances in (who, known))
+        return binding_loss(looks, targets, references, times, self.scheduler.config.num_train_timesteps)
 
     def timesteps(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Noise levels of a micro-batch, (B,) or one per frame (B, F)."""
