@@ -7,12 +7,13 @@ import pytest
 
 from bunraku.bench import EXPERIMENTS, Claim, Training, Variant, get_experiment
 from bunraku.bench.run import commands
+from bunraku.cli.terminal import parsed_settings
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import METRICS
 from bunraku.sampling.sampling import Sampling
-from bunraku.training.config import training_config
+from bunraku.training.config import TrainingConfig, training_config
 
-TCAN = get_experiment("tcan")
+TCAN, MULTI_CHARACTER = get_experiment("tcan"), get_experiment("multi-character")
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=EXPERIMENTS)
@@ -44,6 +45,13 @@ def test_commands_say_all(tmp_path):
     assert command[command.index("--init") + 1] == str(tmp_path / "training" / "base" / "model")
     assert command[-4:] == ["--set", "trains=[reference_net,lora,controlnet]", "--set", "steps=7"]
     assert "--init" not in made["base"]
+    (command,) = [command for name, command in commands(MULTI_CHARACTER, tmp_path, 1).items() if name == "flow, seed 2"]
+    given = parsed_settings(
+        [value for flag, value in pairwise(command) if flag == "--set"], TrainingConfig
+    )  # what is said is what is read
+    training = MULTI_CHARACTER.runs["flow, seed 2"]
+    assert given == {**training.settings, "options": {"guiders": ["reference_pose", "depth_order", "flow"]}}
+    assert command[command.index("--init") + 1] == str(tmp_path / "training" / "base-2" / "model")
 
 
 def test_what_does_not_hold_together_is_refused():
@@ -60,3 +68,49 @@ def test_what_does_not_hold_together_is_refused():
         replace(TCAN, claims=[Claim("x", "solo", "tuned", "stage 1", {"fid": None})])
     with pytest.raises(ValueError, match="there is no system nobody"):
         replace(TCAN, benchmarks={**TCAN.benchmarks, "crowd": ["nobody"]})
+
+
+def test_systems_of_multi_character_go_on_from_one_base_and_differ_in_their_conditions_alone():
+    runs = MULTI_CHARACTER.runs
+    systems = {name: run for name, run in runs.items() if not name.startswith("base")}
+    assert {run.init for run in systems.values()} == {"base-2"}
+    # who learns of what is the same, but for the guiders; so are the steps
+    for run in systems.values():
+        own = {
+            name: value
+            for name, value in run.settings.items()
+            if name not in ("trains", "drop", "options", "seed", "binding")
+        }
+        assert own == {
+            n: v for n, v in runs["animate-anyone"].settings.items() if n not in ("trains", "drop", "options")
+        }
+    guiders = [run.settings["options"].get("guiders") for run in systems.values()]
+    assert guiders[:4] == [
+        None,
+        ("reference_pose",),
+        ("reference_pose", "depth_order"),
+        ("reference_pose", "depth_order", "flow"),
+    ]
+    assert [runs[n].settings.get("binding") for n in ("flow", "binding")] == [None, 0.05]
+
+
+def test_a_training_with_several_seeds_is_several_trainings():
+    repeated = replace(
+        MULTI_CHARACTER, trainings={
+            name: replace(one, seeds=(0, 5)) if name in ("base-2", "flow") else replace(one, seeds=(3,) if name == "base-1" else (0,))
+            for name, one in MULTI_CHARACTER.trainings.items()
+        },
+    )  # fmt: skip
+    runs = repeated.runs
+    assert list(runs) == [*MULTI_CHARACTER.trainings, "base-2, seed 5", "flow, seed 5"]
+    assert [runs[name].settings.get("seed") for name in ("base-1", "base-2", "flow, seed 5")] == [3, None, 5]
+    assert runs["flow, seed 5"].init == "base-2, seed 5"  # the same seed where there is one, else the first
+    assert (runs["binding"].init, runs["base-2, seed 5"].init) == ("base-2", "base-1")
+    assert repeated.ancestors("flow, seed 5") == ["base-1", "base-2, seed 5", "flow, seed 5"]
+    assert repeated.by_seed("+ flow") == {0: "+ flow", 5: "+ flow, seed 5"}
+    assert [one.training for one in repeated.repetitions("+ flow").values()] == ["flow", "flow, seed 5"]
+
+
+def test_two_systems_need_two_files():
+    with pytest.raises(ValueError, match="names that differ in signs alone"):
+        replace(TCAN, systems=TCAN.systems | {"map": TCAN.systems["+ map"]})

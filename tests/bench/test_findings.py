@@ -1,5 +1,7 @@
 """Verdicts on claims: only an interval that excludes 0 says anything, in the direction in which the metric is good."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,55 @@ def test_the_page_has_scores_claims_and_sources(scores):
     saved = findings[0].to_json()
     assert saved["finding"] == "seen"
     assert saved["score_second"] - saved["score_first"] == pytest.approx(saved["difference"])
+
+
+def with_seeds(scores: Results, differences: tuple[float, float, float]) -> tuple[Experiment, Results]:
+    """b with three seeds, which are above a by so many dB."""
+    about = experiment(psnr="better")
+    about = replace(
+        about, trainings={"t": Training("tcan", "mini", 0), "s": Training("tcan", "mini", 0, seeds=(0, 1, 2))},
+        systems={"a": Variant("t"), "b": Variant("s")},
+    )  # fmt: skip
+    for name, difference in zip(("b", "b, seed 1", "b, seed 2"), differences):
+        for clip, scored in list(scores.systems["a"].clips.items()):
+            scores.add(name, clip, {"psnr": scored["psnr"] + difference + 0.01 * int(clip[5:]), "flicker": 0.0})
+        scores.seconds[name] = 1.0
+    return about, scores
+
+
+def test_of_several_seeds_the_mean_is_compared(scores):
+    about, scores = with_seeds(scores, (1, 2, 6))
+    (finding,) = find(about, {"solo": scores})
+    assert finding.difference.difference == pytest.approx(3 + 0.01 * 9.5)
+    assert finding.seeds == pytest.approx([1.095, 2.095, 6.095])
+    assert finding.difference.high - finding.difference.low < 0.2  # clip by clip they hardly differ
+    assert finding.verdict == "seen"
+    assert "; seeds +1.10, +2.10, +6.09" in markdown(about, {"solo": scores}, [finding])
+    assert finding.to_json()["seeds"] == list(finding.seeds)
+
+
+def test_seeds_that_disagree_decide_nothing(scores):
+    about, scores = with_seeds(scores, (1, 2, -0.5))
+    (finding,) = find(about, {"solo": scores})
+    assert finding.difference.low > 0
+    assert finding.verdict == "open"
+
+
+def test_seeds_that_are_not_there_yet_are_not_waited_for(scores):
+    about, scores = with_seeds(scores, (1, 2, 3))
+    del scores.systems["b"], scores.systems["b, seed 2"]
+    (finding,) = find(about, {"solo": scores})
+    assert finding.difference.difference == pytest.approx(2.095)
+    assert finding.seeds == ()
+    del scores.systems["a"]
+    assert not find(about, {"solo": scores})
+    assert not find(about, {})
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(0.5, "seen"), (1.0, "open"), (4.0, "contrary")])
+def test_a_claim_may_say_by_how_much(scores, least, verdict):
+    about = experiment(psnr="better")
+    about = replace(about, claims=[replace(about.claims[0], least={"psnr": least})])
+    (finding,) = find(about, {"solo": scores})
+    assert finding.verdict == verdict
+    assert f"better by {least:g} dB" in markdown(about, {"solo": scores}, [finding])

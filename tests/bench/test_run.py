@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bunraku.bench import get_experiment
 from bunraku.bench.experiment import Claim, Experiment, Training, Variant
 from bunraku.bench.run import RECORD, commands, default_processes, records, run
 from bunraku.errors import BunrakuError
@@ -60,7 +61,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_ranks_train_one_model_that_is_scored(done: Path) -> None:
     results = Results.load(done / "bizarre" / "report.json")
     assert list(results.systems) == ["on", "off", "copy", "codec"]
-    assert results.settings["systems"]["off"] == {"training": "base", "retarget": "off", "num_inference_steps": 1}
+    assert results.settings["off"]["system"] == {"training": "base", "retarget": "off", "num_inference_steps": 1}
     assert "data:video/mp4;base64," in (done / "bizarre" / "report.html").read_text()
     assert "retargeting helps" in (done / "findings.md").read_text()
     record = json.loads((done / "training" / "base" / RECORD).read_text())
@@ -70,7 +71,7 @@ def test_two_ranks_train_one_model_that_is_scored(done: Path) -> None:
 @pytest.mark.slow
 def test_what_is_there_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("subprocess.run", lambda *a, **k: pytest.fail("it was trained again"))
-    monkeypatch.setattr("bunraku.bench.run.evaluate", lambda *a, **k: pytest.fail("it was scored again"))
+    monkeypatch.setattr("bunraku.bench.scores.evaluate", lambda *a, **k: pytest.fail("it was scored again"))
     asked: dict[str, Any] = {
         "clips": 1, "processes": 2, "detector": None, "settings": QUICK | {"steps": 2, "workers": 3}
     }  # fmt: skip
@@ -104,7 +105,9 @@ def test_a_report_of_other_metrics_is_replaced_only_where_that_is_wanted(
     asked: dict[str, Any] = {"clips": 1, "processes": 2, "detector": None, "settings": QUICK | {"steps": 2}}
     more = replace(only_base(), metrics=["psnr", "ssim", "flicker"])
     before = (folder / "bizarre" / "report.json").read_bytes()
-    with pytest.raises(BunrakuError, match=r'report\.json was made with other settings .*"flicker"\]\); .*--overwrite'):
+    with pytest.raises(
+        BunrakuError, match=r'systems/on\.json was made with other settings .*"flicker"\]\); .*--overwrite'
+    ):
         run(more, folder, **asked)
     with pytest.raises(BunrakuError, match="clips was 1, now 2"):
         run(only_base(), folder, **asked | {"clips": 2})
@@ -165,3 +168,56 @@ def test_as_many_processes_as_gpus_are_the_default_and_the_most(
 def test_one_process_needs_no_launcher(tmp_path: Path) -> None:
     (command, _) = commands(experiment(), tmp_path, processes=1).values()
     assert "torch.distributed.run" not in command
+
+
+def test_a_budget_is_shared_by_the_trainings_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings that cost nothing: a checkpoint for what was asked, and a model at the end."""
+    asked: list[tuple[str, int | None]] = []
+
+    def trained(name: str, command: list[str]) -> None:
+        until = int(command[-1]) if command[-2] == "--until" else None
+        asked.append((name, until))
+        here = tmp_path / "training" / name
+        (here / "checkpoints" / f"step-{until or 10}").mkdir(parents=True)
+        if until in (None, 10):
+            (here / "model").mkdir()
+
+    monkeypatch.setattr("bunraku.bench.run._train", trained)
+    monkeypatch.setattr("bunraku.bench.scores.Scores.update", lambda *a: None)
+    go: dict[str, Any] = {"clips": 1, "processes": 1, "detector": None, "settings": QUICK | {"steps": 10}}
+    for budget in (4, 8, 100):
+        assert run(experiment(), tmp_path, budget=budget, **go) == []
+    assert asked == [("base", 4), ("base", None), ("one", 2), ("one", None)]
+
+
+def test_a_system_that_there_is_not_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BunrakuError, match=r"there is no system nobody \(--only\); there are on, off"):
+        run(experiment(), tmp_path / "new", only=["nobody"], settings=QUICK)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_systems_of_multi_character_are_scored_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = get_experiment("multi-character")
+    trainings = {name: replace(one, seeds=(0, 1) if name == "flow" else (0,)) for name, one in whole.trainings.items()}
+    chosen = replace(
+        whole, trainings=trainings, benchmarks={"crowd": whole.benchmarks["crowd"]}, claims=whole.claims[4:6]
+    )
+    asked: dict[str, Any] = {
+        "clips": 2,
+        "processes": 1,
+        "detector": None,
+        "settings": QUICK | {"frames": 2, "validation_clips": 1},
+    }
+    (psnr,) = run(chosen, tmp_path, only=["+ flow"], **asked)
+    assert (psnr.claim.first, len(psnr.seeds)) == ("copy", 2)
+    scored = {path.stem for path in (tmp_path / "crowd" / "systems").glob("*.json")}
+    assert scored == {"flow", "flow-seed-1", "puppet-warp", "copy", "codec"}
+    assert {path.name for path in (tmp_path / "training").iterdir()} == {"base-1", "base-2", "flow", "flow, seed 1"}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "crowd" / "systems").iterdir()}
+    findings = run(chosen, tmp_path, only=["base"], **asked)
+    assert {finding.claim.first for finding in findings} == {"copy", "base"}
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    results = Results.load(tmp_path / "crowd" / "report.json")
+    assert list(results.systems) == ["+ flow", "+ flow, seed 1", "base", "puppet-warp", "copy", "codec"]
+    assert (tmp_path / "crowd" / "report.html").read_text().count("<video") >= 1

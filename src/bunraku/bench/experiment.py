@@ -1,7 +1,8 @@
 """What an experiment is: trainings that build on each other, systems made of them, and claims about how two systems differ."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bunraku.cues.retarget import Retarget
@@ -17,6 +18,7 @@ class Training:
         recipe, size, stage: what is trained.
         init: name of the training whose model it starts from.
         settings: values of `TrainingConfig` that differ from the recipe's.
+        seeds: it is run once with each of them; of several, the first is the one that other trainings start from.
     """
 
     recipe: str
@@ -24,6 +26,7 @@ class Training:
     stage: int
     init: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ class Claim:
     Attributes:
         text: the sentence, in our words.
         benchmark: split of the theatre.
-        first, second: names of systems.
+        first, second: names of systems or baselines.
         expected: metric -> how the second's score is expected to be; None: the paper says nothing, it is measured.
         source: where the paper says so, with its own numbers.
+        least: metric -> by how much the second must be better at least, where any difference is not enough.
     """
 
     text: str
@@ -61,6 +65,11 @@ class Claim:
     second: str
     expected: Mapping[str, Expected]
     source: str = ""
+    least: Mapping[str, float] = field(default_factory=dict)
+
+
+BASELINES = ("puppet-warp", "copy", "codec")
+"""What may stand beside the systems: the classical puppet, the reference repeated, and the truth through the autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Experiment:
         benchmarks: split of the theatre -> systems that are evaluated on it, in the order of the report.
         claims: what is asked of the scores.
         metrics: that are measured, out of `evaluation.metrics.METRICS`.
+        baselines: names out of `BASELINES`, scored on every split.
     """
 
     name: str
@@ -84,6 +94,7 @@ class Experiment:
     benchmarks: Mapping[str, Sequence[str]]
     claims: Sequence[Claim]
     metrics: Sequence[str]
+    baselines: Sequence[str] = ("copy", "codec")
 
     def __post_init__(self) -> None:
         known: list[str] = []
@@ -95,10 +106,67 @@ class Experiment:
             if system.training not in self.trainings:
                 raise ValueError(f"system {name} has no training {system.training!r}")
         for claim in self.claims:
-            measured = self.benchmarks.get(claim.benchmark, ())
+            measured = (*self.benchmarks.get(claim.benchmark, ()), *self.baselines)
             if not {claim.first, claim.second} <= set(measured):
                 raise ValueError(f"{claim.first} and {claim.second} are not both evaluated on {claim.benchmark}")
             if not set(claim.expected) <= set(self.metrics):
                 raise ValueError(f"{claim.text!r} is about metrics that are not measured")
+        if len({file_name(name) for name in (*self.systems, *self.baselines)}) < len(self.systems) + len(
+            self.baselines
+        ):
+            raise ValueError("two systems have the same name, or names that differ in signs alone")
         if lost := {name for names in self.benchmarks.values() for name in names} - set(self.systems):
             raise ValueError(f"there is no system {', '.join(sorted(lost))}")
+
+    @property
+    def runs(self) -> dict[str, Training]:
+        """Every training once with each of its seeds; those of the first seeds keep their names and come first."""
+        made = {
+            name: {_of(name, one.seeds, seed): self._run(one, seed) for seed in one.seeds}
+            for name, one in self.trainings.items()
+        }
+        return {name: runs[name] for name, runs in made.items()} | {
+            n: r for runs in made.values() for n, r in runs.items()
+        }
+
+    def _run(self, training: Training, seed: int) -> Training:
+        """A training with one seed; it starts from that with the same seed, if there is one, else from the first."""
+        start, settings = training.init, dict(training.settings) | ({"seed": seed} if seed else {})
+        if start is not None:
+            seeds = self.trainings[start].seeds
+            start = _of(start, seeds, seed if seed in seeds else seeds[0])
+        return replace(training, init=start, settings=settings, seeds=(seed,))
+
+    def repetitions(self, system: str) -> dict[str, Variant]:
+        """A system once for each seed of its training, by name."""
+        variant = self.systems[system]
+        seeds = self.trainings[variant.training].seeds
+        return {
+            _of(system, seeds, seed): replace(variant, training=_of(variant.training, seeds, seed)) for seed in seeds
+        }
+
+    def by_seed(self, system: str) -> dict[int, str]:
+        """What the repetitions of a system are called, by seed; a baseline has no more than one."""
+        seeds = self.trainings[self.systems[system].training].seeds if system in self.systems else (0,)
+        return {seed: _of(system, seeds, seed) for seed in seeds}
+
+    def ancestors(self, run: str) -> list[str]:
+        """A run and those that it goes back to, in the order in which they are made."""
+        runs, found = self.runs, [run]
+        while (start := runs[found[0]].init) is not None:
+            found.insert(0, start)
+        return found
+
+
+def _of(name: str, seeds: Sequence[int], seed: int) -> str:
+    """What the repetition of a training or system with that seed is called."""
+    return name if seed == seeds[0] else f"{name}, seed {seed}"
+
+
+def file_name(name: str) -> str:
+    """What the file of a system is called.
+
+    >>> file_name("+ flow, seed 2")
+    'flow-seed-2'
+    """
+    return re.sub(r"[^\w.]+", "-", name).strip("-")

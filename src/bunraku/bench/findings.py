@@ -1,7 +1,7 @@
 """Claims against scores: the paired difference of two systems, its interval, and whether it is what the paper expects."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from rich.console import Group
@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bunraku.bench.experiment import Claim, Expected, Experiment
-from bunraku.evaluation.compare import Comparison, Difference, compare
+from bunraku.evaluation.compare import Difference, compare
 from bunraku.evaluation.metrics import Metric
 from bunraku.evaluation.report.figures import Scale, scale
-from bunraku.evaluation.results import ARROWS, Results
+from bunraku.evaluation.results import ARROWS, Results, SystemScores
 
 Verdict = Literal["seen", "contrary", "open", ""]
 
@@ -26,8 +26,10 @@ class Finding:
         difference: second minus first, over the clips.
         metric: how the number is to be read.
         expected: what the paper expects of the second.
-        verdict: "seen" or "contrary" where the interval of the difference excludes 0, "open" where it does not; empty where
-            the paper expects nothing.
+        verdict: "seen" or "contrary" where the interval of the difference excludes 0 and every seed shows the same sign, "open" where not;
+            empty where the paper expects nothing. Where the claim says by how much at least, "seen" needs the interval beyond it,
+            and "contrary" is one that ends before it.
+        seeds: the difference of each seed, where there are several.
     """
 
     claim: Claim
@@ -35,6 +37,7 @@ class Finding:
     metric: Metric
     expected: Expected
     verdict: Verdict
+    seeds: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For other programs."""
@@ -42,20 +45,28 @@ class Finding:
         systems = {"first": self.claim.first, "second": self.claim.second}
         values = asdict(self.difference)
         scores = {"score_first": values.pop("first"), "score_second": values.pop("second")}
-        return about | systems | values | scores | {"expected": self.expected, "finding": self.verdict}
+        told = {
+            "expected": self.expected,
+            "least": self.claim.least.get(self.difference.metric),
+            "finding": self.verdict,
+        }
+        return about | systems | values | scores | told | {"seeds": list(self.seeds)}
 
     def cells(self) -> list[str]:
         """Metric, both scores, the difference with its interval, what is expected, what was seen."""
         d, unit = self.difference, self.metric.unit
         whole = scale([d.first, d.second], unit)
         part = scale((value for value in (d.difference, d.low, d.high) if value is not None), unit)
+        least = self.claim.least.get(d.metric)
+        wanted = "" if least is None else f" by {least:g} {unit}".rstrip()
+        each = ", ".join(_signed(part, value) for value in self.seeds)
         interval = "" if d.low is None or d.high is None else f" ({_signed(part, d.low)} to {_signed(part, d.high)})"
         return [
             f"{self.metric.label} {ARROWS[self.metric.better]}".strip(),
             f"{whole.text(d.first)} {whole.unit(unit)}".strip(),
             f"{whole.text(d.second)} {whole.unit(unit)}".strip(),
-            f"{_signed(part, d.difference)}{interval} {part.unit(unit)}".strip(),
-            self.expected or "–",
+            f"{_signed(part, d.difference)}{interval} {part.unit(unit)}".strip() + (f"; seeds {each}" if each else ""),
+            (self.expected or "–") + wanted,
             self.verdict or "measured",
         ]
 
@@ -64,17 +75,56 @@ HEADS = ("score", "first", "second", "difference (95 %)", "expected", "finding")
 
 
 def find(experiment: Experiment, results: Mapping[str, Results]) -> list[Finding]:
-    """Every metric of every claim that was measured."""
+    """Every metric of every claim that was measured.
+
+    Of systems with several seeds the mean over the seeds is compared, clip by clip, and beside it each seed by itself: against the same seed
+    of the other system, or its first where it has not got it.
+    """
     findings = []
     for claim in experiment.claims:
-        scores = results[claim.benchmark]
-        compared: Comparison = compare(scores, scores, systems=(claim.first, claim.second))
+        if (scores := results.get(claim.benchmark)) is None:
+            continue
+        pairs = _pairs(experiment, claim, scores)
+        if not pairs:
+            continue
+        compared = compare(*(_mean_over(scores, names) for names in zip(*pairs)), systems=(_MEAN, _MEAN))
+        each = [compare(scores, scores, systems=pair) for pair in pairs] if len(pairs) > 1 else []
+        by_seed = [{row.metric: row.difference for row in one.rows} for one in each]
         rows = {row.metric: row for row in compared.rows}
         for name, expected in claim.expected.items():
             if name in rows:
-                verdict = _verdict(rows[name], expected)
-                findings.append(Finding(claim, rows[name], compared.metrics[name], expected, verdict))
+                metric, seeds = compared.metrics[name], tuple(differences[name] for differences in by_seed)
+                verdict = _verdict(rows[name], expected, metric, claim.least.get(name), seeds)
+                findings.append(Finding(claim, rows[name], metric, expected, verdict, seeds))
     return findings
+
+
+_MEAN = "mean"
+
+
+def _pairs(experiment: Experiment, claim: Claim, scores: Results) -> list[tuple[str, str]]:
+    """The systems of a claim that were scored, seed by seed."""
+    first, second = (
+        {seed: name for seed, name in experiment.by_seed(system).items() if name in scores.systems}
+        for system in (claim.first, claim.second)
+    )
+    if not first or not second:
+        return []
+    one, two = next(iter(first.values())), next(iter(second.values()))
+    pairs = ((first.get(seed, one), second.get(seed, two)) for seed in (*first, *second))
+    return list(dict.fromkeys(pairs))
+
+
+def _mean_over(scores: Results, systems: Sequence[str]) -> Results:
+    """The results of one system: the mean of some, clip by clip, of what all of them have."""
+    clips: dict[str, dict[str, float | None]] = {}
+    names = list(dict.fromkeys(systems))
+    for clip in scores.systems[names[0]].clips:
+        values = [scores.systems[name].clips.get(clip, {}) for name in names]
+        common = set.intersection(*({m for m, value in one.items() if value is not None} for one in values))
+        clips[clip] = {metric: sum(one[metric] or 0 for one in values) / len(values) for metric in common}
+    whole = scores.systems[names[0]].set if len(names) == 1 else {}
+    return replace(scores, systems={_MEAN: SystemScores(clips=clips, set=whole)})
 
 
 def tables(findings: list[Finding]) -> Group:
@@ -96,7 +146,8 @@ def markdown(experiment: Experiment, results: Mapping[str, Results], findings: l
         size = f", {scores.size[1]}x{scores.size[0]}" if scores.size else ""
         parts.append(f"## Scores on {scores.benchmark}{size}, {len(scores.clips)} clips\n\n{_scores(split, scores)}")
     parts.append(
-        "## Claims\n\nDifferences are second minus first over the same clips, with 95 % BCa bootstrap intervals.\n"
+        '## Claims\n\nDifferences are second minus first over the same clips, with 95 % BCa bootstrap intervals: "seen" and "contrary" need an '
+        "interval without 0 and, of systems that were trained with several seeds (their mean is compared), the same sign for each.\n"
     )
     for claim in experiment.claims:
         rows = [finding for finding in findings if finding.claim is claim]
@@ -140,9 +191,16 @@ def _signed(how: Scale, value: float) -> str:
     return how.text(value, sign=True)
 
 
-def _verdict(row: Difference, expected: Expected) -> Verdict:
+def _verdict(
+    row: Difference, expected: Expected, metric: Metric, least: float | None, seeds: Sequence[float]
+) -> Verdict:
     if expected is None:
         return ""
-    if row.verdict in ("open", "differs"):
+    if row.low is None or row.high is None or metric.better == "neither":
         return "open"
-    return "seen" if (row.verdict == "second") == (expected == "better") else "contrary"
+    sign = (1 if metric.better == "higher" else -1) * (1 if expected == "better" else -1)
+    low, high = sorted((sign * row.low, sign * row.high))
+    wanted = [sign * value for value in (row.difference, *seeds)]
+    if low > (least or 0) and min(wanted) > (least or 0):
+        return "seen"
+    return "contrary" if high < (least or 0) and max(wanted) < (least or 0) else "open"

@@ -16,7 +16,9 @@ app = typer.Typer()
     epilog="Example: bunraku bench tcan -o runs/tcan --clips 16, or bunraku bench tcan --plan to see what it would do"
 )
 def bench(
-    experiment: Annotated[str, typer.Argument(help="tcan: the ablation of its Table 2 and its other claims.")],
+    experiment: Annotated[
+        str, typer.Argument(help="tcan or multi-character: the ablations and other claims of these papers.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -54,17 +56,33 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A system to be trained and scored now, and what it starts from; may be repeated (default: all).",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            help="Train so many steps at most, over all trainings, then score what is finished; the same command goes on.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace reports of other settings, such as of fewer clips; trainings stay."),
+        typer.Option("--overwrite", help="Replace scores of other settings, such as of fewer clips; trainings stay."),
     ] = False,
     device: Device = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Test a paper's claims: train its variants on the theatre, score them on exact truth, compare with intervals.
 
-    Takes hours on a CPU, and continues where it stopped; a folder with models or reports of other settings is refused. Writes a report per
-    benchmark and findings.md.
+    Takes hours on a CPU, and continues where it stopped, system by system; a folder with models or scores of other settings is refused.
+    Writes a report per benchmark and findings.md.
     """
     from bunraku.bench import get_experiment
     from bunraku.bench.findings import tables
@@ -85,7 +103,7 @@ def bench(
     with progress() as advance:
         found = run(
             chosen, folder, clips=clips, processes=processes, detector=None if pose == "none" else pose, device=device,
-            settings=given, overwrite=overwrite, on_progress=advance,
+            settings=given, only=only or (), budget=budget, overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
     if not json_output:
         from rich.console import Console

@@ -50,6 +50,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop with a checkpoint after this step; the same command without it goes on from there.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Train a recipe, or continue its training; the finished model is in OUTPUT/model."""
@@ -71,7 +79,7 @@ def train(
         from bunraku.training.run import train as run
 
         given = {"data": data} | ({"init": init} if init else {}) | parsed_settings(pairs, TrainingConfig)
-        model = run(training_config(recipe, size, stage, output, given))
+        model = run(training_config(recipe, size, stage, output, given), until)
     result({"model": model}, json_output, str(model))
 
 

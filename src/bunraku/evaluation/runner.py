@@ -81,9 +81,9 @@ def evaluate(
             results.add(name, clip.name, of_system)
         results.tags[clip.name] = dict(clip.tags)
         own = found[systems[0].name]
-        if extremes.metric is None and (metric := _ranking(own)):
+        if extremes.metric is None and (metric := ranking(own)):
             extremes.rank_by(metric, METRICS[metric].better)
-        extremes.offer(clip.name, own.get(extremes.metric or ""), lambda: _panels(clip, frames), clip.fps)
+        extremes.offer(clip.name, own.get(extremes.metric or ""), lambda: panels_of(clip, frames), clip.fps)
 
     with ThreadPoolExecutor(workers) as pool:
         opened = _ahead(pool, benchmark.clip, range(len(benchmark.names)), workers)
@@ -131,13 +131,13 @@ def _ahead(
     yield from running
 
 
-def _ranking(scores: Mapping[str, float]) -> str | None:
+def ranking(scores: Mapping[str, float]) -> str | None:
     """The metric by which clips are ranked, given what the first of them has."""
     names = (name for name in (*RANKED_BY, *scores) if name in scores)
     return next((name for name in names if METRICS[name].better != "neither"), None)
 
 
-def _panels(clip: BenchmarkClip, frames: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def panels_of(clip: BenchmarkClip, frames: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the page shows of a clip, side by side."""
     driving = {"driving pose": draw_skeleton(clip.driving)} if clip.driving.people else {}
     return (

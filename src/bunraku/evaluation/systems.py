@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from bunraku.cues.cues import Cues
 from bunraku.cues.drawn import draw_conditions
 from bunraku.cues.retarget import Retarget, retarget_people
 from bunraku.errors import BunrakuError
@@ -126,8 +127,8 @@ class PipelineSystem:
 
         generator = torch.Generator().manual_seed(self.seed)
         height, width = clip.truth.shape[1:3]
-        poses = driving_poses(clip, self.retargeting)
-        stills, frames = draw_conditions(self.pipeline, clip.reference, poses, clip.reference_pose, (height, width))
+        cues = driving_cues(clip, self.retargeting)
+        stills, frames = draw_conditions(self.pipeline, clip.reference, cues, clip.reference_pose, (height, width))
         sampling = self.pipeline.sampling.but(self.settings)
         return self.pipeline(stills, frames, sampling, generator=generator).frames
 
@@ -213,6 +214,16 @@ def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
         return retarget_people(clip.driving, clip.reference_pose, method)
     except BunrakuError as error:
         raise BunrakuError(f"{clip.name}: {error}") from error
+
+
+def driving_cues(clip: BenchmarkClip, method: Retarget = "full") -> Cues:
+    """What is known of the driving clip in the picture of the reference: the poses (`driving_poses`), and where the clip tells it, who is
+    before whom."""
+    poses, maps = driving_poses(clip, method), {}
+    if "order" in clip.tags:
+        far_to_near = [int(person) for person in clip.tags["order"].split()]
+        maps["nearness"] = np.tile(np.argsort(far_to_near).astype(np.float64), (len(poses), 1))
+    return Cues(clip.fps, poses.size, clip.name, pose=poses, maps=maps)
 
 
 def emptied(scene: DrivingScene) -> np.ndarray:

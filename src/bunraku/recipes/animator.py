@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from bunraku.nets.attention import Look, Tokens
+from bunraku.nets.attention import Look
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.nets.ports import Ports

@@ -348,6 +348,12 @@ def _checkpoints(output: Path) -> list[Path]:
     return sorted((p for p in found if p.name[5:].isdigit()), key=lambda p: int(p.name[5:]))
 
 
+def newest_step(output: Path) -> int:
+    """The step of a run's newest checkpoint; 0 where there is none."""
+    found = _checkpoints(output)
+    return int(found[-1].name[5:]) if found else 0
+
+
 def _plain(config: TrainingConfig) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config), default=str))
 
