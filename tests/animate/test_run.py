@@ -22,7 +22,7 @@ from bunraku.cues.openpose_json import write_openpose_json
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.cues.temperature import draw_temperature, map_of_drawn
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoReader, VideoWriter, read_image, side_by_side, write_image
+from bunraku.media import FrameArray, VideoReader, VideoWriter, read_image, side_by_side, write_image
 from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
 from bunraku.sampling.denoise import denoise
@@ -119,9 +119,9 @@ def test_inputs_in_memory_make_the_same_frames_with_a_model_that_is_kept(
     file = open_reference(puppets / "a.png")
     character = Reference(Path("image"), file.image, file.known_people)
     pictures = np.stack(list(VideoReader(puppets / "b.mp4")))
-    clip = Driving(Path("clip"), "cues", replace(cues, pose=cues.pose[:4], pixels=pictures[:4], maps={}, media=None))
-    assert clip.pictures is not None
-    assert (np.stack(list(clip.pictures)) == pictures[:4]).all()
+    assert cues.pose is not None
+    known = replace(cues, pose=cues.pose[:4], maps={}, media=None)
+    clip = Driving(Path("clip"), "rgb", FrameArray(pictures, cues.fps).part(0, 4), perceived=known)
     for _ in range(2):
         prepared = prepare(character, clip, options, model=open_model(options, clip, pipeline=pipeline))
         made = np.concatenate(list(prepared.frames()))

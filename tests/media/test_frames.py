@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from bunraku.errors import BunrakuError
-from bunraku.media import FrameFolder, VideoReader, VideoWriter, clips_in, open_frames, write_image
+from bunraku.media import (
+    FrameArray,
+    FrameFolder,
+    FramesByNumber,
+    VideoReader,
+    VideoWriter,
+    clips_in,
+    open_frames,
+    write_image,
+)
 from bunraku.media.frames import pictures_in
 
 
@@ -30,6 +39,17 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(folder: Path) -> None:
     assert (len(frames), frames.size, frames.fps) == (4, (32, 40), 25)
     assert greys(frames) == greys(frames) == [80, 90, 100, 110]
     assert greys(open_frames(folder, 1, 3, Fraction(12))) == [90, 100]
+
+
+def test_pictures_at_hand_are_a_clip() -> None:
+    pictures = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 6, 3), np.uint8)
+    frames = FrameArray(pictures, Fraction(12))
+    assert (len(frames), frames.size, frames.fps) == (5, (4, 6), 12)
+    part = frames.part(1, 4).part(1, 3)
+    assert [int(frame[0, 0, 0]) for frame in part] == [int(frame[0, 0, 0]) for frame in part] == [2, 3]
+    assert FramesByNumber(part)[[1, 0]][:, 0, 0, 0].tolist() == [3, 2]
+    with pytest.raises(BunrakuError, match="has 5 frames; the range 5:9 has none"):
+        frames.part(5, 9)
 
 
 def test_parts(folder: Path) -> None:

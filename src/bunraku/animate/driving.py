@@ -136,8 +136,6 @@ class Driving:
     def pictures(self) -> VideoReader | FrameFolder | FrameArray | None:
         """The frames that are driven, where they can be read; cues from a file know the video they are from if it has sound."""
         if isinstance(self.source, Cues):
-            if self.source.pixels is not None:
-                return FrameArray(self.source.pixels, self.source.fps)
             if self.sound is None:
                 return None
             whole = open_frames(self.sound, fps=self.source.fps)
@@ -147,10 +145,9 @@ class Driving:
 
     def footage(self, height: int) -> Iterator[np.ndarray]:
         """The pictures of the driving person, uint8 (`height`, W, 3), frame by frame; none where there are only poses."""
-        poses_alone = isinstance(self.source, Cues) and self.source.pixels is None
-        if not poses_alone and (frames := self.pictures) is not None:
-            size = height, max(1, round(frames.size[1] * height / frames.size[0]))
-            yield from (resize(frame, size) for frame in frames)
+        if self.kind == "rgb" and not isinstance(self.source, Cues):
+            size = height, max(1, round(self.source.size[1] * height / self.source.size[0]))
+            yield from (resize(frame, size) for frame in self.source)
 
 
 def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> Driving:

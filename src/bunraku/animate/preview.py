@@ -16,7 +16,7 @@ from bunraku.animate.cast import perceive_cast
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import WindowTemperature
 from bunraku.animate.options import MotionOptions
-from bunraku.animate.reference import open_reference
+from bunraku.animate.reference import Reference, open_reference
 from bunraku.cues.cues import Cues
 from bunraku.cues.perceive import SEEN
 from bunraku.cues.retarget import Retarget
@@ -104,19 +104,31 @@ def draw_retargeting(
         raise BunrakuError(
             f"the drawn skeletons of {driving} have no keypoints to retarget; give footage, OpenPose JSON, BVH or cues"
         )
-    own, cues, _ = perceive_cast(character, clip, options, report)
+    chosen = moments(len(clip)) if still else range(len(clip))
+    cues, drawn = retargeted_frames(character, clip, chosen, methods, options, report)
+    size = _write_sheet(output, drawn) if still else _write_video(output, drawn, cues.fps, overwrite)
+    return Retargeting(output, len(chosen), cues.fps, size, tuple(methods), clip.kind)
 
+
+def retargeted_frames(
+    character: Reference,
+    clip: Driving,
+    frames: Sequence[int],
+    methods: Sequence[Retarget] = METHODS,
+    options: MotionOptions = MotionOptions(),
+    report: Progress = silent,
+) -> tuple[Cues, Iterator[np.ndarray]]:
+    """The drivers' cues, and the pictures of `draw_retargeting` for the frames of these numbers, uint8 (H, W, 3)."""
+    own, cues, _ = perceive_cast(character, clip, options, report)
     canvas = choose_canvas(character.size, character.size, any_size=False)  # the picture itself
     motions = {method: canvas.poses(cues, own, method) for method in methods}
-    chosen = moments(len(cues)) if still else range(len(cues))
 
     def drawn() -> Iterator[np.ndarray]:
-        for done, frame in enumerate(skeleton_frames(clip, cues, character.image, own, motions, chosen), 1):
-            report("draw", done, len(chosen))
+        for done, frame in enumerate(skeleton_frames(clip, cues, character.image, own, motions, frames), 1):
+            report("draw", done, len(frames))
             yield frame
 
-    size = _write_sheet(output, drawn()) if still else _write_video(output, drawn(), cues.fps, overwrite)
-    return Retargeting(output, len(chosen), cues.fps, size, tuple(motions), clip.kind)
+    return cues, drawn()
 
 
 def draw_people(clip: Driving, cues: Cues) -> np.ndarray:

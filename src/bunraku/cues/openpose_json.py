@@ -5,7 +5,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,27 +69,45 @@ def read_openpose_json(path: str | Path, size: tuple[int, int] | None = None) ->
     files = sorted(json_files(path), key=natural_order) if path.is_dir() else [path]
     if not files:
         raise BunrakuError(f"{path} holds no .json files; give a folder with one OpenPose JSON file per frame")
-    contents = [_frames(file) for file in files]
-    frames = [frame for content in contents for frame in content]
+    contents = [_content(file) for file in files]
+    track = openpose_track(
+        [frame for content in contents for frame in content],
+        str(path),
+        size,
+        [str(file) for file, content in zip(files, contents) for _ in content],
+    )
+    return _with_missing_frames(track, path, files) if len(track) == len(files) else track
+
+
+def openpose_track(
+    frames: Sequence[Any], name: str, size: tuple[int, int] | None = None, names: Sequence[str] | None = None
+) -> PoseTrack:
+    """As `read_openpose_json`, of frames that were read already.
+
+    Args:
+        frames: {"people": [...]} each.
+        name: what messages call them.
+        size: as there.
+        names: what messages call each of them; None: all as the whole.
+    """
+    names = names or [name] * len(frames)
+    for frame, of in zip(frames, names):
+        if not isinstance(frame, dict) or not isinstance(frame.get("people"), list):
+            raise BunrakuError(f"{of} is not OpenPose JSON: a frame is an object with a list 'people'")
     left_out: Counter[str] = Counter()
-    people = [
-        [_person(file, person, left_out) for person in frame["people"]]
-        for file, content in zip(files, contents)
-        for frame in content
-    ]
+    people = [[_person(of, person, left_out) for person in frame["people"]] for frame, of in zip(frames, names)]
     for what, count in left_out.items():
-        logger.warning("%s: %s; left out (%d times)", path, what, count)
-    height, width = _canvas(path, frames, size)
-    _check_confidences(path, [person[:, 2] for frame in people for person in frame])
+        logger.warning("%s: %s; left out (%d times)", name, what, count)
+    height, width = _canvas(name, frames, size)
+    _check_confidences(name, [person[:, 2] for frame in people for person in frame])
     joints = WHOLE_BODY if any(person[BODY.stop :, 2].any() for frame in people for person in frame) else BODY.stop
     values = [np.array(frame, np.float32).reshape(-1, WHOLE_BODY, 3) for frame in people]
-    values = [frame[:, :joints] for frame in _in_pixels(path, values, height, width)]
+    values = [frame[:, :joints] for frame in _in_pixels(name, values, height, width)]
 
     track = _identified(
         values, [[_person_id(person) for person in frame["people"]] for frame in frames], (height, width)
     )
-    track = largest_first(join(track))
-    return _with_missing_frames(track, path, files) if len(frames) == len(files) else track
+    return largest_first(join(track))
 
 
 def write_openpose_json(track: PoseTrack, folder: str | Path) -> None:
@@ -144,20 +162,20 @@ def json_files(folder: Path) -> list[Path]:
     return [file for file in folder.glob("*.json") if not file.name.startswith(".")]
 
 
-def _frames(file: Path) -> list[dict[str, Any]]:
+def _content(file: Path) -> list[Any]:
+    """The frames of a file, unchecked."""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BunrakuError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
         raise BunrakuError(f"{file} is not JSON: {error}") from error
-    frames = content if isinstance(content, list) else [content]
-    if not frames or not all(isinstance(frame, dict) and isinstance(frame.get("people"), list) for frame in frames):
+    if content == []:
         raise BunrakuError(f"{file} is not OpenPose JSON: a frame is an object with a list 'people'")
-    return frames
+    return content if isinstance(content, list) else [content]
 
 
-def _canvas(path: Path, frames: list[dict[str, Any]], given: tuple[int, int] | None) -> tuple[int, int]:
+def _canvas(path: str, frames: Sequence[dict[str, Any]], given: tuple[int, int] | None) -> tuple[int, int]:
     """(height, width) of the picture: what the files say, else what is given."""
     said: set[tuple[Any, Any]] = {
         (frame.get(h), frame.get(w)) for frame in frames for h, w in CANVAS if frame.get(h) or frame.get(w)
@@ -177,7 +195,7 @@ def _canvas(path: Path, frames: list[dict[str, Any]], given: tuple[int, int] | N
     raise BunrakuError(f"{path} {reason}; give its size, such as --canvas 768x512 (height x width)")
 
 
-def _person(file: Path, person: dict[str, Any], left_out: Counter[str]) -> np.ndarray:
+def _person(file: str, person: dict[str, Any], left_out: Counter[str]) -> np.ndarray:
     """x, y, confidence of the 134 keypoints; (134, 3), zero where the file has none. Counts parts that are left out."""
     if not isinstance(person, dict):
         raise BunrakuError(f"{file}: a person is not an object with a list {POSE}")
@@ -204,7 +222,7 @@ def _old_key(name: str) -> str:
     return name.removesuffix("_2d")
 
 
-def _values(file: Path, person: dict[str, Any], name: str) -> np.ndarray:
+def _values(file: str, person: dict[str, Any], name: str) -> np.ndarray:
     """x, y, confidence of a part, (K, 3). Pairs without confidence are told from triples by how many they are."""
     try:
         numbers = np.array(person.get(name) or person.get(_old_key(name)) or [], np.float32)
@@ -222,7 +240,7 @@ def _values(file: Path, person: dict[str, Any], name: str) -> np.ndarray:
     return np.column_stack([points[:, :2], points[:, 2].clip(0, 1)])
 
 
-def _check_confidences(path: Path, confidences: list[np.ndarray]) -> None:
+def _check_confidences(path: str, confidences: list[np.ndarray]) -> None:
     highest = max((float(person.max()) for person in confidences), default=0.0)
     if 0 < highest < SEEN:
         raise BunrakuError(
@@ -231,7 +249,7 @@ def _check_confidences(path: Path, confidences: list[np.ndarray]) -> None:
         )
 
 
-def _in_pixels(path: Path, values: list[np.ndarray], height: int, width: int) -> list[np.ndarray]:
+def _in_pixels(path: str, values: list[np.ndarray], height: int, width: int) -> list[np.ndarray]:
     """Frames (P, 134, 3) with coordinates in pixels, whatever the units of each part are."""
     everybody = np.concatenate(values) if values else np.zeros((0, WHOLE_BODY, 3), np.float32)
     parts = [slice(BODY.start, FEET.stop), FACE, LEFT_HAND, RIGHT_HAND]
