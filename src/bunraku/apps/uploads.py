@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bunraku.errors import BunrakuError
 
@@ -25,6 +25,8 @@ NO_MOVIES = (b"avif", b"avis", b"heic", b"heix", b"heif", b"mif1", b"msf1", b"jp
 MOVIE_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 LARGEST_CANVAS = 16384  # px, of poses
 SECONDS = 60  # that a file may take to be looked at
+DAMAGED = "it is damaged; export it again"
+RATES = (0.1, 1000)  # frames per second
 MEMORY = 2 * 2**30  # bytes that looking at it may take
 
 
@@ -64,6 +66,12 @@ class Media:
     frames: int = 1
     fps: float | None = None
 
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> "Media":
+        """From what JSON makes of `asdict`."""
+        size = values["size"]
+        return cls(**values | {"size": None if size is None else (size[0], size[1])})
+
 
 def shown_name(name: str) -> str:
     """A name as it may be shown: without folders, control and formatting characters, of at most 100 characters; never a path to write to.
@@ -101,11 +109,10 @@ def examine(path: Path, limits: Limits = Limits(), name: str | None = None) -> M
         done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise BunrakuError(f"{name} takes longer than {SECONDS} s merely to be read; export it again") from None
-    answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"error": "it is damaged"}
+    answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"error": DAMAGED}
     if "error" in answer:
         raise BunrakuError(f"{name} cannot be used: {answer['error'].replace(str(path), name)}")
-    found = Media(**answer)
-    return replace(found, size=tuple(found.size) if found.size else None)  # type: ignore[arg-type]
+    return Media.read(answer)
 
 
 def told(path: Path, name: str) -> tuple[MediaKind, str]:
@@ -148,6 +155,8 @@ def looked_at(path: Path, limits: Limits) -> Media:
     found = READERS[kind](path, suffix, limits)
     if found.frames > limits.frames:
         raise BunrakuError(f"it has {found.frames} frames; at most {limits.frames} are taken, cut it")
+    if found.fps and not RATES[0] <= found.fps <= RATES[1]:
+        raise BunrakuError(f"it has {found.fps:g} frames per second; {RATES[0]} to {RATES[1]} are taken")
     if found.fps and found.frames / found.fps > limits.seconds:
         raise BunrakuError(
             f"it is {found.frames / found.fps:.1f} s long; at most {limits.seconds:g} s are taken, cut it"
@@ -249,8 +258,8 @@ def _main() -> None:
         answer = {"error": str(error)}
     except MemoryError:
         answer = {"error": f"it takes more than {MEMORY / 2**30:.0f} GB of memory merely to be read"}
-    except Exception as error:  # the readers meet what nobody has thought of, and whatever it is, the file is of no use
-        answer = {"error": f"it is damaged ({type(error).__name__})"}
+    except Exception:  # the readers meet what nobody has thought of, and whatever it is, the file is of no use
+        answer = {"error": DAMAGED}
     print(json.dumps(answer))
 
 
