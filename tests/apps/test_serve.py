@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 from bunraku.media import VideoReader, read_image
+from bunraku.theatre import sample_scene
+from bunraku.theatre.files import write_scene
 from tests.apps.hostile import hostile
 from tests.apps.kill import killed_again_and_again
 from tests.apps.server import QUICK, TOKENS, Server, ask, ended, send
@@ -297,15 +299,17 @@ def test_metrics_and_the_page_that_needs_no_network(server: Server, ann: httpx.C
     assert all(httpx.get(server.url + script).status_code == 200 for script in scripts)
 
 
-def test_the_client_of_the_documentation(server: Server, puppets: Path, tmp_path: Path) -> None:
+def test_the_client_of_the_documentation(server: Server, tmp_path: Path) -> None:
+    write_scene(sample_scene(0, "test"), tmp_path / "c.mp4", 8, (192, 128))
     (code,) = re.findall(r"```python\n(import json.*?)```", DOCS.read_text(), re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 24
     (tmp_path / "client.py").write_text(code)
     output = tmp_path / "out.mp4"
-    command = [sys.executable, "client.py", server.url, TOKENS["ann"], puppets / "a.png", puppets / "b.cues", output]
+    command = [sys.executable, "client.py", server.url, TOKENS["ann"], tmp_path / "c.png", tmp_path / "c.cues", output]
     done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert len(VideoReader(output)) == 12
+    assert len(VideoReader(output)) == 8
+    assert "write" in done.stdout
 
 
 def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path: Path, puppets: Path) -> None:

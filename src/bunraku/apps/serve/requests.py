@@ -160,13 +160,14 @@ def animate_options(request: Mapping[str, Any], folder: Path, attempt: Path, dev
 
 
 def in_fields(text: str) -> str:
-    """A message that names options as the command line does, with the names that they have here.
+    """A message that names options as the command line does, with the names that they have here; whole commands stay.
 
-    >>> in_fields("--max-people 9 must be from 1 to 8 (--pose)")
-    'max_people 9 must be from 1 to 8 (detector)'
+    >>> in_fields("--max-people 9 must be from 1 to 8 (--pose); `bunraku perceive --draft`")
+    'max_people 9 must be from 1 to 8 (detector); `bunraku perceive --draft`'
     """
     names = {"smooth": "smoothing", "pose": "detector"}
-    return re.sub(r"--([a-z][a-z-]*)", lambda m: names.get(m[1], m[1].replace("-", "_")), text)
+    found = r"`[^`]*`|--([a-z][a-z-]*)"
+    return re.sub(found, lambda m: names.get(m[1], m[1].replace("-", "_")) if m[1] else m[0], text)
 
 
 def _check_length(driving: File, options: AnimateOptions, settings: Settings) -> None:
