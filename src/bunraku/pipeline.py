@@ -14,12 +14,11 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
-from torch.nn import functional
 
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
-from bunraku.nets.pixels import unit_pixels
+from bunraku.nets.pixels import unit_pixels, with_detail
 from bunraku.nets.ports import Ports
 from bunraku.recipes import Animator, Encoded, Inputs, Reads, get_recipe, part_names
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
@@ -285,7 +284,7 @@ class AnimationPipeline(DiffusionPipeline):
 
 
 def detailed(made: np.ndarray, trust: Tensor, full: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """What the model made, with what is finer in the frames that it trusts: up(made) + up(trust) * (full - up(plain)).
+    """What the model made, with what is finer in the frames that it trusts, see `nets.pixels.with_detail`.
 
     Args:
         made: uint8 (F, H, W, 3).
@@ -296,14 +295,8 @@ def detailed(made: np.ndarray, trust: Tensor, full: np.ndarray, plain: np.ndarra
     Returns:
         uint8 (F, H', W', 3).
     """
-    size = (full.shape[1], full.shape[2])
-
-    def enlarged(maps: Tensor) -> Tensor:
-        return functional.interpolate(maps.float(), size, mode="bicubic" if maps.shape[1] == 3 else "bilinear")
-
-    small = [enlarged(rearrange(torch.from_numpy(frames), "f h w c -> f c h w")) for frames in (made, plain)]
-    fine = rearrange(torch.from_numpy(full), "f h w c -> f c h w") - small[1]
-    out = small[0] + enlarged(trust[0].transpose(0, 1).cpu()) * fine
+    pictures = [rearrange(torch.from_numpy(frames).float(), "f h w c -> f c h w") for frames in (made, full, plain)]
+    out = with_detail(pictures[0], trust[0].transpose(0, 1).float().cpu(), *pictures[1:])
     return rearrange(out.clamp(0, 255).round().to(torch.uint8), "f c h w -> f h w c").numpy()
 
 

@@ -137,7 +137,7 @@ def test_everything_learns_from_the_first_step_on(pipeline):
     inputs = Inputs({"reference": still, "reference_pose": still}, {"pose": still[:, None], "cutout": torch.full((1, 1, 64, 64, 4), 9, dtype=torch.uint8)})  # fmt: skip
     latents = {"reference": torch.randn(1, 32, 8, 8), "cutout": torch.randn(1, 32, 1, 8, 8)}
     out: Tensor = animator(torch.randn(1, 32, 1, 8, 8), torch.tensor([500]), inputs, latents, torch.tensor([True]))
-    assert out.shape == (1, 32, 1, 8, 8)
+    assert out.shape == (1, 33, 1, 8, 8)  # the trust is the last
     out.square().sum().backward()
     gradient = animator.denoiser.conv_out.weight.grad
     assert gradient is not None

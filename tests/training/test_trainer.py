@@ -56,13 +56,14 @@ def config(output: Path, stage: int = 1, **settings) -> TrainingConfig:
     )
 
 
-def trainer(c: TrainingConfig) -> Trainer:
+def trainer(c: TrainingConfig, start: bool = False) -> Trainer:
     torch.manual_seed(c.seed)
     codec = PatchCodec(32)
     torch.nn.init.orthogonal_(codec.components.view(32, -1))
     size = c.chosen_size
     animator = size.build(c.stage == 2, with_options(size.options, c.options))
-    torch.nn.init.normal_(animator.denoiser.conv_out.weight, std=0.02)  # a start of zero would hand no gradient on
+    if not start:  # a start of zero would hand no gradient on
+        torch.nn.init.normal_(animator.denoiser.conv_out.weight, std=0.02)
     reads = bound(animator.reads) if c.binding else animator.reads
     samples = TheatreSamples(c.seed, "train", c.frames, c.picture, reads=reads, domain=c.domain)
     return Trainer(c, animator, codec, samples)
@@ -458,3 +459,45 @@ def test_binding_makes_people_look_at_their_own_reference(tmp_path):
             return float(made._binding(looks, batch, times, shown))
 
     assert learned(5.0) < 0.9 * learned(1e-9)
+
+
+def test_muon_trains_the_kernels_inside_and_adamw_the_rest(tmp_path):
+    run = trainer(config(tmp_path, kernel_rate=0.01))
+    muon, adam = (each.optimizer for each in run.optimisers)
+    counts = [sum(len(group["params"]) for group in each.param_groups) for each in (muon, adam)]
+    assert sum(counts) == len(run.trained)
+    kernels = {id(p) for group in muon.param_groups for p in group["params"]}
+    names = {name for name, p in run.trained.items() if id(p) in kernels}
+    assert "denoiser.mid_block.resnets.0.conv1.weight" in names
+    assert not any("conv_in" in name or "conv_out" in name or "bias" in name or "embed" in name for name in names)
+
+
+def test_with_muon_a_killed_run_continues_bit_for_bit(tmp_path):
+    whole, halves = (config(tmp_path / name, kernel_rate=0.01) for name in ("whole", "halves"))
+    trainer(whole).run()
+    trainer(halves).run(until=3)
+    second = trainer(halves)
+    second.run()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    first = trainer(whole)
+    first.resume()
+    for name, parameter in state(first).items():
+        assert torch.equal(parameter, state(second)[name]), name
+
+
+def test_the_picture_loss_is_the_error_of_what_is_shown(tmp_path):
+    settings = {**SMALL, "steps": 2, "pictured": 2, "domain": "puppets", "drop": {}, "drop_condition": 0.0}
+    run = {
+        weight: trainer(
+            training_config("bunraku", "small", 1, tmp_path / str(weight), {**settings, "picture_loss": weight}), True
+        )
+        for weight in (0.0, 1.0)
+    }
+    batch = collate([run[0.0].dataset[0]])
+    losses = {weight: each.loss(batch, torch.Generator().manual_seed(0)) for weight, each in run.items()}
+    own = (losses[1.0] - losses[0.0]).item()
+    # untrained, the picture is the cut-out
+    shown = unit_pixels(batch.driven["cutout"][..., :3]) - unit_pixels(batch.frames)
+    assert own == pytest.approx(4 * shown.square().mean().item(), rel=0.05)
+    losses[1.0].backward()
+    assert run[1.0].trained["denoiser.conv_out.weight"].grad.abs().max() > 0

@@ -199,7 +199,7 @@ class Animator(nn.Module, ABC):
             watched: also say how the samples that see the reference look at it.
 
         Returns:
-            predictions (B, C, F, h, w); where it is watched, with the looks by block, whose rows are the frames of the shown samples.
+            predictions as of `predict`; where it is watched, with the looks by block, whose rows are the frames of the shown samples.
         """
         stills = {name: value for name, value in latents.items() if name in inputs.stills}
         frames = {name: value for name, value in latents.items() if name in inputs.frames}
@@ -212,7 +212,7 @@ class Animator(nn.Module, ABC):
                 part, level = noisy[chosen], timestep[chosen]
                 ports = self.ports(encoded.rows(chosen), range(part.shape[2]), part, level, flag)
                 ports = replace(ports, looks=looks if watched and flag else None)
-                predicted.append(self.predict(part, level, ports)[:, : noisy.shape[1]])
+                predicted.append(self.predict(part, level, ports))
                 order.append(chosen)
         predictions = torch.cat(predicted)[torch.cat(order).argsort()]
         return (predictions, looks) if watched else predictions

@@ -12,7 +12,7 @@ from bunraku.recipes import Size, Stage, get_recipe
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
 MAY_CHANGE = (
-    "output", "keep", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
+    "output", "keep", "kept", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
 )  # fmt: skip
 """Settings that a run may be continued with other values of."""
 
@@ -52,7 +52,10 @@ class TrainingConfig:
         drop_condition: share of the samples trained as the unconditional half of guidance.
         drop: share of the samples that go without a condition, by its name.
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
+        picture_loss: weight of the squared error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
+        pictured: how many frames of a micro-batch it looks at.
         binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
+        kernel_rate: learning rate of Muon for the kernels inside the networks (`training.muon`); 0: AdamW trains them as well.
         decay: the last share of the steps in which the learning rate falls to zero.
         ema_decay: of the exponential moving average that is shipped; 0: none.
         precision: what the networks compute in: "float32", "bf16", "fp16", or "auto": what this machine is fast at.
@@ -88,6 +91,7 @@ class TrainingConfig:
     steps: int = 1000
     accumulate: int = 1
     learning_rate: float = 1e-5
+    kernel_rate: float = 0.0
     warmup: int = 0
     decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
@@ -105,6 +109,8 @@ class TrainingConfig:
     timestep_power: float = 1.0
     skeleton_weight: float = 1.0
     permute_colours: bool = False
+    picture_loss: float = 0.0
+    pictured: int = 8
     binding: float = 0.0
     ema_decay: float = 0.0
     gradient_checkpointing: bool = False

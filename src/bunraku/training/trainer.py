@@ -20,17 +20,18 @@ from diffusers.training_utils import EMAModel
 from einops import rearrange
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from bunraku.data.samples import Sample, StepSampler, inputs_of, loader
 from bunraku.errors import BunrakuError
 from bunraku.media.files import ordinary_permissions
 from bunraku.nets.attention import Look
-from bunraku.nets.pixels import unit_clips, unit_pixels
+from bunraku.nets.pixels import unit_clips, unit_pixels, with_detail
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
 from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, binding_loss
 from bunraku.training.config import MAY_CHANGE, TrainingConfig
+from bunraku.training.muon import Muon
 from bunraku.training.objective import (
     diffuse,
     min_snr_weights,
@@ -45,6 +46,9 @@ logger = logging.getLogger(__name__)
 
 ENCODED = 8
 """Pictures that go through the autoencoder together."""
+
+OUTER = ("conv_in", "conv_out", "embed")
+"""In the names of kernels that meet pixels, latents, times or positions: no matrices by nature, see `Muon`."""
 
 ALONE = ("reference_net", "image_encoder")
 """Parts that learn nothing from a sample without conditions."""
@@ -100,15 +104,13 @@ class Trainer:
             for part in animator.parts().values():
                 if getattr(part, "_supports_gradient_checkpointing", False):  # the others are a few convolutions
                     part.enable_gradient_checkpointing()  # type: ignore[operator]
-        optimiser = torch.optim.AdamW(
-            self.trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.learning_rate_factor)
+        optimisers = build_optimisers(config, self.trained)
+        self.schedules = [torch.optim.lr_scheduler.LambdaLR(each, self.learning_rate_factor) for each in optimisers]
         self.ema = EMAModel(self.trained.values(), decay=config.ema_decay) if config.ema_decay else None
         self.animator, self.dataset, self._scores = animator, dataset, validate
         self.vae = vae.to(self.accelerator.device).requires_grad_(False).eval()
-        self.model, self.optimiser = self.accelerator.prepare(animator, optimiser)
-        self.accelerator.register_for_checkpointing(self.schedule)
+        self.model, *self.optimisers = self.accelerator.prepare(animator, *optimisers)
+        self.accelerator.register_for_checkpointing(*self.schedules)
         if self.ema:
             self.ema.to(self.accelerator.device)
             self.accelerator.register_for_checkpointing(self.ema)
@@ -151,11 +153,13 @@ class Trainer:
                     if accelerator.sync_gradients:
                         self.check_finite(losses)
                         accelerator.clip_grad_norm_(self.trained.values(), config.clip_norm)
-                    self.optimiser.step()
-                    self.optimiser.zero_grad(set_to_none=True)
+                    for optimiser in self.optimisers:
+                        optimiser.step()
+                        optimiser.zero_grad(set_to_none=True)
                 if not accelerator.sync_gradients:
                     continue
-                self.schedule.step()
+                for schedule in self.schedules:
+                    schedule.step()
                 if self.ema:
                     self.ema.step(self.trained.values())
                 self.step += 1
@@ -164,7 +168,9 @@ class Trainer:
                     mean = torch.stack(losses).mean().item()
                     if accelerator.is_main_process:
                         logger.info("step %d loss %.5f", self.step, mean)
-                    accelerator.log({"loss": mean, "learning_rate": self.schedule.get_last_lr()[0]}, step=self.step)
+                    accelerator.log(
+                        {"loss": mean, "learning_rate": self.schedules[-1].get_last_lr()[0]}, step=self.step
+                    )
                     losses.clear()
                 if self.step % config.checkpoint_every == 0 or self.step == until:
                     self.save()
@@ -205,7 +211,8 @@ class Trainer:
             shown[:] = True
         alphas, kind = self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type
         given = (diffuse(clean, noise, alphas, timesteps), timesteps, inputs, self.latents(batch), shown.to(device))
-        prediction, looks = self.model(*given, watched=True) if c.binding else (self.model(*given), None)
+        output, looks = self.model(*given, watched=True) if c.binding else (self.model(*given), None)
+        prediction = output[:, : clean.shape[1]]
         error = (prediction.float() - target(clean, noise, alphas, timesteps, kind)).square()
         if c.skeleton_weight != 1:
             poses = unit_clips(batch.driven["pose"]).to(device)
@@ -213,7 +220,37 @@ class Trainer:
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
             error = error * weights.view(count, 1, -1, 1, 1)
-        return error.mean() + (0 if looks is None else c.binding * self._binding(looks, batch, timesteps, shown))
+        loss = error.mean()
+        if looks is not None:
+            loss = loss + c.binding * self._binding(looks, batch, timesteps, shown)
+        if c.picture_loss:
+            loss = loss + c.picture_loss * self._picture_loss(output, batch, generator)
+        return loss
+
+    def _picture_loss(self, output: Tensor, batch: Sample[Tensor], generator: torch.Generator) -> Tensor:
+        """Mean squared error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust.
+
+        Args:
+            output: of the animator.
+        """
+        channels = self.vae.config.latent_channels
+        scale, every = self.vae.config.scaling_factor, output.shape[0] * output.shape[2]
+        chosen = torch.randperm(every, generator=generator)[: self.config.pictured].to(output.device)
+
+        def rows(clips: Tensor) -> Tensor:
+            return clips.transpose(1, 2).flatten(0, 1)[chosen]
+
+        def pixels(clips: Tensor) -> Tensor:
+            return rows(unit_clips(clips[..., :3]).to(output.device)) * 2 - 1
+
+        made = self.vae.decode(rows(output[:, :channels]) / scale).sample
+        trusted = self.animator.trusted
+        if trusted is not None and trusted in batch.driven:
+            full = pixels(batch.driven[trusted])
+            with torch.no_grad():
+                plain = self.vae.decode(self.vae.encode(full).latent_dist.mode()).sample
+            made = with_detail(made, rows(output[:, channels:]), full, plain)
+        return (made.float() - pixels(batch.frames)).square().mean()
 
     def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
         """The identity binding loss of the samples that see the reference."""
@@ -313,6 +350,18 @@ class Trainer:
         with Progress(*columns, console=console, disable=not self.accelerator.is_main_process) as bar:
             task = bar.add_task("train", total=until, completed=self.step, loss=math.nan)
             yield lambda loss: bar.update(task, advance=1, loss=loss)
+
+
+def build_optimisers(config: TrainingConfig, trained: Mapping[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
+    """AdamW for all parameters, or, with a `kernel_rate`, Muon for the kernels inside the networks and AdamW for the rest."""
+    inner = (
+        {n for n, p in trained.items() if p.ndim > 1 and not any(part in n for part in OUTER)}
+        if config.kernel_rate
+        else set()
+    )
+    rest = [parameter for name, parameter in trained.items() if name not in inner]
+    adam = torch.optim.AdamW(rest, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay)
+    return [Muon([trained[name] for name in sorted(inner)], config.kernel_rate), adam] if inner else [adam]
 
 
 def accumulation(config: TrainingConfig, processes: int) -> int:
