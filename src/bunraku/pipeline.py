@@ -25,6 +25,7 @@ from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import stored_options
 from bunraku.sampling.denoise import OnStep, denoise, frames_at, initial_noise
 from bunraku.sampling.sampling import Sampling
+from bunraku.sampling.strength import Strength, progress_at
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ class AnimationPipeline(DiffusionPipeline):
         sampling: Sampling | None = None,
         *,
         detail: Pictures | None = None,
+        strengths: Sequence[Strength] = (),
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
     ) -> Iterator[np.ndarray]:
@@ -167,12 +169,14 @@ class AnimationPipeline(DiffusionPipeline):
             detail: of a model that trusts some frames (`Animator.trusted`, the cut-out): the same frames in the size of the output, whose
                 height and width are a multiple of the other conditions'; what is finer than the model shows is taken from them. None:
                 the frames themselves.
+            strengths: of conditions in `Animator.strengths`, which count as they are where none is given.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
 
         A warning says which frames have no pose where a whole window has none, and that windows of one frame make no motion.
 
         Raises:
-            BunrakuError: at once: empty or mis-shaped input, or a size that is not a multiple of 8; while it runs: a prediction that is
+            BunrakuError: at once: empty or mis-shaped input, a size that is not a multiple of 8, or the strength of something that has
+                none; while it runs: a prediction that is
                 not finite.
         """
         sampling = sampling or self.sampling
@@ -181,7 +185,18 @@ class AnimationPipeline(DiffusionPipeline):
         length, size = _checked(stills, frames)
         own = frames.get(self._animator.trusted or "")
         detail = _checked_detail(detail, length, size) if detail is not None and own is not None else own
-        return self._stream(stills, frames, sampling, length, size, detail, generator, callback_on_step_end)
+        self.check_strengths(strengths)
+        return self._stream(stills, frames, sampling, length, size, detail, strengths, generator, callback_on_step_end)
+
+    def check_strengths(self, strengths: Sequence[Strength]) -> None:
+        """Raise BunrakuError where a strength is of no condition of this model, or there are two of one."""
+        named = [one.condition for one in strengths]
+        if unknown := [name for name in named if name not in self._animator.strengths]:
+            raise BunrakuError(
+                f"a model of recipe {self.config.recipe} has no strength of {unknown[0]}; it has {', '.join(self._animator.strengths)} (--strength)"
+            )
+        if len(set(named)) < len(named):
+            raise BunrakuError("two strengths of one condition; give one of each (--strength)")
 
     @torch.no_grad()
     def _stream(
@@ -192,6 +207,7 @@ class AnimationPipeline(DiffusionPipeline):
         length: int,
         size: tuple[int, int],
         detail: Pictures | None,
+        strengths: Sequence[Strength],
         generator: torch.Generator | None,
         callback: Callable[..., dict[str, Tensor] | None] | None,
     ) -> Iterator[np.ndarray]:
@@ -204,6 +220,9 @@ class AnimationPipeline(DiffusionPipeline):
 
         def conditions(window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
             ports = animator.ports(encoded, window, noisy, timestep, shown)
+            if strengths:
+                progress = progress_at(float(timestep.max()), self.scheduler.config.num_train_timesteps)
+                ports = animator.weighted(ports, {one.condition: one.at(progress) for one in strengths})
             return replace(ports, temperature=heat[window[0]]) if heat else ports
 
         channels = self.denoiser.config.in_channels

@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 
 from bunraku.errors import BunrakuError
+from bunraku.sampling.strength import Strength
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,22 @@ def parsed_pairs(text: str | None) -> tuple[tuple[int, int], ...] | None:
     if not re.fullmatch(r"\d+:\d+(,\d+:\d+)*", text.replace(" ", "")):
         raise BunrakuError(f"{text!r} are no pairs (--pairs); give CHARACTER:DRIVER, such as 0:1,1:0")
     return tuple((int(one), int(driver)) for one, driver in (pair.split(":") for pair in text.split(",")))
+
+
+def parsed_strengths(text: str | None) -> tuple[Strength, ...]:
+    """NAME=AMOUNT or NAME=AMOUNT@START:END, several separated by commas."""
+    if text is None:
+        return ()
+    number = r"(\d+(?:\.\d*)?|\.\d+)"
+    found = [
+        re.fullmatch(rf"([a-z_]+)={number}(?:@{number}:{number})?", part) for part in text.replace(" ", "").split(",")
+    ]
+    if not all(found):
+        raise BunrakuError(
+            f"{text!r} are no strengths (--strength); give NAME=AMOUNT, or NAME=AMOUNT@START:END with START and END from 0 to 1, such as "
+            "pose=0.8,reference=1.5@0:0.6"
+        )
+    return tuple(Strength(one[1], float(one[2]), float(one[3] or 0), float(one[4] or 1)) for one in found if one)
 
 
 def parsed_rate(text: str | None) -> Fraction | None:

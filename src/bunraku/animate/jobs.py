@@ -16,7 +16,7 @@ from bunraku.animate.run import check_animation
 from bunraku.errors import BunrakuError
 from bunraku.media import check_input, clips_in, pictures_in, written
 from bunraku.progress import Progress, silent
-from bunraku.values import parsed_pairs, parsed_people, parsed_rate, parsed_size
+from bunraku.values import parsed_pairs, parsed_people, parsed_rate, parsed_size, parsed_strengths
 
 REQUIRED = ("reference", "driving", "output")
 """Columns that every table has."""
@@ -252,6 +252,7 @@ def _value(column: str, text: str, kind: Any, folder: Path) -> Any:
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 PARSERS: dict[str, Callable[[str], Any]] = {
     "fps": parsed_rate, "size": parsed_size, "canvas": parsed_size, "pairs": parsed_pairs, "max_people": parsed_people,
+    "strengths": parsed_strengths,
 }  # fmt: skip
 """Fields with a form of their own."""
 

@@ -156,6 +156,7 @@ class PipelineAdapter:
                 f"{options.model} {takes}; --scene {options.scene} is for {PUPPET_WARP} (--model {PUPPET_WARP})"
             )
         self._sampling = chosen_sampling(self._pipeline, options, frames)
+        self._pipeline.check_strengths(options.strengths)
         self.device = str(self._pipeline.device)
         self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
         self.skeleton: Mapping[str, Any] = self._pipeline.styles.get(POSE, {})
@@ -230,7 +231,7 @@ class PipelineAdapter:
             detail = replace(drawn[trusted], size=size)
             frames[trusted] = Reduced(detail, painted)
         chunks = self._pipeline.stream(
-            stills, frames, self._sampling, detail=detail, generator=torch.Generator().manual_seed(self._options.seed),
+            stills, frames, self._sampling, detail=detail, strengths=self._options.strengths, generator=torch.Generator().manual_seed(self._options.seed),
             callback_on_step_end=_on_step(report, self._sampling.num_inference_steps, guess),
         )  # fmt: skip
         if scene is None or not trusted:
@@ -255,6 +256,7 @@ class PuppetWarpAdapter:
         self._options = options
         unused = ("steps", "guidance", "scheduler", "window", "overlap", "temperature")
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
+        given += ["strengths"] * bool(options.strengths)
         if given:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
 

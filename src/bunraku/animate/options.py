@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 from bunraku.cues.retarget import Retarget
 from bunraku.errors import BunrakuError
 from bunraku.perception.detector import MOST_PEOPLE, DetectorName
+from bunraku.sampling.strength import Strength
 
 DrivingKind = Literal["rgb", "skeleton", "openpose", "bvh", "cues"]
 Fitting = Literal["auto", "letterbox", "crop"]
@@ -134,6 +135,8 @@ class AnimateOptions(MotionOptions):
         size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
         steps, guidance, window, overlap: of the sampling.
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
+        strengths: how much some conditions count, and from when to when (`sampling.strength`): "pose", "reference", of recipe bunraku
+            also "cutout".
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
         dtype: "auto", "float32", "float16" or "bfloat16".
@@ -175,6 +178,7 @@ class AnimateOptions(MotionOptions):
     window: int | None = None
     overlap: int | None = None
     temperature: float | None = None
+    strengths: tuple[Strength, ...] = ()
     seed: int = 0
     dtype: str = "auto"
     audio: bool = True
@@ -197,4 +201,6 @@ class AnimateOptions(MotionOptions):
 
 def option(field: str) -> str:
     """What the command line calls a field of the options."""
-    return {"smoothing": "--smooth", "detector": "--pose"}.get(field, f"--{field.replace('_', '-')}")
+    return {"smoothing": "--smooth", "detector": "--pose", "strengths": "--strength"}.get(
+        field, f"--{field.replace('_', '-')}"
+    )

@@ -21,7 +21,7 @@ from bunraku.cli.options import (
     grouped,
 )
 from bunraku.cli.terminal import progress, result
-from bunraku.values import parsed_size
+from bunraku.values import parsed_size, parsed_strengths
 
 app = typer.Typer()
 
@@ -117,6 +117,16 @@ def animate(
             show_default=False,
         ),
     ] = None,
+    strength: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=SAMPLING,
+            metavar="NAME=AMOUNT[@START:END],...",
+            help="How much a condition counts, 1 being as trained, and from where to where on the way from noise (0) to picture (1): "
+            "pose, reference, of recipe bunraku also cutout. Such as pose=0.8,reference=1.5@0:0.6",
+            show_default=False,
+        ),
+    ] = None,
     retarget: Annotated[
         Literal["full", "align", "fit", "off"] | None,
         typer.Option(
@@ -184,7 +194,7 @@ def animate(
 
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
-        scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, seed=seed, dtype=dtype, audio=audio,
+        scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
         mask=mask, scene=scene, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     if many := asked_jobs(reference, driving, output, jobs, options):

@@ -74,6 +74,7 @@ class Attention(nn.Module):
         *,
         positions: Tensor | None = None,
         extra: Tokens | None = None,
+        weight: float = 1.0,
         temperature: Tensor | None = None,
     ) -> Tensor:
         """Attend from `tokens` to `context`, or to themselves and `extra`.
@@ -85,6 +86,7 @@ class Attention(nn.Module):
             positions: (N, C), added to queries and keys, not to values.
             extra: further keys and values, B' rows as above. R times as many as there are tokens (the reference in R pictures) weigh as
                 much as N together, so that the same picture given twice is as if it were given once (a choice).
+            weight: how many times as much as that they weigh; 0: not at all, 2: as if each were there twice.
             temperature: (B, 1, 1), divides the logits (TCAN Eq. 5; done on the queries so that fused kernels still run).
 
         Returns:
@@ -99,8 +101,8 @@ class Attention(nn.Module):
         if context is not None:
             key, value = _spread(key, tokens.shape[0]), _spread(value, tokens.shape[0])
         bias = None
-        if extra is not None:
-            bias = _together(key, extra[0])
+        if extra is not None and weight > 0:
+            bias = _together(key, extra[0], weight)
             key, value = _beside(key, extra[0]), _beside(value, extra[1])
         return self.to_out[0](rearrange(attend(queries, key, value, bias), "b h n d -> b n (h d)"))
 
@@ -119,13 +121,13 @@ def _spread(tensor: Tensor, batch: int) -> Tensor:
     return tensor if tensor.shape[0] == batch else repeat(tensor, "b ... -> (b f) ...", f=batch // tensor.shape[0])
 
 
-def _together(own: Tensor, further: Tensor) -> Tensor | None:
-    """What the logits of all keys have added, (N + M,), so that M = R N further ones weigh as much as N; None: nothing."""
-    pictures = further.shape[-2] // own.shape[-2]
-    if pictures < 2:
+def _together(own: Tensor, further: Tensor, weight: float) -> Tensor | None:
+    """What the logits of all keys have added, (N + M,), so that M = R N further ones weigh `weight` times as much as N; None: nothing."""
+    pictures = max(1, further.shape[-2] // own.shape[-2])
+    if pictures == weight:
         return None
     bias = own.new_zeros(own.shape[-2] + further.shape[-2])
-    bias[own.shape[-2] :] = -math.log(pictures)
+    bias[own.shape[-2] :] = math.log(weight / pictures)
     return bias
 
 

@@ -82,15 +82,16 @@ class SpatialTransformerBlock(nn.Module):
         image_token: Tensor | None = None,
         reference: Tokens | None = None,
         watch: Callable[[Look], None] | None = None,
+        weight: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """(B, h, w, C) -> the same, and the normalised tokens (B, h, w, C) that a ReferenceNet hands out. `watch` is told how they look
-        at the reference, where there are at most `WATCHED` of them."""
+        at the reference, where there are at most `WATCHED` of them; `weight` is that of the reference's tokens."""
         normed = self.norm1(grid)
         positions = grid_positions(normed, self.positions)
         hidden = grid.flatten(1, 2)
         if watch is not None and reference is not None and hidden.shape[1] <= WATCHED:
             watch(Look(self.attn1.look(normed.flatten(1, 2), reference[0], positions), (grid.shape[1], grid.shape[2])))
-        hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference)
+        hidden = hidden + self.attn1(normed.flatten(1, 2), positions=positions, extra=reference, weight=weight)
         if self.norm2 is not None and self.attn2 is not None and image_token is not None:
             if image_token.shape[1] == 1:  # whatever the queries are
                 hidden = hidden + self.attn2.constant(image_token, hidden.shape[0])
@@ -122,10 +123,11 @@ class SpatialTransformer(nn.Module):
         image_token: Tensor | None = None,
         reference: Tokens | None = None,
         watch: Callable[[Look], None] | None = None,
+        weight: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C); `watch` as of the block."""
+        """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C); `watch` and `weight` as of the block."""
         grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
-        grid, tokens = self.transformer_blocks[0](grid, image_token, reference, watch)
+        grid, tokens = self.transformer_blocks[0](grid, image_token, reference, watch, weight)
         return hidden + self.proj_out(rearrange(grid, "b h w c -> b c h w")), tokens
 
 
@@ -292,7 +294,7 @@ class Level(nn.Module):
         ports = conditions.ports
         block = f"{name}.attentions.{index}.transformer_blocks.0"
         hidden, tokens = self.attentions[index](
-            hidden, ports.token, ports.reference.get(block), self._watch(ports, block)
+            hidden, ports.token, ports.reference.get(block), self._watch(ports, block), ports.reference_weight
         )
         if block in ports.blend:
             hidden = self.blends[index](hidden, ports.blend[block])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bunraku.nets.attention import Look, Tokens
 
-SHARED = ("token", "reference")
+SHARED = ("token", "reference", "reference_weight")
 """Ports that are the same for every window of a clip: one row serves all of them."""
 
 
@@ -25,6 +25,7 @@ class Ports:
         add: (B, C0, F, h, w), sum of the guiders' maps, added after conv_in.
         residuals: a ControlNet's maps (B * F, C, h, w), one per skip and one for the middle.
         reference: keys and values of reference tokens by transformer block, B' rows as of `token`.
+        reference_weight: how many times as much as usual the reference tokens weigh in the attention (`Attention.forward`).
         blend: features of objects (B * F, C, h, w) by transformer block, blended in behind its spatial attention.
         temperature: (B, 1, H, W) >= 1, divides the temporal attention's logits (TCAN Eq. 5).
         looks: where the blocks take down, by their names, how they look at the reference; the one port through which something comes out.
@@ -37,6 +38,7 @@ class Ports:
     add: Tensor | None = None
     residuals: tuple[Tensor, ...] = ()
     reference: Mapping[str, Tokens] = field(default_factory=dict)
+    reference_weight: float = 1.0
     blend: Mapping[str, Tensor] = field(default_factory=dict)
     temperature: Tensor | None = None
     looks: dict[str, Look] | None = None

@@ -1,7 +1,7 @@
 """Animate Anyone (Hu et al., CVPR 2024, arXiv 2311.17117): which parts, how they are wired, which sizes, what each stage trains."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -90,6 +90,9 @@ class AnimateAnyone(Animator):
         told = timestep if self.options.reference_timestep == "every" else None
         reference = encoded.once("reference", lambda: self.reference(encoded, 0 if told is None else told), told)
         return Ports(token, **guided, reference=reference)  # type: ignore[arg-type]
+
+    def weighted(self, ports: Ports, factors: Mapping[str, float]) -> Ports:
+        return replace(super().weighted(ports, factors), token=ports.token * factors.get("reference", 1.0))
 
     def guidance(self, encoded: Encoded, window: Sequence[int]) -> Tensor:
         """What guides a window of frames, (B, C, f, h, w), in both halves of guidance."""

@@ -115,6 +115,7 @@ class Animator(nn.Module, ABC):
         idle: patterns (fnmatch) of parameter names that never learn: nothing depends on them.
         people: how many characters of a picture it moves.
         added: parts that change nothing at their start values, so that training may start from a model without them.
+        strengths: conditions whose effect can be made weaker or stronger (`weighted`).
         halo: frames on either side of a piece of a clip that `encode_frames` has to see to encode it as it is within the clip.
         trusted: name of the frames whose own pixels the picture may show, as far as the prediction's trust says; None: there are none.
     """
@@ -123,6 +124,7 @@ class Animator(nn.Module, ABC):
     idle: ClassVar[tuple[str, ...]] = ()
     added: ClassVar[tuple[str, ...]] = ()
     people: ClassVar[int] = 1
+    strengths: ClassVar[tuple[str, ...]] = ("pose", "reference")
     halo: ClassVar[int] = 0
     trusted: ClassVar[str | None] = None
     denoiser: Denoiser
@@ -158,6 +160,17 @@ class Animator(nn.Module, ABC):
             timestep: one, (B,), or one per frame (B, F).
             shown: False: what the unconditional half of guidance sees.
         """
+
+    def weighted(self, ports: Ports, factors: Mapping[str, float]) -> Ports:
+        """The ports with the effects of some conditions multiplied: "pose" is all that guides beside the reference.
+
+        Args:
+            factors: by names of `strengths`; what is not named stays as it is.
+        """
+        pose, reference = factors.get("pose", 1.0), factors.get("reference", 1.0)
+        guiding = {name: maps * pose for name in ("noise", "add") if (maps := getattr(ports, name)) is not None}
+        residuals = tuple(maps * pose for maps in ports.residuals)
+        return replace(ports, **guiding, residuals=residuals, reference_weight=reference)
 
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         """What the scheduler is told of a window of frames.

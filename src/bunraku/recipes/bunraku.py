@@ -45,6 +45,7 @@ class Bunraku(AnimateAnyone):
 
     trusted: ClassVar[str | None] = CUTOUT
     people: ClassVar[int] = 8
+    strengths: ClassVar[tuple[str, ...]] = ("pose", "reference", CUTOUT)
 
     @property
     def reads(self) -> Reads:
@@ -63,6 +64,14 @@ class Bunraku(AnimateAnyone):
         if not shown or CUTOUT not in encoded.frames:
             return ports
         return replace(ports, latents=encoded.at(CUTOUT, window, ports.token))
+
+    def weighted(self, ports: Ports, factors: Mapping[str, float]) -> Ports:
+        """As of `Animator`; "cutout" is the share of its trust that the cut-out keeps, at most 1."""
+        ports, share = super().weighted(ports, factors), min(1.0, factors.get(CUTOUT, 1.0))
+        if ports.latents is None or share == 1:
+            return ports
+        there = ports.latents[:, -1:] * share
+        return replace(ports, latents=torch.cat([ports.latents[:, :-1], there], 1) if share else None)
 
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]

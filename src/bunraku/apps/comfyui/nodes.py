@@ -28,9 +28,10 @@ from bunraku.perception.detector import MOST_PEOPLE, DetectorName
 from bunraku.perception.matte import create_footage_segmenter, create_segmenter, still_mattes
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp import PUPPET_WARP
+from bunraku.sampling.strength import MOST, Strength
 from bunraku.theatre import render, sample_scene
 
-MODEL, CUES_TYPE, KEYPOINTS = "BUNRAKU_MODEL", "BUNRAKU_CUES", "POSE_KEYPOINT"
+MODEL, CUES_TYPE, STRENGTHS, KEYPOINTS = "BUNRAKU_MODEL", "BUNRAKU_CUES", "BUNRAKU_STRENGTHS", "POSE_KEYPOINT"
 MOTIONS = (*CUES, ".bvh", ".json", *CLIPS)
 """What the names of files that drive end in."""
 OWN = "the model's own"
@@ -345,6 +346,35 @@ class RetargetPreview(Node):
         return (images_of(np.stack(list(frames))),)
 
 
+class SetStrength(Node):
+    """How much a condition counts, and when."""
+
+    RETURN_TYPES = (STRENGTHS,)
+    RETURN_NAMES = ("strengths",)
+    DESCRIPTION = (
+        "1 is as trained. Outside of start and end, on the way from noise (0) to picture (1), the condition does not count. pose: all that "
+        "guides the motion; reference: the look of the image; cutout: of recipe bunraku, the image's own moved pixels."
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "condition": (["pose", "reference", "cutout"],),
+                "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": MOST, "step": 0.05}),
+                "start": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01}),
+                "end": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}),
+            },
+            "optional": {"strengths": (STRENGTHS,)},
+        }
+
+    def run(
+        self, condition: str, strength: float, start: float, end: float, strengths: tuple[Strength, ...] = ()
+    ) -> tuple[tuple[Strength, ...]]:
+        others = tuple(one for one in strengths if one.condition != condition)
+        return ((*others, Strength(condition, strength, start, end)),)
+
+
 class Animate(Node):
     """The character of the image, moved by the cues."""
 
@@ -372,6 +402,7 @@ class Animate(Node):
                 "reference": (CUES_TYPE,),
                 "mask": ("MASK",),
                 "scene_images": ("IMAGE",),
+                "strengths": (STRENGTHS,),
                 "pairs": ("STRING", {"default": "", "tooltip": "character:driver, such as 0:1,1:0"}),
                 "width": ("INT", {"default": 0, "min": 0, "max": 4096, "step": 8}),
                 "height": ("INT", {"default": 0, "min": 0, "max": 4096, "step": 8}),
@@ -394,6 +425,7 @@ class Animate(Node):
         reference: Cues | None = None,
         mask: Tensor | None = None,
         scene_images: Tensor | None = None,
+        strengths: tuple[Strength, ...] = (),
         pairs: str = "",
         width: int = 0,
         height: int = 0,
@@ -406,7 +438,7 @@ class Animate(Node):
         options = replace(
             model.options, retarget=None if retarget == "auto" else retarget, scene=scene, seed=seed, steps=steps or None,
             guidance=None if guidance < 0 else guidance, pairs=_pairs(pairs), size=(height, width) if width else None,
-            window=window or None, overlap=None if overlap < 0 else overlap, smoothing=smooth,
+            window=window or None, overlap=None if overlap < 0 else overlap, smoothing=smooth, strengths=strengths,
         )  # fmt: skip
         report, clip = host.report(), _driving(driving)
         prepared = prepare(
@@ -525,6 +557,7 @@ _NODES: dict[str, tuple[type[Node], str]] = {
     "BunrakuMasksToCues": (MasksToCues, "Bunraku Masks to Cues"),
     "BunrakuChoosePeople": (ChoosePeople, "Bunraku Choose People"),
     "BunrakuRetargetPreview": (RetargetPreview, "Bunraku Retarget Preview"),
+    "BunrakuStrength": (SetStrength, "Bunraku Strength"),
     "BunrakuAnimate": (Animate, "Bunraku Animate"),
     "BunrakuTheatre": (Theatre, "Bunraku Theatre"),
 }
