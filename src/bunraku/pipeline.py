@@ -15,12 +15,13 @@ from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
+from bunraku.cues.drawn import VIEWS, VIEWS_POSE
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
 from bunraku.nets.pixels import unit_pixels, with_detail
 from bunraku.nets.ports import Ports
-from bunraku.recipes import Animator, Encoded, Inputs, Reads, get_recipe, part_names
+from bunraku.recipes import MOST_PICTURES, Animator, Encoded, Inputs, Reads, get_recipe, part_names
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import stored_options
 from bunraku.sampling.denoise import OnStep, denoise, frames_at, initial_noise
@@ -164,6 +165,7 @@ class AnimationPipeline(DiffusionPipeline):
 
         Args:
             stills: pictures by name, uint8 (H, W, C); "reference" is the character. What else the model reads (`reads`) may be left out.
+                "views", uint8 (V, H, W, 3), are up to four further pictures of the character, "views_pose" their drawn poses.
             frames: drawn conditions by name, uint8 (F, H, W, C); already of the output's size, as are the stills. `cues.drawn` draws.
             sampling: None: the model's own (`sampling`).
             detail: of a model that trusts some frames (`Animator.trusted`, the cut-out): the same frames in the size of the output, whose
@@ -180,7 +182,7 @@ class AnimationPipeline(DiffusionPipeline):
                 not finite.
         """
         sampling = sampling or self.sampling
-        stills = {name: still for name, still in stills.items() if name in self.reads.stills}
+        stills = {name: still for name, still in stills.items() if name in (*self.reads.stills, VIEWS, VIEWS_POSE)}
         frames = {name: drawn for name, drawn in frames.items() if name in self.reads.frames}
         length, size = _checked(stills, frames)
         own = frames.get(self._animator.trusted or "")
@@ -255,6 +257,8 @@ class AnimationPipeline(DiffusionPipeline):
         device, animator, reads = self._execution_device, self.animator, self.reads
         pictures = Inputs({name: torch.from_numpy(still)[None].to(device) for name, still in stills.items()}, {})
         clean = {name: self.encode(stills[name]).to(animator.dtype) for name in reads.latents if name in stills}
+        if VIEWS in stills:
+            clean[VIEWS] = torch.cat([self.encode(view) for view in stills[VIEWS]])[None].to(animator.dtype)
         encoded = animator.encode_stills(pictures, clean)
         maps: dict[str, Tensor] = {}
         for part in pieces(length, chunk):
@@ -407,8 +411,14 @@ def _checked(stills: Mapping[str, np.ndarray], frames: Mapping[str, Pictures]) -
         raise BunrakuError("there are no conditions to follow, such as the frames called pose")
     height, width = stills["reference"].shape[:2]
     for name, still in stills.items():
-        if still.dtype != np.uint8 or still.ndim != 3 or still.shape[:2] != (height, width):
-            raise BunrakuError(f"{name} must be uint8 ({height}, {width}, C), got {still.dtype} {still.shape}")
+        several = name in (VIEWS, VIEWS_POSE)
+        if still.dtype != np.uint8 or still.ndim != 3 + several or still.shape[-3:-1] != (height, width):
+            shape = f"({'V, ' * several}{height}, {width}, C)"
+            raise BunrakuError(f"{name} must be uint8 {shape}, got {still.dtype} {still.shape}")
+    if len(stills.get(VIEWS, ())) >= MOST_PICTURES:
+        raise BunrakuError(f"a reference has at most {MOST_PICTURES} pictures; got {1 + len(stills[VIEWS])}")
+    if VIEWS_POSE in stills and len(stills[VIEWS_POSE]) != len(stills.get(VIEWS, ())):
+        raise BunrakuError(f"{len(stills[VIEWS_POSE])} drawn poses for {len(stills.get(VIEWS, ()))} further views")
     if height % 8 or width % 8 or min(height, width) < 32:
         raise BunrakuError(f"size {height}x{width} (height x width) must be multiples of 8, at least 32")
     lengths = {name: len(source) for name, source in frames.items()}

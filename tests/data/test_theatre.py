@@ -1,13 +1,17 @@
 """Theatre samples: sample i is a function of (seed, split, i), with skeletons that lie on their figures."""
 
+from dataclasses import fields
+
 import numpy as np
 
-from bunraku.data.theatre import EVERYTHING, TheatreSamples
+from bunraku.data.samples import collate, with_pictures
+from bunraku.data.theatre import EVERYTHING, TheatreSamples, TheatreViews
 from bunraku.perception.camera import motion_flow
 from bunraku.recipes import Reads
 from bunraku.theatre import render, sample_scene
 from bunraku.theatre.flow import background_flow, background_motion
 from bunraku.theatre.photograph import photograph, sample_scene_photograph
+from bunraku.training.binding import bound
 
 SMALL = {"size": (48, 40), "frames": 2}
 READS = Reads(stills=("reference", "reference_pose"))
@@ -189,3 +193,18 @@ def test_everything_has_samples_of_all_its_domains():
         alone = {domain: TheatreSamples(0, **SMALL, reads=READS, domain=domain)[i].frames for domain in EVERYTHING}
         found |= {domain for domain, frames in alone.items() if np.array_equal(frames, sample.frames)}
     assert found == set(EVERYTHING)
+
+
+def test_references_in_several_pictures():
+    plain = TheatreSamples(
+        0, domain="crowds", size=(64, 64), reads=bound(Reads(stills=("reference", "reference_pose")))
+    )
+    settings = {f.name: getattr(plain, f.name) for f in fields(plain)}
+    one, several = plain[3], TheatreViews(**settings, references=4)[3]
+    assert np.array_equal(one.stills["reference"], several.stills["reference"])
+    assert {name: still.shape for name, still in several.stills.items() if name.startswith("views")} == {
+        "views": (3, 64, 64, 3), "views_pose": (3, 64, 64, 3), "views_instances": (3, 64, 64, 1),
+    }  # fmt: skip
+    batch = collate([several, several])
+    assert with_pictures(batch, 3).stills["views"].shape == (2, 2, 64, 64, 3)
+    assert set(with_pictures(batch, 1).stills) == set(one.stills)

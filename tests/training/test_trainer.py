@@ -24,7 +24,7 @@ from bunraku.recipes import Inputs, get_recipe
 from bunraku.recipes.recipe import with_options
 from bunraku.training.binding import bound
 from bunraku.training.config import TrainingConfig, training_config
-from bunraku.training.run import copy_weights, train
+from bunraku.training.run import copy_weights, dataset, train
 from bunraku.training.trainer import Trainer, accumulation
 
 SMALL = {
@@ -501,3 +501,23 @@ def test_the_picture_loss_is_the_error_of_what_is_shown(tmp_path):
     assert own == pytest.approx(4 * shown.square().mean().item(), rel=0.05)
     losses[1.0].backward()
     assert run[1.0].trained["denoiser.conv_out.weight"].grad.abs().max() > 0
+
+
+def test_references_in_one_or_several_pictures_are_learnt_from(tmp_path, monkeypatch):
+    c = config(tmp_path, references=3, binding=0.1, domain="crowds")
+    made = trainer(c)
+    made.dataset = dataset(c, bound(made.animator.reads))
+    counts = []
+    forward = made.animator.reference_net.forward
+
+    def counted(latents, *rest, **more):
+        counts.append(len(latents))
+        return forward(latents, *rest, **more)
+
+    monkeypatch.setattr(made.animator.reference_net, "forward", counted)
+    batch = collate([made.dataset[0]])
+    losses = [made.loss(batch, made.generator(micro)) for micro in range(12)]
+    assert set(counts) == {1, 2, 3}
+    assert torch.isfinite(torch.stack(losses)).all()
+    with pytest.raises(BunrakuError, match="references is 1 to 5 pictures, not 6"):
+        config(tmp_path, references=6)

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 REFERENCE = "reference"
 """The still of the character; a still called reference_NAME is the condition NAME of that picture."""
 
+VIEWS, VIEWS_POSE = "views", "views_pose"
+"""Further pictures of the character (front, back, close-up), and their poses; views_NAME is the condition NAME of these pictures."""
+
 
 def draw_pose(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames:
     """Skeletons on black; `style`: arguments of `draw_skeleton`. Drawn ones are cropped to `size`."""
@@ -291,6 +294,23 @@ def draw_stills(
     return stills
 
 
+def draw_views(
+    names: Iterable[str], views: Sequence[tuple[np.ndarray, Cues | None]], styles: Mapping[str, Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+    """Further pictures of the character as stills, uint8 (V, H, W, C) by name: what `draw_stills` draws of each, black where it cannot.
+
+    Args:
+        names: of the stills of the reference.
+        views: pictures uint8 (H, W, 3) of one size, with what is known of each, one frame.
+    """
+    drawn = [draw_stills(names, picture, cues, styles) for picture, cues in views]
+    made = {}
+    for name in dict.fromkeys(name for stills in drawn for name in stills):
+        black = np.zeros_like(next(stills[name] for stills in drawn if name in stills))
+        made[VIEWS + name.removeprefix(REFERENCE)] = np.stack([stills.get(name, black) for stills in drawn])
+    return made
+
+
 class Model(Protocol):
     """A model for which conditions are drawn, such as an `AnimationPipeline`."""
 
@@ -311,6 +331,7 @@ def draw_conditions(
     size: tuple[int, int] | None = None,
     mattes: np.ndarray | None = None,
     behind: Pictures | None = None,
+    views: Sequence[tuple[np.ndarray, PoseTrack | None]] = (),
 ) -> tuple[dict[str, np.ndarray], dict[str, Drawn]]:
     """Stills and frames for `AnimationPipeline.stream`, drawn as the model knows them.
 
@@ -321,6 +342,7 @@ def draw_conditions(
         size: (height, width) of the output; the picture is cropped to its shape about its centre. None: the picture's own.
         mattes: uint8 (P, H, W), how much of the picture's pixels each of its people covers; None: found where they are needed.
         behind: what is behind them, as of `Puppet`.
+        views: further pictures of the character, uint8 (H', W', 3), with its pose (1, P, K) there, if it is known.
 
     Raises:
         BunrakuError: drawn skeletons of another shape or dtype.
@@ -329,6 +351,11 @@ def draw_conditions(
     own = None if own is None else cues_of(own)
     known = None if own is None else _placed(own, picture, size)
     stills = draw_stills(model.reads.stills, fit(picture, size, "crop")[0], known, model.styles)
+    placed = [
+        (fit(view, size, "crop")[0], None if pose is None else _placed(cues_of(pose), view, size))
+        for view, pose in views
+    ]
+    stills |= draw_views(model.reads.stills, placed, model.styles)
     clip = with_puppet(cues_of(driving), picture, own, mattes, behind)
     return stills, draw_clip(model.reads.frames, clip, size, model.styles)
 

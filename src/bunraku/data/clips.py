@@ -64,6 +64,7 @@ class ClipFolder(Dataset):
         reference_frame: see `ReferenceFrame`.
         split: "train", or "val": the clips that are kept for validation (of very few clips: the same).
         people: how many are drawn, the largest first.
+        references: pictures of each reference.
 
     Raises:
         BunrakuError: no clips; clips without cues, with too few frames that show a person, or (when a sample is read) with
@@ -85,7 +86,9 @@ class ClipFolder(Dataset):
         reference_frame: ReferenceFrame = "random",
         split: Literal["train", "val"] = "train",
         people: int = 1,
+        references: int = 1,
     ) -> None:
+        self.references = references
         self.seed, self.frames, self.size = seed, frames, size
         self.consecutive, self.stride, self.min_gap, self.people = consecutive, stride, min_gap, people
         self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
@@ -112,7 +115,7 @@ class ClipFolder(Dataset):
         rng = np.random.default_rng([self.seed, index])
         clip = self.clips[int(rng.integers(len(self.clips)))]
         reader, cues = self._open(clip)
-        chosen = self._choose(clip.seen, rng)
+        chosen = np.concatenate([self._choose(clip.seen, rng), rng.choice(clip.seen, self.references - 1)])
         (top, left), crop = random_crop(reader.size, self.size, rng)
         images = resize(read_frames(reader, chosen)[:, top : top + crop[0], left : left + crop[1]], self.size)
         pose: PoseTrack = cues.pose  # type: ignore[assignment]
@@ -129,9 +132,10 @@ class ClipFolder(Dataset):
                 Fraction(reader.fps), self.size, clip.video.name, pose=moved[part],
                 maps={name: values[part] for name, values in maps.items()},
             )
-            for part in (slice(1, None), slice(0, 1))
+            for part in (slice(1, 1 + self.frames), *(slice(i, i + 1) for i in (0, *range(1 + self.frames, len(chosen)))))
         ]  # fmt: skip
-        return draw_sample(self.reads, images[1:], known[0], images[0], known[1], self.styles)
+        driven, views = images[1 : 1 + self.frames], list(zip(images[1 + self.frames :], known[2:]))
+        return draw_sample(self.reads, driven, known[0], images[0], known[1], self.styles, views=views)
 
     def _open(self, clip: _Clip) -> tuple[VideoReader, Cues]:
         """The clip's reader at the cues' frame rate, and the cues with the people who are drawn."""

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from bunraku.data.samples import Sample
 from bunraku.errors import BunrakuError
 
-PICTURES = ("reference", "cutout", "environment", "object")
+PICTURES = ("reference", "views", "cutout", "environment", "object")
 """Conditions that show colours; a fourth channel is coverage."""
 
 

@@ -1,7 +1,7 @@
 """What a dataset hands to training: the driven frames of a clip, and what is known of it as the networks read it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.drawn import draw_clip, draw_stills, with_puppet
+from bunraku.cues.drawn import VIEWS, draw_clip, draw_stills, draw_views, with_puppet
 from bunraku.recipes import Inputs, Reads
 
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -41,6 +41,7 @@ def draw_sample(
     reference_cues: Cues,
     styles: Mapping[str, Mapping[str, Any]],
     mattes: np.ndarray | None = None,
+    views: Sequence[tuple[np.ndarray, Cues]] = (),
 ) -> Sample[np.ndarray]:
     """The sample of a clip: every condition in `reads` drawn as inference draws it.
 
@@ -50,11 +51,13 @@ def draw_sample(
         reference: (H, W, 3).
         styles: see `recipes.Size`.
         mattes: uint8 (P, H, W), how much of the reference each person covers; None: found where they are needed.
+        views: further pictures of the reference, (H, W, 3), with their cues.
     """
     cues = with_puppet(cues, reference, reference_cues, mattes)
     size = (frames.shape[1], frames.shape[2])
     driven = {name: drawn[range(len(frames))] for name, drawn in draw_clip(reads.frames, cues, size, styles).items()}
-    return Sample(frames, draw_stills(reads.stills, reference, reference_cues, styles), driven)
+    stills = draw_stills(reads.stills, reference, reference_cues, styles) | draw_views(reads.stills, views, styles)
+    return Sample(frames, stills, driven)
 
 
 def collate(samples: Sequence[Sample[np.ndarray]]) -> Sample[Tensor]:
@@ -73,6 +76,12 @@ def collate(samples: Sequence[Sample[np.ndarray]]) -> Sample[Tensor]:
 def inputs_of(batch: Sample[Tensor], dropped: Mapping[str, Tensor]) -> Inputs:
     """What the networks may read of a batch; `dropped` as of `Inputs`."""
     return Inputs(batch.stills, batch.driven, dropped)
+
+
+def with_pictures(batch: Sample[Tensor], count: int) -> Sample[Tensor]:
+    """A batch whose references have the first `count` of their pictures."""
+    stills = {name: still[:, : count - 1] if name.startswith(VIEWS) else still for name, still in batch.stills.items()}
+    return replace(batch, stills={name: still for name, still in stills.items() if still.shape[1]})
 
 
 class StepSampler:

@@ -125,7 +125,14 @@ class TheatreSamples(Dataset):
             if mattes is None and rng.random() < 0.5:
                 with suppress(BunrakuError):  # nobody who could be found without the matte network
                     mattes = still_mattes(still, known[1].pose)  # type: ignore[arg-type]
-        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes)
+        views = self._views(scene, style, colours, rng)
+        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes, views)
+
+    def _views(
+        self, scene: Scene, style: Style | None, colours: np.ndarray, rng: np.random.Generator
+    ) -> list[tuple[np.ndarray, Cues]]:
+        """Further pictures of the reference, with their cues."""
+        return []
 
     def _on_other_ground(self, scene: Scene, frame: int, colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The character alone, cut out, on a background that says nothing of the scene, uint8 (H, W, 3)."""
@@ -160,6 +167,34 @@ class TheatreSamples(Dataset):
             return scene
         oddity = list(ODDITIES)[int(rng.integers(len(ODDITIES)))]
         return scene.recast(character=sample_odd_character(rng, oddity, SPLITS[self.split]))
+
+
+@dataclass(frozen=True)
+class TheatreViews(TheatreSamples):
+    """Theatre samples whose references come in several pictures, other frames of the scene.
+
+    Args:
+        references: pictures of each reference.
+    """
+
+    references: int = 2
+
+    def _views(
+        self, scene: Scene, style: Style | None, colours: np.ndarray, rng: np.random.Generator
+    ) -> list[tuple[np.ndarray, Cues]]:
+        numbers = [int(i) for i in rng.choice(CLIP_FRAMES, self.references - 1, replace=False)]
+        shown = render(scene, numbers, self.size) if style is None else photograph(scene, numbers, self.size, style)
+        people = np.arange(1, shown.pose.people + 1)[:, None, None]
+        mattes = np.uint8(255) * (shown.labels[:, None] == people)
+        made = []
+        for i, number in enumerate(numbers):
+            own_ground = self.domain != "stage"
+            picture = (
+                shown.frames[i][..., colours] if own_ground else self._on_other_ground(scene, number, colours, rng)
+            )
+            maps = {"mattes": mattes[i : i + 1]}
+            made.append((picture, Cues(FPS, shown.pose.size, "theatre", pose=shown.pose[i : i + 1], maps=maps)))
+        return made
 
 
 def self_supervised(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Cues:

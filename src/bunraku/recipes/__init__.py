@@ -5,7 +5,7 @@ import inspect
 from bunraku.errors import BunrakuError
 from bunraku.recipes.animate_anyone import ANIMATE_ANYONE
 from bunraku.recipes.animate_anyone_2 import ANIMATE_ANYONE_2
-from bunraku.recipes.animator import REFERENCE_AND_POSE, Animator, Encoded, Inputs, Reads
+from bunraku.recipes.animator import MOST_PICTURES, REFERENCE_AND_POSE, Animator, Encoded, Inputs, Reads
 from bunraku.recipes.bunraku import BUNRAKU
 from bunraku.recipes.multi_character import MULTI_CHARACTER
 from bunraku.recipes.parts import PARTS
@@ -29,6 +29,7 @@ def part_names(recipe: str) -> tuple[str, ...]:
 
 
 __all__ = [
+    "MOST_PICTURES",
     "RECIPES",
     "REFERENCE_AND_POSE",
     "Animator",

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
+from bunraku.cues.drawn import VIEWS_POSE
 from bunraku.nets.attention import Tokens
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
 from bunraku.nets.pixels import clip_pixels
@@ -70,13 +72,12 @@ class AnimateAnyone(Animator):
         return Reads(stills=("reference", *own))
 
     def encode_stills(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        clean = latents["reference"]
-        encoded = {"token": self.image_token(inputs.stills["reference"]).to(clean), "reference": clean}
+        pictures = self.pictures_of(latents)
+        encoded = {"token": self.image_token(inputs.stills["reference"]).to(pictures), "reference": pictures}
         if self.options.reference_pose:
-            pose = inputs.stills.get("reference_pose")
-            pixels = inputs if pose is not None else _black(inputs)
-            drawn = pixels.still_pixels("reference_pose", self.dtype)
-            encoded["reference_pose"] = self.pose_guider(drawn[:, :, None])[:, :, 0]
+            drawn = inputs.picture_pixels("reference_pose", VIEWS_POSE, pictures.shape[1], self.dtype)
+            maps = self.pose_guider(rearrange(drawn, "b c r h w -> (b r) c 1 h w"))  # a guider may look along time
+            encoded["reference_pose"] = rearrange(maps, "(b r) c 1 h w -> b r c h w", b=len(drawn))
         return encoded
 
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -111,15 +112,10 @@ class AnimateAnyone(Animator):
 
     def reference(self, encoded: Encoded, timestep: Tensor | int) -> dict[str, Tokens]:
         """Keys and values of the reference for the denoiser, ReferenceNet being told `timestep`."""
-        latents, add = encoded.stills["reference"], encoded.stills.get("reference_pose")
+        pictures, add = encoded.stills["reference"], encoded.stills.get("reference_pose")
         if add is not None and self._port == "noise":
-            latents, add = latents + add, None
-        return self.denoiser.project_reference(self.reference_net(latents, encoded.stills["token"], timestep, add=add))
-
-
-def _black(inputs: Inputs) -> Inputs:
-    """With a black picture as the reference's pose, which nobody gave."""
-    return Inputs({"reference_pose": torch.zeros_like(inputs.stills["reference"])}, {})
+            pictures, add = pictures + add, None
+        return self.reference_tokens(pictures, encoded.stills["token"], timestep, add)
 
 
 def build_sd15(motion: bool, options: AnimateAnyone.Options) -> AnimateAnyone:

@@ -6,13 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
-from bunraku.nets.attention import Look
+from bunraku.cues.drawn import VIEWS
+from bunraku.nets.attention import Look, Tokens
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.nets.ports import Ports
 from bunraku.sampling.denoise import frames_at
+
+MOST_PICTURES = 5
+"""Of one reference."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Inputs:
     """What a batch of clips offers the networks, uint8; the same object in training and in inference.
 
     Attributes:
-        stills: by name, (B, H, W, C).
+        stills: by name, (B, H, W, C); `VIEWS`, which every recipe may be given, and what is drawn of them, (B, V, H, W, C).
         frames: by name, (B, F, H, W, C).
         dropped: by name, bool (B,): samples that go without that condition (training); no entry: none.
     """
@@ -56,6 +61,16 @@ class Inputs:
     def still_pixels(self, name: str, dtype: torch.dtype) -> Tensor:
         """(B, C, H, W) in [0, 1]; a condition that a sample goes without is black."""
         return self.kept(name, unit_pixels(self.stills[name])).to(dtype)
+
+    def picture_pixels(self, name: str, further: str, count: int, dtype: torch.dtype) -> Tensor:
+        """What a still (B, H, W, C) and its further ones (B, V, H, W, C) show, (B, C, count, H, W) in [0, 1]; black where there is none."""
+        like = self.stills["reference"]
+        black = torch.zeros(like.shape[0], count, *like.shape[1:3], 3, dtype=torch.uint8, device=like.device)
+        if name in self.stills:
+            black[:, 0] = self.stills[name]
+        if further in self.stills:
+            black[:, 1:] = self.stills[further]
+        return self.kept(name, unit_clips(black)).to(dtype)
 
     def frame_pixels(self, name: str, dtype: torch.dtype) -> Tensor:
         """(B, C, F, H, W) in [0, 1]; a condition that a sample goes without is black."""
@@ -140,7 +155,7 @@ class Animator(nn.Module, ABC):
         """What the stills are to the networks.
 
         Args:
-            latents: of the stills in `reads.latents`, (B, C, h, w).
+            latents: of the stills in `reads.latents`, (B, C, h, w), and of `VIEWS` (B, V, C, h, w), where there are any.
         """
 
     @abstractmethod
@@ -171,6 +186,30 @@ class Animator(nn.Module, ABC):
         guiding = {name: maps * pose for name in ("noise", "add") if (maps := getattr(ports, name)) is not None}
         residuals = tuple(maps * pose for maps in ports.residuals)
         return replace(ports, **guiding, residuals=residuals, reference_weight=reference)
+
+    def reference_tokens(
+        self, pictures: Tensor, token: Tensor, timestep: Tensor | int, add: Tensor | None = None
+    ) -> dict[str, Tokens]:
+        """Keys and values of the reference for the denoiser: those of all its pictures side by side.
+
+        Args:
+            pictures: clean latents (B, R, C, h, w), see `pictures_of`.
+            token: context of the cross-attention (B, N, D), of every picture.
+            timestep: what ReferenceNet is told, one or (B,).
+            add: guider maps of the pictures' own poses (B, R, C0, h, w).
+        """
+        count, net = pictures.shape[1], self.parts()["reference_net"]
+        told = timestep.repeat_interleave(count) if torch.is_tensor(timestep) and timestep.ndim == 1 else timestep
+        read = net(
+            pictures.flatten(0, 1),
+            token.repeat_interleave(count, 0),
+            told,
+            add=None if add is None else add.flatten(0, 1),
+        )
+        return {
+            name: (_beside(key, count), _beside(value, count))
+            for name, (key, value) in self.denoiser.project_reference(read).items()
+        }
 
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         """What the scheduler is told of a window of frames.
@@ -230,7 +269,18 @@ class Animator(nn.Module, ABC):
         predictions = torch.cat(predicted)[torch.cat(order).argsort()]
         return (predictions, looks) if watched else predictions
 
+    @staticmethod
+    def pictures_of(latents: Mapping[str, Tensor]) -> Tensor:
+        """The reference's latents and those of its further views, (B, R, C, h, w)."""
+        first = latents["reference"][:, None]
+        return torch.cat([first, latents[VIEWS]], 1) if VIEWS in latents else first
+
     @classmethod
     def assemble(cls, parts: Mapping[str, nn.Module], options: Mapping[str, Any]) -> Self:
         """The animator of these parts; options by name."""
         return cls(**parts, options=cls.Options(**options))
+
+
+def _beside(tokens: Tensor, count: int) -> Tensor:
+    """(B * count, heads, N, d) -> (B, heads, count * N, d)."""
+    return rearrange(tokens, "(b r) h n d -> b h (r n) d", r=count)

@@ -69,7 +69,7 @@ class TCAN(Animator):
 
     def encode_stills(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         clean = latents["reference"]
-        return {"token": self.prompt(clean).to(clean), "reference": clean}
+        return {"token": self.prompt(clean).to(clean), "reference": self.pictures_of(latents)}
 
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"pose": self.controlnet.embed(inputs.frame_pixels("pose", self.dtype))}
@@ -93,8 +93,7 @@ class TCAN(Animator):
 
     def reference(self, encoded: Encoded, timestep: Tensor | int) -> dict[str, Tokens]:
         """Keys and values of the reference for the denoiser, ReferenceNet being told `timestep`."""
-        stills = encoded.stills
-        return self.denoiser.project_reference(self.reference_net(stills["reference"], stills["token"], timestep))
+        return self.reference_tokens(encoded.stills["reference"], encoded.stills["token"], timestep)
 
 
 def timestep_of(timestep: Tensor, frames: Sequence[int]) -> Tensor:

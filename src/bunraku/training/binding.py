@@ -9,11 +9,12 @@ from einops import rearrange, repeat
 from torch import Tensor
 from torch.nn import functional as F
 
+from bunraku.cues.drawn import REFERENCE, VIEWS
 from bunraku.nets.attention import Look
 from bunraku.recipes import Reads
 
 INSTANCES = "instances"
-REFERENCE_INSTANCES = f"reference_{INSTANCES}"
+REFERENCE_INSTANCES, VIEWS_INSTANCES = f"{REFERENCE}_{INSTANCES}", f"{VIEWS}_{INSTANCES}"
 WEIGHT = 0.05
 NOISIEST = 0.4
 COVERED = 0.7

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from bunraku.data.samples import ReferenceFrame
 from bunraku.data.theatre import Domain
 from bunraku.errors import BunrakuError
-from bunraku.recipes import Size, Stage, get_recipe
+from bunraku.recipes import MOST_PICTURES, Size, Stage, get_recipe
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
@@ -49,6 +49,7 @@ class TrainingConfig:
         people: in clips: how many are drawn, the largest first.
         stride: distance of consecutive driven frames in clips (stage 2).
         reference_frame: "random", or "first": the clip's first frame.
+        references: pictures of each reference, up to five; of each batch so many that chance says, so that the model knows one and several.
         drop_condition: share of the samples trained as the unconditional half of guidance.
         drop: share of the samples that go without a condition, by its name.
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
@@ -100,6 +101,7 @@ class TrainingConfig:
     min_gap: int = 0
     stride: int = 1
     people: int = 1
+    references: int = 1
     reference_frame: ReferenceFrame = "random"
     drop_condition: float = 0.1
     drop: dict[str, float] = field(default_factory=dict)
@@ -161,6 +163,8 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise BunrakuError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 1 <= self.references <= MOST_PICTURES:
+            raise BunrakuError(f"references is 1 to {MOST_PICTURES} pictures, not {self.references}")
         known = {f.name for f in fields(self.chosen_size.options)}
         if unknown := sorted(set(self.options) - known):
             raise BunrakuError(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bunraku.data.kept import KeptSamples
-from bunraku.data.theatre import TheatreSamples
+from bunraku.data.theatre import TheatreSamples, TheatreViews
 from bunraku.errors import BunrakuError
 from bunraku.media.files import replacing
 from bunraku.nets.denoiser import Denoiser
@@ -121,7 +122,8 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
     if config.data == "theatre":
         kept = config.keep is not None and split == "train"
         permute = config.permute_colours and split == "train"
-        samples = TheatreSamples(
+        made = TheatreSamples if config.references == 1 else partial(TheatreViews, references=config.references)
+        samples = made(
             config.seed, split, frames, config.picture,
             consecutive=consecutive, permute_colours=permute and not kept,
             domain=config.domain,  # type: ignore[arg-type]
@@ -133,7 +135,7 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
     return ClipFolder(
         Path(config.data), config.seed, config.frames, config.picture,
         consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, reads=reads,
-        styles=config.chosen_size.styles, reference_frame=config.reference_frame, split=split, people=config.people,
+        styles=config.chosen_size.styles, reference_frame=config.reference_frame, references=config.references, split=split, people=config.people,
     )  # fmt: skip
 
 

@@ -22,14 +22,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from bunraku.data.samples import Sample, StepSampler, inputs_of, loader
+from bunraku.cues.drawn import VIEWS
+from bunraku.data.samples import Sample, StepSampler, inputs_of, loader, with_pictures
 from bunraku.errors import BunrakuError
 from bunraku.media.files import ordinary_permissions
 from bunraku.nets.attention import Look
 from bunraku.nets.pixels import unit_clips, unit_pixels, with_detail
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
-from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, binding_loss
+from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, VIEWS_INSTANCES, binding_loss
 from bunraku.training.config import MAY_CHANGE, TrainingConfig
 from bunraku.training.muon import Muon
 from bunraku.training.objective import (
@@ -201,6 +202,8 @@ class Trainer:
         """
         c, device = self.config, self.accelerator.device
         count = len(batch.frames)
+        if c.references > 1:
+            batch = with_pictures(batch, int(torch.randint(1, c.references + 1, (), generator=generator)))
         dropped = {name: torch.rand(count, generator=generator) < share for name, share in c.drop.items()}
         inputs = inputs_of(batch, dropped).to(device)
         clean = self.encode(batch.frames)
@@ -254,7 +257,9 @@ class Trainer:
 
     def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
         """The identity binding loss of the samples that see the reference."""
-        who, known = batch.driven[INSTANCES][shown], batch.stills[REFERENCE_INSTANCES][shown][:, None]
+        pictures = [batch.stills[REFERENCE_INSTANCES][:, None], batch.stills.get(VIEWS_INSTANCES)]
+        known = torch.cat([part for part in pictures if part is not None], 1)[shown]
+        who = batch.driven[INSTANCES][shown]
         times = timesteps[shown.to(timesteps.device)]
         targets, references = (instances.to(times.device)[..., 0] for instances in (who, known))
         return binding_loss(looks, targets, references, times, self.scheduler.config.num_train_timesteps)
@@ -268,9 +273,11 @@ class Trainer:
         return sample_timesteps(shape, steps, self.config.timestep_power, generator).to(clean.device)
 
     def latents(self, batch: Sample[Tensor]) -> dict[str, Tensor]:
-        """Latents of the stills (B, C, h, w) and frames (B, C, F, h, w) that the animator wants through the autoencoder."""
+        """Latents of the stills (B, C, h, w), further views (B, V, C, h, w) and frames (B, C, F, h, w) that the animator wants through the autoencoder."""
         wanted = self.animator.reads.latents
         stills = {name: self.encode(batch.stills[name][:, None])[:, :, 0] for name in wanted if name in batch.stills}
+        if VIEWS in batch.stills:
+            stills[VIEWS] = self.encode(batch.stills[VIEWS]).transpose(1, 2)
         return stills | {name: self.encode(batch.driven[name]) for name in wanted if name in batch.driven}
 
     @torch.no_grad()
