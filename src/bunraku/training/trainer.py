@@ -273,7 +273,8 @@ class Trainer:
         return sample_timesteps(shape, steps, self.config.timestep_power, generator).to(clean.device)
 
     def latents(self, batch: Sample[Tensor]) -> dict[str, Tensor]:
-        """Latents of the stills (B, C, h, w), further views (B, V, C, h, w) and frames (B, C, F, h, w) that the animator wants through the autoencoder."""
+        """Latents of the stills (B, C, h, w), further views (B, V, C, h, w) and frames (B, C, F, h, w) that the animator wants through the
+        autoencoder."""
         wanted = self.animator.reads.latents
         stills = {name: self.encode(batch.stills[name][:, None])[:, :, 0] for name in wanted if name in batch.stills}
         if VIEWS in batch.stills:
