@@ -229,7 +229,7 @@ class AnimationPipeline(DiffusionPipeline):
 
         channels = self.denoiser.config.in_channels
         noise = initial_noise((channels, length, size[0] // 8, size[1] // 8), generator, sampling.noise_period)
-        with self.progress_bar(total=sampling.num_inference_steps) as bar:
+        with self.progress_bar(total=sampling.steps(length)) as bar:
             latents, trust = denoise(
                 animator.predict, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback)
             )  # fmt: skip

@@ -14,7 +14,7 @@ from bunraku.recipes import Encoded, get_recipe
 from bunraku.sampling.denoise import denoise, initial_noise, set_timesteps
 from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import merge_weights, time_windows
-from tests.tiny import tiny_tcan
+from tests.tiny import animated, tiny_tcan, walking_track
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SCHEDULERS = {
@@ -194,7 +194,7 @@ def conditions(tiny_pipeline) -> Any:
     generator = torch.Generator().manual_seed(0)
     token = torch.randn(1, 1, 16, generator=generator)
     maps = torch.randn(1, 16, 100, 4, 3, generator=generator)
-    encoded = Encoded({"token": token, "reference": torch.randn(1, 4, 4, 3, generator=generator)}, {"pose": maps})
+    encoded = Encoded({"token": token, "reference": torch.randn(1, 1, 4, 4, 3, generator=generator)}, {"pose": maps})
 
     def run(latents: torch.Tensor, temperature: Any = None, **settings: Any) -> torch.Tensor:
         def ports(window, noisy, timestep, shown):
@@ -259,7 +259,7 @@ def test_a_controlnet_sees_each_frame_once_per_step(window_batch):
     net.register_forward_pre_hook(watch)
     maps = torch.arange(37.0).view(1, 1, 37, 1, 1).expand(1, 16, 37, 4, 3)
     noise = initial_noise((4, 37, 4, 3), torch.Generator().manual_seed(0))
-    stills = {"token": pipeline.prompt.tokens[None], "reference": torch.randn(1, 4, 4, 3)}
+    stills = {"token": pipeline.prompt.tokens[None], "reference": torch.randn(1, 1, 4, 4, 3)}
     sampling = Sampling(
         num_inference_steps=2, guidance_scale=2.0, window=8, overlap=2, window_batch=window_batch
     )  # fmt: skip
@@ -303,3 +303,53 @@ def test_noise_is_drawn_where_its_generator_lives(monkeypatch):
 
     initial_noise((4, 3, 2, 2), OfAGpu())  # type: ignore[arg-type]
     assert asked == [torch.device("cuda", 0)] * 3
+
+
+def test_a_chain_makes_window_after_window_from_clean_frames_of_the_one_before():
+    clean = torch.randn(1, 4, 20, 3, 2, generator=torch.Generator().manual_seed(0))
+    kind, seen = scheduler(), []
+
+    def oracle(noisy, timestep, ports):
+        frames = ports.add[0, 0, :, 0, 0].long()
+        levels = timestep.expand(1, len(frames)) if timestep.ndim == 0 else timestep
+        alpha = torch.where(levels > 0, kind.alphas_cumprod[levels], 1 - 1e-6)[:, None, :, None, None]
+        seen.append((frames.tolist(), levels[0].tolist(), (noisy - clean[:, :, frames]).abs().amax((0, 1, 3, 4))))
+        return (noisy - alpha.sqrt() * clean[:, :, frames]) / (1 - alpha).sqrt()
+
+    noise = initial_noise((4, 20, 3, 2), torch.Generator().manual_seed(1))
+    sampling = Sampling(num_inference_steps=3, guidance_scale=1.0, window=8, chain=2)
+    steps = []
+    made, _ = denoise(
+        oracle, numbered, kind, noise, sampling, on_step=lambda step, timestep, latents: steps.append(step) or latents
+    )
+    # the last alpha of DDIM's schedule is not quite 1
+    torch.testing.assert_close(made, clean, atol=0.1, rtol=0)
+    assert steps == list(range(9))
+    assert sampling.steps(20) == 9
+    assert [frames for frames, _, _ in seen[::3]] == [list(range(8)), list(range(6, 14)), list(range(12, 20))]
+    for number, (_, levels, apart) in enumerate(seen):
+        carried = 0 if number < 3 else 2
+        assert (np.array(levels[:carried]) == 0).all()
+        assert (np.array(levels[carried:]) > 0).all()
+        assert (apart[:carried] < 0.1).all()
+
+
+def test_a_chain_of_one_window_is_that_window():
+    answer = lambda latents, timestep, token, guided: 0.3 * latents + 0.01 * guided  # noqa: E731
+    noise = initial_noise((4, 6, 3, 2), torch.Generator().manual_seed(1))
+    chained, one = (run(answer, noise, window=8, chain=chain)[0] for chain in (1, 0))
+    assert torch.equal(chained, one)
+
+
+def test_a_chain_of_real_networks_continues_the_frames_before(tiny_pipeline):
+    """Frames that are carried are what the clip before made, to the bit."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    six, ten = (
+        animated(
+            tiny_pipeline, picture, walking_track(10)[:length], generator=torch.Generator().manual_seed(0), window=6, overlap=0,
+            chain=2,
+        )
+        for length in (6, 10)
+    )  # fmt: skip
+    np.testing.assert_array_equal(ten[:6], six)
+    assert len(ten) == 10

@@ -232,7 +232,7 @@ class PipelineAdapter:
             frames[trusted] = Reduced(detail, painted)
         chunks = self._pipeline.stream(
             stills, frames, self._sampling, detail=detail, strengths=self._options.strengths, generator=torch.Generator().manual_seed(self._options.seed),
-            callback_on_step_end=_on_step(report, self._sampling.num_inference_steps, guess),
+            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn[POSE])), guess),
         )  # fmt: skip
         if scene is None or not trusted:
             return chunks
@@ -254,7 +254,7 @@ class PuppetWarpAdapter:
                 "JSON, BVH or cues, or choose another model"
             )
         self._options = options
-        unused = ("steps", "guidance", "scheduler", "window", "overlap", "temperature")
+        unused = ("steps", "guidance", "scheduler", "window", "overlap", "chain", "temperature")
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
         given += ["strengths"] * bool(options.strengths)
         if given:
@@ -353,6 +353,7 @@ def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sam
     return own.but(
         {
             "num_inference_steps": options.steps, "guidance_scale": options.guidance, "window": window, "overlap": overlap,
+            "chain": options.chain,
             "temperature": options.temperature,
         }
     )  # fmt: skip

@@ -133,7 +133,7 @@ class AnimateOptions(MotionOptions):
         mask: picture of the reference's size with the character white, or opaque, for models that cut it out (puppet-warp); None: the
             reference's own alpha channel, else it is found.
         size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
-        steps, guidance, window, overlap: of the sampling.
+        steps, guidance, window, overlap, chain: of the sampling (`sampling.Sampling`).
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
         strengths: how much some conditions count, and from when to when (`sampling.strength`): "pose", "reference", of recipe bunraku
             also "cutout".
@@ -156,6 +156,7 @@ class AnimateOptions(MotionOptions):
         "guidance": Limits(0, 100),
         "window": Limits(1),
         "overlap": Limits(0),
+        "chain": Limits(0),
         "temperature": Limits(0, 1000),
         "size": Limits(32, 4096),
         "seed": Limits(0, 2**63 - 1),
@@ -177,6 +178,7 @@ class AnimateOptions(MotionOptions):
     scheduler: str | None = None
     window: int | None = None
     overlap: int | None = None
+    chain: int | None = None
     temperature: float | None = None
     strengths: tuple[Strength, ...] = ()
     seed: int = 0

@@ -109,6 +109,15 @@ def animate(
             show_default=False,
         ),
     ] = None,
+    chain: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=SAMPLING,
+            help="Make windows one after the other, each starting with so many frames of the one before: sharper than windows that "
+            "overlap, and may drift; 0: all together (default: the model's)",
+            show_default=False,
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -194,7 +203,7 @@ def animate(
 
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
-        scheduler=scheduler, window=window, overlap=overlap, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
+        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
         mask=mask, scene=scene, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     if many := asked_jobs(reference, driving, output, jobs, options):

@@ -131,7 +131,7 @@ BUNRAKU = Recipe(
                     settings=MINI_FRAMES
                     | {
                         "steps": 40_000, "domain": "everything", "misled": 0.3, "frames": 8, "batch": 3,
-                        "drop_condition": 0.05, "timestep_power": 1.0, "picture_loss": 10.0,
+                        "drop_condition": 0.0, "timestep_power": 1.0, "picture_loss": 10.0,
                         "kernel_rate": 0.01, "learning_rate": 2e-3, "warmup": 50,
                         "drop": {"reference_pose": 0.3, CUTOUT: 0.05},
                     },

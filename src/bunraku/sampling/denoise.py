@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from bunraku.errors import BunrakuError
 from bunraku.nets.ports import Ports, stack_ports
+from bunraku.sampling.chain import carried_timesteps, chain_clips, enter_carried, join_clips
 from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import merge_weights
 
@@ -54,15 +56,12 @@ def denoise(
     generator: torch.Generator | None = None,
     on_step: OnStep = lambda step, timestep, latents: latents,
 ) -> tuple[Tensor, Tensor]:
-    """Denoise the frames of one clip together.
-
-    Predictions of overlapping windows are averaged with `merge` weights, guided after averaging
-    (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half is computed only where the guidance scale
-    differs from 1.
+    """Denoise the frames of one clip: together, or as a chain of windows (`sampling.chain`).
 
     Args:
         latents: initial noise (1, C, F, h, w), float32 whatever the networks compute in: rounding would add up over the steps.
         generator: of schedulers that add noise.
+        on_step: in a chain it is called with the latents of the window that is made, and counts the steps of all windows.
 
     Returns:
         latents (1, C, F, h, w), and what the last step's conditional prediction said beyond them (1, C', F, h, w).
@@ -70,6 +69,47 @@ def denoise(
     Raises:
         BunrakuError: a prediction is not finite (names the step), or the scheduler cannot take the model's noise schedule.
     """
+    if not sampling.chain:
+        return _together(predict, conditions, scheduler, latents, sampling, generator, on_step)
+    alone = replace(sampling, chain=0, overlap=0)
+    video: Tensor | None = None
+    beyond: Tensor | None = None
+    for number, clip in enumerate(chain_clips(latents.shape[2], sampling.window, sampling.chain)):
+        start, carried = clip.start, latents[:, :, :0] if video is None else video[:, :, clip.start :]
+
+        def entered(noisy: Tensor, timestep: Tensor, ports: Ports, carried: Tensor = carried) -> Tensor:
+            if not carried.shape[2]:
+                return predict(noisy, timestep, ports)
+            levels = carried_timesteps(timestep, noisy.shape[0], noisy.shape[2], carried.shape[2])
+            return predict(enter_carried(noisy, carried), levels, ports)
+
+        def within(window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool, start: int = start) -> Ports:
+            whole = torch.zeros_like(latents)
+            whole[:, :, start : start + noisy.shape[2]] = noisy
+            return conditions(range(start, start + len(window)), whole, timestep, shown)
+
+        def counted(step: int, timestep: Tensor, made: Tensor, number: int = number) -> Tensor:
+            return on_step(number * sampling.num_inference_steps + step, timestep, made)
+
+        noise = latents[:, :, start : clip.stop]
+        made = _together(entered, within, scheduler, noise, alone, generator, counted)
+        video, beyond = join_clips(video, made[0], clip), join_clips(beyond, made[1], clip)
+    assert video is not None and beyond is not None  # noqa: PT018
+    return video, beyond
+
+
+def _together(
+    predict: Predict,
+    conditions: Conditions,
+    scheduler: Any,
+    latents: Tensor,
+    sampling: Sampling,
+    generator: torch.Generator | None,
+    on_step: OnStep,
+) -> tuple[Tensor, Tensor]:
+    """As `denoise`, without chains: predictions of overlapping windows are averaged with `merge` weights, guided after averaging
+    (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half is computed only where the guidance scale
+    differs from 1."""
     steps, scale = sampling.num_inference_steps, sampling.guidance_scale
     timesteps = set_timesteps(scheduler, steps, latents.device)
     extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
 from bunraku.errors import BunrakuError
+from bunraku.sampling.chain import chain_clips
 from bunraku.sampling.windows import Merge, time_windows
 
 LIMITS = {
@@ -12,6 +13,7 @@ LIMITS = {
     "guidance_scale": (0, 100),
     "window": (1, 4096),
     "overlap": (0, 4095),
+    "chain": (0, 4095),
     "noise_period": (0, 1 << 20),
     "temperature": (0, 1000),
     "window_batch": (1, 1024),
@@ -28,6 +30,8 @@ class Sampling:
         num_inference_steps: of the scheduler.
         guidance_scale: uncond + s (cond - uncond); 1: the conditional half alone.
         window, overlap: frames denoised together, and how many of them neighbouring windows share.
+        chain: 0: all windows are denoised together, and averaged where they overlap. Else windows are made one after the other, and each
+            starts with so many frames of the one before, clean (see `sampling.chain`); overlap, merge and wrap have no effect.
         merge, wrap: see `merge_weights` and `time_windows`.
         noise_period: see `initial_noise`.
         temperature: slope tau of TCAN's temperature map, which holds the background still; 0: none (see `cues.temperature`).
@@ -42,6 +46,7 @@ class Sampling:
     guidance_scale: float = 3.5
     window: int = 24
     overlap: int = 4
+    chain: int = 0
     merge: Merge = "triangular"
     wrap: bool = False
     noise_period: int = 0
@@ -58,6 +63,10 @@ class Sampling:
         if self.overlap >= self.window:
             raise BunrakuError(
                 f"a window of {self.window} frames cannot overlap by {self.overlap}: use 0 <= overlap < window"
+            )
+        if self.chain >= self.window:
+            raise BunrakuError(
+                f"a chain of windows of {self.window} frames cannot carry {self.chain} over: use 0 <= chain < window"
             )
 
     def but(self, given: Mapping[str, Any]) -> "Sampling":
@@ -76,5 +85,11 @@ class Sampling:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def windows(self, frames: int) -> list[Sequence[int]]:
-        """The windows of a clip, see `time_windows`."""
+        """The windows of a clip, see `time_windows` and `chain_clips`."""
+        if self.chain:
+            return [range(clip.start, clip.stop) for clip in chain_clips(frames, self.window, self.chain)]
         return time_windows(frames, self.window, self.overlap, self.wrap)
+
+    def steps(self, frames: int) -> int:
+        """Of the scheduler for a whole clip, one after the other."""
+        return self.num_inference_steps * (len(self.windows(frames)) if self.chain else 1)
