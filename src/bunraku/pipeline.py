@@ -135,6 +135,16 @@ class AnimationPipeline(DiffusionPipeline):
         return self._animator.reads
 
     @property
+    def trusted(self) -> str | None:
+        """The condition whose own pixels the output may show, see `Animator`; None: there is none."""
+        return self._animator.trusted
+
+    @property
+    def made_for(self) -> tuple[int, int]:
+        """(height, width) that it was trained at."""
+        return self.config.size[0], self.config.size[1]
+
+    @property
     def sampling(self) -> Sampling:
         """How this model samples unless told otherwise."""
         return Sampling().but(self.config.defaults)

@@ -5,7 +5,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,9 +16,10 @@ from bunraku.animate.driving import Driving
 from bunraku.animate.options import SCHEDULERS, AnimateOptions
 from bunraku.animate.scene import Backdrop, on_canvas
 from bunraku.cues.cues import Cues
-from bunraku.cues.drawn import Drawn, Reduced, cues_of, draw_conditions
+from bunraku.cues.drawn import Drawn, cues_of, draw_sharp
 from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
+from bunraku.media.frames import Pictures
 from bunraku.perception.detector import MOST_PEOPLE
 from bunraku.perception.matte import shared
 from bunraku.perception.pose import PoseTrack
@@ -149,7 +149,7 @@ class PipelineAdapter:
     def __init__(self, options: AnimateOptions, frames: int, pipeline: "AnimationPipeline") -> None:
         self._options, self._pipeline = options, pipeline
         reads_scene = "environment" in self._pipeline.reads.frames
-        cuts = self._pipeline.animator.trusted is not None  # before anything
+        cuts = self._pipeline.trusted is not None  # before anything
         if options.scene != "reference" and not cuts and not (reads_scene and options.scene == "driving"):
             takes = "takes --scene driving or reference" if reads_scene else "keeps the background of the still"
             raise BunrakuError(
@@ -167,7 +167,7 @@ class PipelineAdapter:
 
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         own = tuple(self._pipeline.config.size)
-        if self._pipeline.animator.trusted:
+        if self._pipeline.trusted:
             return self._sharp_canvas(reference, own, scene)
         canvas = choose_canvas(
             reference, own, fitting=self._options.fit, size=self._options.size,
@@ -219,24 +219,18 @@ class PipelineAdapter:
         driving: Cues | PoseTrack | np.ndarray = poses
         if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
             driving = on_canvas(scene.cues, poses, size)
-        trusted = self._pipeline.animator.trusted
-        cuts = trusted and isinstance(poses, PoseTrack) and reference_pose is not None
-        painted = painted_size(size, self._pipeline.config.size) if cuts else size
         mattes = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
-        stills, drawn = draw_conditions(self._pipeline, reference, driving, reference_pose, painted, mattes, behind)
-        frames: dict[str, Drawn | Reduced] = {**drawn}
-        detail = None
-        if trusted and painted != size:
-            detail = replace(drawn[trusted], size=size)
-            frames[trusted] = Reduced(detail, painted)
+        drawn = draw_sharp(self._pipeline, reference, driving, reference_pose, size, mattes, behind)
         chunks = self._pipeline.stream(
-            stills, frames, self._sampling, detail=detail, strengths=self._options.strengths, generator=torch.Generator().manual_seed(self._options.seed),
-            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn[POSE])), guess),
+            drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
+            generator=torch.Generator().manual_seed(self._options.seed),
+            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn.frames[POSE])), guess),
         )  # fmt: skip
-        if scene is None or not trusted:
+        cut = drawn.detail or drawn.frames.get(self._pipeline.trusted or "")
+        if scene is None or cut is None:
             return chunks
-        return without_ground(chunks, detail or drawn[trusted]) if behind is GREY else scene.in_front(chunks)
+        return without_ground(chunks, cut) if behind is GREY else scene.in_front(chunks)
 
 
 class PuppetWarpAdapter:
@@ -297,11 +291,11 @@ def of_each(matte: np.ndarray, people: PoseTrack) -> np.ndarray:
     return matte if matte.ndim == 3 else shared(matte / 255, people)
 
 
-def without_ground(chunks: Iterator[np.ndarray], cut: Drawn) -> Iterator[np.ndarray]:
+def without_ground(chunks: Iterator[np.ndarray], cut: Pictures) -> Iterator[np.ndarray]:
     """Frames that were painted on grey, uint8 (f, H, W, 3), with their colours alone, uint8 (f, H, W, 4): as opaque as the cut-out."""
     done = 0
     for chunk in chunks:
-        alpha = cut[range(done, done + len(chunk))][..., 3:]
+        alpha = np.asarray(cut[range(done, done + len(chunk))])[..., 3:]
         done += len(chunk)
         share = alpha.astype(np.float32) / 255
         colours = (chunk - (1 - share) * GROUND) / np.maximum(share, 1 / 255)
@@ -312,18 +306,6 @@ def reduced(reference: tuple[int, int]) -> tuple[int, int]:
     """The reference's (height, width) at the largest that is painted unless a size is asked for; even, as video codecs want it."""
     factor = min(1, PUPPET_SIDE / max(reference))
     return 2 * round(reference[0] * factor / 2), 2 * round(reference[1] * factor / 2)
-
-
-def painted_size(size: tuple[int, int], own: Sequence[int]) -> tuple[int, int]:
-    """What a model of size `own` paints for a canvas: the canvas through the whole number that comes nearest to its own area.
-
-    >>> painted_size((768, 512), (256, 256))
-    (384, 256)
-    """
-    wanted = math.sqrt(math.prod(size) / math.prod(own))
-    whole = [k for k in range(1, min(size) // 32 + 1) if not size[0] % (8 * k) and not size[1] % (8 * k)]
-    factor = min(whole, key=lambda k: abs(k - wanted))
-    return size[0] // factor, size[1] // factor
 
 
 def open_pipeline(options: AnimateOptions, report: Progress = silent) -> "AnimationPipeline":

@@ -102,6 +102,13 @@ def evaluate(
             help="Score copy, puppet-warp, codec and (on theatre/stage) composite beside the model.",
         ),
     ] = True,
+    masks: Annotated[
+        Literal["found", "exact"],
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Where the characters are in the references, for systems that cut them out: found as animate does, or the theatre's own.",
+        ),
+    ] = "found",
     on_mismatch: Annotated[
         Literal["error", "trim", "resize"],
         typer.Option(
@@ -163,7 +170,7 @@ def evaluate(
 
     options = EvaluateOptions(
         metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",")), pose=pose,
-        window_stride=window_stride, baselines=baselines, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, seed=seed, dtype=dtype, partial=partial,
+        window_stride=window_stride, baselines=baselines, masks=masks, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, seed=seed, dtype=dtype, partial=partial,
         device=device, on_mismatch=on_mismatch, skip_first=skip_first, command=shlex.join(["bunraku", *sys.argv[1:]]),
     )  # fmt: skip
     with progress() as advance:

@@ -1,6 +1,7 @@
 """DRAWN: how each condition is drawn. The one table that training data, inference and previews use."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -322,6 +323,16 @@ class Model(Protocol):
     @property
     def styles(self) -> Mapping[str, Mapping[str, Any]]: ...
 
+    @property
+    def trusted(self) -> str | None:
+        """The condition whose own pixels its output may show, see `recipes.Animator`; None: there is none."""
+        ...
+
+    @property
+    def made_for(self) -> tuple[int, int]:
+        """(height, width) that it was trained at."""
+        ...
+
 
 def draw_conditions(
     model: Model,
@@ -358,6 +369,52 @@ def draw_conditions(
     stills |= draw_views(model.reads.stills, placed, model.styles)
     clip = with_puppet(cues_of(driving), picture, own, mattes, behind)
     return stills, draw_clip(model.reads.frames, clip, size, model.styles)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What `AnimationPipeline.stream` takes for an output of some size.
+
+    Attributes:
+        stills, frames: in the size that the model paints.
+        detail: the trusted frames in the size of the output; None: it paints that, or trusts nothing.
+    """
+
+    stills: Mapping[str, np.ndarray]
+    frames: Mapping[str, Pictures]
+    detail: Drawn | None = None
+
+
+def draw_sharp(
+    model: Model,
+    picture: np.ndarray,
+    driving: Cues | PoseTrack | np.ndarray,
+    own: Cues | PoseTrack | np.ndarray | None,
+    size: tuple[int, int],
+    mattes: np.ndarray | None = None,
+    behind: Pictures | None = None,
+) -> Conditions:
+    """Conditions as of `draw_conditions`; a model that trusts some frames paints in a size that it was made for, and takes what is finer
+    from them."""
+    stills, frames = draw_conditions(model, picture, driving, own, size, mattes, behind)
+    painted = painted_size(size, model.made_for)
+    if model.trusted not in frames or painted == size:
+        return Conditions(stills, frames)
+    detail = frames[model.trusted]  # type: ignore[index]
+    stills, frames = draw_conditions(model, picture, driving, own, painted, mattes, behind)
+    return Conditions(stills, {**frames, detail.name: Reduced(detail, painted)}, detail)
+
+
+def painted_size(size: tuple[int, int], own: Sequence[int]) -> tuple[int, int]:
+    """What a model of size `own` paints for an output: the output through the whole number that comes nearest to its own area.
+
+    >>> painted_size((768, 512), (256, 256))
+    (384, 256)
+    """
+    wanted = math.sqrt(math.prod(size) / math.prod(own))
+    whole = [k for k in range(1, min(size) // 32 + 1) if not size[0] % (8 * k) and not size[1] % (8 * k)]
+    factor = min(whole or [1], key=lambda k: abs(k - wanted))
+    return size[0] // factor, size[1] // factor
 
 
 def cues_of(poses: Cues | PoseTrack | np.ndarray) -> Cues:

@@ -11,7 +11,7 @@ from bunraku.evaluation.extremes import Extremes
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import Scorer
-from bunraku.evaluation.systems import Codec, Composite, Copy, PipelineSystem, Recorded, System, Warp
+from bunraku.evaluation.systems import Codec, Composite, Copy, Masks, PipelineSystem, Recorded, System, Warp
 from bunraku.media import check_output
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress
@@ -30,6 +30,7 @@ class EvaluateOptions:
         pose: detector for the pose metrics; None: they are left out.
         window_stride: of FID-VID and FVD, see `Scorer`.
         baselines: whether copy, puppet-warp, codec and, on stage, composite are scored as well.
+        masks: of the references, for systems that cut them out, see `Masks`.
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.
@@ -43,6 +44,7 @@ class EvaluateOptions:
     pose: DetectorName | None = None
     window_stride: int = 1
     baselines: bool = True
+    masks: Masks = "found"
     clips: int | None = None
     partial: bool = False
     size: tuple[int, int] | None = None
@@ -76,7 +78,7 @@ def evaluate_model(
     """
     scorer = _scorer(options)
     _check(folder)
-    settings: dict[str, Any] = {"model": model, "seed": options.seed}
+    settings: dict[str, Any] = {"model": model, "seed": options.seed, "masks": options.masks}
     pipeline = None
     if model != PUPPET_WARP:
         pipeline = _pipeline(model, options)
@@ -92,10 +94,10 @@ def evaluate_model(
         detector=options.pose or "auto",
         device=options.device,
     )
-    warp = [Warp()] if model == PUPPET_WARP or options.baselines else []
+    warp = [Warp(options.masks)] if model == PUPPET_WARP or options.baselines else []
     systems: list[System] = []
     if pipeline is not None:
-        systems.append(PipelineSystem(pipeline, Path(model).name, options.seed, given))
+        systems.append(PipelineSystem(pipeline, Path(model).name, options.seed, given, masks=options.masks))
     systems += warp
     if options.baselines:
         systems += [Composite(systems[0])] if clips.in_scene else []

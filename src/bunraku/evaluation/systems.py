@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.drawn import draw_conditions
+from bunraku.cues.drawn import draw_sharp
 from bunraku.cues.retarget import Retarget, retarget_people
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
@@ -21,6 +21,10 @@ from bunraku.puppet_warp import PUPPET_WARP
 CHUNK = 16  # frames through the autoencoder at a time
 GROUND = 128
 """The grey of `Composite`'s plain ground; the green of film studios shimmers through a model's soft edges."""
+
+
+Masks = Literal["found", "exact"]
+"""Of the reference, for systems that cut it out: found in it, as `animate` does, or the clip's own where it has them."""
 
 
 class System(Protocol):
@@ -106,6 +110,7 @@ class PipelineSystem:
         seed: of the initial noise.
         settings: fields of `Sampling` that differ from the model's own.
         retargeting: how driving poses of other proportions are brought onto the character, see `driving_poses`.
+        masks: of models that cut the reference out, see `Masks`.
     """
 
     role: Role = "model"
@@ -117,48 +122,62 @@ class PipelineSystem:
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
         retargeting: Retarget = "full",
+        masks: Masks = "found",
     ) -> None:
         self.pipeline, self.name, self.seed, self.settings = pipeline, name, seed, dict(settings or {})
         self.retargeting: Retarget = retargeting
+        self.masks: Masks = masks
         self.description = f"recipe {pipeline.config.recipe}"
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
         import torch
 
-        generator = torch.Generator().manual_seed(self.seed)
         height, width = clip.truth.shape[1:3]
-        cues = driving_cues(clip, self.retargeting)
-        stills, frames = draw_conditions(self.pipeline, clip.reference, cues, clip.reference_pose, (height, width))
-        sampling = self.pipeline.sampling.but(self.settings)
-        return self.pipeline(stills, frames, sampling, generator=generator).frames
+        cues, behind = driving_cues(clip, self.retargeting), behind_of(clip) if self.pipeline.trusted else None
+        drawn = draw_sharp(
+            self.pipeline,
+            clip.reference,
+            cues,
+            clip.reference_pose,
+            (height, width),
+            mattes_of(clip, self.masks),
+            behind,
+        )
+        chunks = self.pipeline.stream(
+            drawn.stills, drawn.frames, self.pipeline.sampling.but(self.settings), detail=drawn.detail,
+            generator=torch.Generator().manual_seed(self.seed),
+        )  # fmt: skip
+        made = np.concatenate(list(chunks))
+        return made if behind is None else before(clip, made)
 
 
 class Warp:
-    """The classical puppet warp, with the reference's exact mask where the clip has one.
+    """The classical puppet warp.
 
     Where the driving scene is part of the task, the figure is put into it: before the driver's background, whose hole is
     filled, and behind whatever stands in front of the driver.
+
+    Args:
+        masks: see `Masks`.
     """
 
     name = PUPPET_WARP
     role: Role = "baseline"
     description = "the reference cut out and moved limb by limb; no weights"
 
-    def __init__(self) -> None:
+    def __init__(self, masks: Masks = "found") -> None:
         from bunraku.puppet_warp import PuppetWarp
 
-        self.warp = PuppetWarp()
+        self.warp, self.masks = PuppetWarp(), masks
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
-        stage = None if clip.driver is None or not clip.retarget else emptied(clip.driver)
+        behind = behind_of(clip)
         chunks = self.warp.stream(
             clip.reference, driving_poses(clip), clip.reference_pose, size=clip.truth.shape[1:3],
-            mask=clip.reference_instances, background=stage,
+            mask=mattes_of(clip, self.masks), background=behind,
         )  # fmt: skip
         frames = np.concatenate(list(chunks))
-        if stage is not None and clip.driver is not None:
-            frames = np.where(clip.driver.occluders[..., None], clip.driver.frames, frames)
-        return frames
+        return frames if behind is None else before(clip, frames)
 
 
 class Composite:
@@ -200,6 +219,25 @@ def _share(frame: np.ndarray, pose: PoseTrack) -> np.ndarray:
     except BunrakuError:
         return np.zeros(frame.shape[:2], np.float32)
     return cv2.GaussianBlur(figure.astype(np.float32), (3, 3), 0)
+
+
+def mattes_of(clip: BenchmarkClip, masks: Masks) -> np.ndarray | None:
+    """The mattes of the reference's people, uint8 (P, H, W), where the clip knows them and they are to be exact."""
+    if masks == "found" or clip.reference_instances is None:
+        return None
+    people = np.arange(1, clip.reference_pose.people + 1, dtype=np.uint8)[:, None, None]
+    return np.uint8(255) * (clip.reference_instances == people)
+
+
+def behind_of(clip: BenchmarkClip) -> np.ndarray | None:
+    """The driver's emptied scene, where the task is to stand in it."""
+    return None if clip.driver is None or not clip.retarget else emptied(clip.driver)
+
+
+def before(clip: BenchmarkClip, frames: np.ndarray) -> np.ndarray:
+    """Frames behind whatever stands in front of the driver."""
+    assert clip.driver is not None
+    return np.where(clip.driver.occluders[..., None], clip.driver.frames, frames)
 
 
 def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
