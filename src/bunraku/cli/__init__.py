@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from bunraku import __version__
-from bunraku.cli import animate, bench, doctor, evaluate, models, perceive, retarget, serve, theatre, train
+from bunraku.cli import animate, bench, doctor, evaluate, models, perceive, retarget, serve, studio, theatre, train
 from bunraku.cli.terminal import Log, err
 from bunraku.errors import BunrakuError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     help="Bring a still character to life with the motion of a video.",
     epilog="Example: bunraku animate character.png dance.mp4 -o out.mp4",
 )
-for module in (animate, perceive, retarget, theatre, train, evaluate, bench, serve, doctor):
+for module in (animate, perceive, retarget, theatre, train, evaluate, bench, studio, serve, doctor):
     app.add_typer(module.app)
 app.add_typer(models.app, name="models")
 
