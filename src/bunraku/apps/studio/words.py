@@ -46,7 +46,8 @@ def plain(message: str, names: Mapping[Path, str]) -> str:
     kept = [clause for clause in re.split(r"(?<=[;,.:]) ", message) if not COMMAND.search(clause)]
     text = " ".join(kept or ["this cannot be used"]).strip(" ;,:.")
     text = re.sub(r"[;,:]? (and|or)$", "", text)
-    return f"{text[:1].upper()}{text[1:]}."
+    begins_with_a_file = "." in text.split(" ")[0]
+    return f"{text if begins_with_a_file else text[:1].upper() + text[1:]}."
 
 
 def duration(seconds: float) -> str:

@@ -98,11 +98,15 @@ class Work:
             self.state = "done"
         except Cancelled:
             self.state = "cancelled"
-        except BunrakuError as error:
-            self.error, self.state = str(error), "failed"
         except Exception as error:
+            if self._cancelled.is_set():  # its files may have been deleted under its hands
+                self.state = "cancelled"
+                return
+            self.error, self.state = str(error), "failed"
+            if isinstance(error, BunrakuError):
+                return
+            self.error, self.crashed = f"{type(error).__name__}: {error}", True
             logger.exception("the studio's work failed")
-            self.error, self.crashed, self.state = f"{type(error).__name__}: {error}", True, "failed"
 
 
 class Line:
