@@ -72,7 +72,7 @@ class Still:
 
     def reference(self) -> Reference:
         """As `animate` takes it."""
-        return Reference(self.path, read_image(self.path), self.people)
+        return Reference(self.path, read_image(self.path), self.people, matte=alpha_channel(self.path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +273,7 @@ def retargeted(setup: Setup) -> tuple[PoseTrack, bool]:
     options = choices.options()
     clip, size = setup.clip.part(choices.first, choices.last), setup.still.size
     still = Reference(setup.still.path, np.broadcast_to(np.uint8(0), (*size, 3)), setup.still.people)
-    own, cues = perceive_cast(still, clip, options)
+    own, cues, _ = perceive_cast(still, clip, options)
     inside = choices.scene == "driving"
     canvas = choose_canvas(
         size, cues.size if inside else size, any_size=inside, multiple=2, scene=cues.size if inside else None
