@@ -60,6 +60,7 @@ class TheatreSamples(Dataset):
         split: "train", "val" or "test": disjoint characters, motions and backgrounds.
         frames: driven frames per sample.
         size: (height, width).
+        sizes: sizes to choose from for every sample, instead of `size`; none: all have that.
         consecutive: frames in a row (motion modules) instead of any frames of the scene.
         permute_colours: permute the colour channels of a whole sample: six times the wardrobe.
         domain: see `Domain`.
@@ -80,8 +81,12 @@ class TheatreSamples(Dataset):
     styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reference_frame: ReferenceFrame = "random"
     misled: float = 0.0
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def __getitem__(self, index: int) -> Sample[np.ndarray]:
+        if self.sizes:
+            chosen = int(np.random.default_rng([self.seed, index, len(self.sizes)]).integers(len(self.sizes)))
+            return replace(self, size=self.sizes[chosen], sizes=())[index]
         rng = np.random.default_rng([self.seed, index])
         seed = int(rng.integers(2**31))
         if self.consecutive:

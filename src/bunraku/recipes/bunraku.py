@@ -22,6 +22,8 @@ CELL = 8
 """Pixels of a latent's side."""
 BESIDE = 2
 """Channels that are joined beside the cut-out's latents: the people's coverage, and 1 where there is a cut-out at all."""
+SIZES = ((256, 256), (320, 256), (320, 192), (256, 320), (384, 256), (192, 192), (128, 128))
+"""(height, width) of what it is trained on."""
 TRUST = 4.0
 """Start of the gate before the sigmoid: 98 % of the cut-out. The network's own picture starts as nothing, so less is pale: 95 % costs
 half a dB."""
@@ -130,7 +132,8 @@ BUNRAKU = Recipe(
                     trains=("denoiser", "reference_net", "pose_guider", "image_encoder"),
                     settings=MINI_FRAMES
                     | {
-                        "steps": 40_000, "domain": "everything", "misled": 0.3, "frames": 8, "batch": 3,
+                        "steps": 40_000, "domain": "everything", "misled": 0.3,
+                        "resolution": 256, "sizes": SIZES, "crop": 128, "frames": 8, "batch": 1, "global_batch": 3,
                         "drop_condition": 0.0, "timestep_power": 1.0, "picture_loss": 10.0,
                         "kernel_rate": 0.01, "learning_rate": 2e-3, "warmup": 50,
                         "drop": {"reference_pose": 0.3, CUTOUT: 0.05},

@@ -42,6 +42,9 @@ class TrainingConfig:
         lora_rank, lora_layers: of the adapters that TCAN's first stage trains, see `nets.lora`.
         keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.
         resolution: side of a square picture, or (height, width).
+        sizes: of the theatre's samples, (height, width) to choose from for each, instead of `resolution`, which is then the size that the
+            model is validated at and made for; needs batch 1.
+        crop: side of the squares of the driven frames that are learnt from, see `CroppedSamples`; 0: whole frames.
         batch: samples (references) per process that are computed at once; each has `frames` driven frames.
         global_batch: samples per optimiser step over all processes: gradients are accumulated until there are so many; 0: `accumulate`
             says how often.
@@ -86,6 +89,8 @@ class TrainingConfig:
     lora_layers: tuple[str, ...] = ("attn1", "attn2")
     keep_lora: bool = False
     resolution: int | tuple[int, int] = 512
+    sizes: tuple[tuple[int, int], ...] = ()
+    crop: int = 0
     frames: int = 1
     batch: int = 1
     global_batch: int = 0
@@ -165,6 +170,16 @@ class TrainingConfig:
                 raise BunrakuError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 1 <= self.references <= MOST_PICTURES:
             raise BunrakuError(f"references is 1 to {MOST_PICTURES} pictures, not {self.references}")
+        self.sizes = tuple((int(height), int(width)) for height, width in self.sizes)
+        if self.sizes and self.batch > 1:
+            raise BunrakuError(
+                "samples of several sizes are computed one at a time: set batch=1; global_batch says how many make a step"
+            )
+        for side in {side for size in self.sizes or (self.picture,) for side in size}:
+            if side % 8 or side < self.crop or self.crop % 8:
+                raise BunrakuError(
+                    f"sizes and crop must be multiples of 8, and no side smaller than the crop: {side}, {self.crop}"
+                )
         known = {f.name for f in fields(self.chosen_size.options)}
         if unknown := sorted(set(self.options) - known):
             raise BunrakuError(

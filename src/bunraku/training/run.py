@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bunraku.data.cropped import CroppedSamples
 from bunraku.data.kept import KeptSamples
 from bunraku.data.theatre import TheatreSamples, TheatreViews
 from bunraku.errors import BunrakuError
@@ -128,8 +129,10 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
             consecutive=consecutive, permute_colours=permute and not kept,
             domain=config.domain,  # type: ignore[arg-type]
             reads=reads, styles=config.chosen_size.styles, reference_frame=config.reference_frame, misled=config.misled,
+            sizes=config.sizes if split == "train" else (),
         )  # fmt: skip
-        return KeptSamples(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
+        read = KeptSamples(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
+        return CroppedSamples(read, config.crop, config.seed) if config.crop and split == "train" else read
     from bunraku.data.clips import ClipFolder
 
     return ClipFolder(

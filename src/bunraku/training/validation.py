@@ -13,7 +13,6 @@ from bunraku.recipes.recipe import stored_options
 from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
 
-STEPS = 8
 PICTURED = 5
 
 
@@ -21,8 +20,8 @@ PICTURED = 5
 def validate(trainer: Trainer, held_out: Any) -> dict[str, float]:
     """Mean scores of a training's model on samples of `held_out`, a data set.
 
-    The loss, and where the model sees a reference at all: PSNR in dB of re-enacted clips, of the reference repeated ("copy") and of
-    the truth through the autoencoder ("codec"). Writes OUTPUT/validation/step-N.png.
+    The loss, and where the model sees a reference at all: PSNR in dB of re-enacted clips, of the reference repeated ("copy"), of the
+    frames that it trusts ("trusted"), and of the truth through the autoencoder ("codec"). Writes OUTPUT/validation/step-N.png.
     """
     config = trainer.config
     samples = [held_out[i] for i in range(config.validation_clips)]
@@ -47,18 +46,19 @@ def _re_enact(trainer: Trainer, samples: list[Sample[np.ndarray]]) -> dict[str, 
     config = trainer.config
     pipeline = build_pipeline(trainer.animator, trainer.vae, config)
     pipeline.set_progress_bar_config(disable=True)
-    sampling = pipeline.sampling.but({"num_inference_steps": STEPS})
     rows: dict[str, np.ndarray] = {}
-    psnr: dict[str, list[float]] = {"model": [], "copy": [], "codec": []}
+    psnr: dict[str, list[float]] = {}
     for number, sample in enumerate(samples):
         generator = torch.Generator().manual_seed(0)
         made = {
-            "model": pipeline(sample.stills, sample.driven, sampling, generator=generator).frames,
+            "model": pipeline(sample.stills, sample.driven, generator=generator).frames,
             "copy": np.broadcast_to(sample.stills["reference"], sample.frames.shape),
             "codec": pipeline.decode(torch.stack([pipeline.encode(frame) for frame in sample.frames], 2)),
         }
+        if (trusted := sample.driven.get(str(pipeline.trusted))) is not None:
+            made["trusted"] = trusted[..., :3]
         for name, frames in made.items():
-            psnr[name].append(float(score_clip(frames, sample.frames, metrics=("psnr",))["psnr"].mean()))
+            psnr.setdefault(name, []).append(float(score_clip(frames, sample.frames, metrics=("psnr",))["psnr"].mean()))
         if number < PICTURED:
             rows |= {
                 f"truth {number}": np.stack([sample.stills["reference"], *sample.frames]),
