@@ -26,6 +26,7 @@ from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import stored_options
 from bunraku.sampling.denoise import OnStep, denoise, frames_at, initial_noise
 from bunraku.sampling.sampling import Sampling
+from bunraku.sampling.share import ALONE, Share
 from bunraku.sampling.strength import Strength, progress_at
 
 logger = logging.getLogger(__name__)
@@ -170,6 +171,7 @@ class AnimationPipeline(DiffusionPipeline):
         strengths: Sequence[Strength] = (),
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
+        share: Share = ALONE,
     ) -> Iterator[np.ndarray]:
         """Denoise the whole clip, then yield its frames in decoded chunks, uint8 (<= `sampling.chunk`, H, W, 3).
 
@@ -183,6 +185,7 @@ class AnimationPipeline(DiffusionPipeline):
                 the frames themselves.
             strengths: of conditions in `Animator.strengths`, which count as they are where none is given.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
+            share: of this process, where several make the clip together; all are given the same and yield the same.
 
         A warning says which frames have no pose where a whole window has none, and that windows of one frame make no motion.
 
@@ -198,7 +201,9 @@ class AnimationPipeline(DiffusionPipeline):
         own = frames.get(self._animator.trusted or "")
         detail = _checked_detail(detail, length, size) if detail is not None and own is not None else own
         self.check_strengths(strengths)
-        return self._stream(stills, frames, sampling, length, size, detail, strengths, generator, callback_on_step_end)
+        return self._stream(
+            stills, frames, sampling, length, size, detail, strengths, generator, callback_on_step_end, share
+        )
 
     def check_strengths(self, strengths: Sequence[Strength]) -> None:
         """Raise BunrakuError where a strength is of no condition of this model, or there are two of one."""
@@ -222,11 +227,12 @@ class AnimationPipeline(DiffusionPipeline):
         strengths: Sequence[Strength],
         generator: torch.Generator | None,
         callback: Callable[..., dict[str, Tensor] | None] | None,
+        share: Share,
     ) -> Iterator[np.ndarray]:
         device, animator = self._execution_device, self.animator
         windows = sampling.windows(length)
         watched = Watched(windows, length)
-        encoded = self._encode(stills, frames, length, sampling.chunk, watched)
+        encoded = self._encode(stills, frames, length, sampling.chunk, watched, share)
         watched.warn(self.denoiser.config.motion)
         heat = {i: m.to(device, animator.dtype) for i, m in watched.temperatures(sampling.temperature).items()}
 
@@ -241,14 +247,20 @@ class AnimationPipeline(DiffusionPipeline):
         noise = initial_noise((channels, length, size[0] // 8, size[1] // 8), generator, sampling.noise_period)
         with self.progress_bar(total=sampling.steps(length)) as bar:
             latents, trust = denoise(
-                animator.predict, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback)
+                animator.predict, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback),
+                share,
             )  # fmt: skip
-        for part in pieces(length, sampling.chunk):
+        parts = pieces(length, sampling.chunk)
+
+        def decoded(number: int) -> np.ndarray:
+            part = parts[number]
             made = self.decode(frames_at(latents, part))
             if detail is not None:
                 plain = self.decode(encoded.at(str(animator.trusted), part, latents)[:, :channels])
                 made = detailed(made, frames_at(trust, part), np.asarray(detail[list(part)])[..., :3], plain)
-            yield made
+            return made
+
+        yield from share.pieces(len(parts), decoded)
         self.maybe_free_model_hooks()
 
     def _encode(
@@ -258,6 +270,7 @@ class AnimationPipeline(DiffusionPipeline):
         length: int,
         chunk: int,
         watched: "Watched",
+        share: Share,
     ) -> Encoded:
         """The clip as the networks see it.
 
@@ -270,22 +283,30 @@ class AnimationPipeline(DiffusionPipeline):
         if VIEWS in stills:
             clean[VIEWS] = torch.cat([self.encode(view) for view in stills[VIEWS]])[None].to(animator.dtype)
         encoded = animator.encode_stills(pictures, clean)
-        maps: dict[str, Tensor] = {}
-        for part in pieces(length, chunk):
+        parts = pieces(length, chunk)
+
+        def piece(number: int) -> tuple[dict[str, Tensor], np.ndarray | None]:
+            part = parts[number]
             wide = range(max(0, part.start - animator.halo), min(length, part.stop + animator.halo))
             inner = slice(part.start - wide.start, part.stop - wide.start)
             drawn = {name: np.asarray(source[list(wide)]) for name, source in frames.items()}
-            watched.see(part, drawn[POSE][inner] if POSE in drawn else None)
             inputs = Inputs({}, {name: torch.from_numpy(images)[None].to(device) for name, images in drawn.items()})
             latents = {
                 name: torch.stack([self.encode(image)[0] for image in images], 1)[None].to(animator.dtype)
                 for name, images in drawn.items()
                 if name in reads.latents
             }
-            for name, piece in animator.encode_frames(inputs, latents).items():
+            encoded = animator.encode_frames(inputs, latents)
+            shown = drawn[POSE][inner] if POSE in drawn else None
+            return {name: of_frames[:, :, inner].cpu() for name, of_frames in encoded.items()}, shown
+
+        maps: dict[str, Tensor] = {}
+        for part, (encoded_frames, poses) in zip(parts, share.pieces(len(parts), piece)):
+            watched.see(part, poses)
+            for name, values in encoded_frames.items():
                 if name not in maps:  # once in full size, so that a long clip's maps are never held twice
-                    maps[name] = piece.new_empty((*piece.shape[:2], length, *piece.shape[3:]), device="cpu")
-                maps[name][:, :, part.start : part.stop] = piece[:, :, inner].cpu()
+                    maps[name] = values.new_empty((*values.shape[:2], length, *values.shape[3:]))
+                maps[name][:, :, part.start : part.stop] = values
         return Encoded(encoded, maps)
 
     def _on_step(self, bar: Any, callback: Callable[..., dict[str, Tensor] | None] | None) -> OnStep:

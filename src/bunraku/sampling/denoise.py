@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from bunraku.errors import BunrakuError
 from bunraku.nets.ports import Ports, stack_ports
 from bunraku.sampling.chain import carried_timesteps, chain_clips, enter_carried, join_clips
 from bunraku.sampling.sampling import Sampling
+from bunraku.sampling.share import ALONE, Share
 from bunraku.sampling.windows import merge_weights
 
 Predict = Callable[[Tensor, Tensor, Ports], Tensor]
@@ -55,6 +57,7 @@ def denoise(
     sampling: Sampling,
     generator: torch.Generator | None = None,
     on_step: OnStep = lambda step, timestep, latents: latents,
+    share: Share = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Denoise the frames of one clip: together, or as a chain of windows (`sampling.chain`).
 
@@ -62,6 +65,8 @@ def denoise(
         latents: initial noise (1, C, F, h, w), float32 whatever the networks compute in: rounding would add up over the steps.
         generator: of schedulers that add noise.
         on_step: in a chain it is called with the latents of the window that is made, and counts the steps of all windows.
+        share: which windows, and which half of guidance, this process predicts, of several that denoise the same clip. The windows of a
+            chain follow one from another, so of these only the halves are shared.
 
     Returns:
         latents (1, C, F, h, w), and what the last step's conditional prediction said beyond them (1, C', F, h, w).
@@ -70,8 +75,8 @@ def denoise(
         BunrakuError: a prediction is not finite (names the step), or the scheduler cannot take the model's noise schedule.
     """
     if not sampling.chain:
-        return _together(predict, conditions, scheduler, latents, sampling, generator, on_step)
-    alone = replace(sampling, chain=0, overlap=0)
+        return _together(predict, conditions, scheduler, latents, sampling, generator, on_step, share)
+    single = replace(sampling, chain=0, overlap=0)
     video: Tensor | None = None
     beyond: Tensor | None = None
     for number, clip in enumerate(chain_clips(latents.shape[2], sampling.window, sampling.chain)):
@@ -92,7 +97,7 @@ def denoise(
             return on_step(number * sampling.num_inference_steps + step, timestep, made)
 
         noise = latents[:, :, start : clip.stop]
-        made = _together(entered, within, scheduler, noise, alone, generator, counted)
+        made = _together(entered, within, scheduler, noise, single, generator, counted, share)
         video, beyond = join_clips(video, made[0], clip), join_clips(beyond, made[1], clip)
     assert video is not None and beyond is not None  # noqa: PT018
     return video, beyond
@@ -106,6 +111,7 @@ def _together(
     sampling: Sampling,
     generator: torch.Generator | None,
     on_step: OnStep,
+    share: Share,
 ) -> tuple[Tensor, Tensor]:
     """As `denoise`, without chains: predictions of overlapping windows are averaged with `merge` weights, guided after averaging
     (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half is computed only where the guidance scale
@@ -118,20 +124,26 @@ def _together(
     total = torch.zeros(latents.shape[2], device=latents.device)
     for frames in windows:
         total[list(frames)] += weights
+    halves = (True,) if scale == 1 else (True, False)
+    calls = [(batch, shown) for batch in _chunks(windows, sampling.window_batch) for shown in halves]
+
+    def predicted_of(noisy: Tensor, timestep: Tensor, call: int) -> Tensor:
+        batch, shown = calls[call]
+        ports = stack_ports([conditions(window, noisy, timestep, shown) for window in batch])
+        part = torch.cat([frames_at(noisy, window) for window in batch])
+        predicted = predict(part.to(ports.token.dtype), timestep, ports)
+        return predicted if share.size == 1 else predicted.cpu()
+
     latents, channels = latents * scheduler.init_noise_sigma, latents.shape[1]
     beyond = latents[:, channels:]
     for step, timestep in enumerate(timesteps):
         noisy = scheduler.scale_model_input(latents, timestep)
         sums: dict[bool, Tensor] = {}
-        for batch in _chunks(windows, sampling.window_batch):
-            part = torch.cat([frames_at(noisy, window) for window in batch])
-            for shown in (True,) if scale == 1 else (True, False):
-                ports = stack_ports([conditions(window, noisy, timestep, shown) for window in batch])
-                predicted = predict(part.to(ports.token.dtype), timestep, ports)
-                if shown not in sums:
-                    sums[shown] = noisy.new_zeros(1, predicted.shape[1], *noisy.shape[2:])
-                for window, of_window in zip(batch, predicted):
-                    sums[shown][0, :, list(window)] += of_window * weights[:, None, None]
+        for (batch, shown), predicted in zip(calls, share.pieces(len(calls), partial(predicted_of, noisy, timestep))):
+            if shown not in sums:
+                sums[shown] = noisy.new_zeros(1, predicted.shape[1], *noisy.shape[2:])
+            for window, of_window in zip(batch, predicted.to(noisy.device)):
+                sums[shown][0, :, list(window)] += of_window * weights[:, None, None]
         prediction, *unconditional = [half / total[:, None, None] for half in sums.values()]
         prediction, beyond = prediction[:, :channels], prediction[:, channels:]
         for other in unconditional:
