@@ -11,6 +11,7 @@ from typing import Any
 from bunraku.errors import BunrakuError
 from bunraku.media.files import is_disk_full
 from bunraku.progress import Progress, silent
+from bunraku.sampling.share import ALONE, Share
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +25,13 @@ class Task:
         item: what `Work.do` is given.
         needs: what `Work.prepare` is given, once for all tasks whose needs are equal; None: nothing has to be prepared. Tasks of equal needs
             stand together.
+        workers: how many do it together, where there are so many.
     """
 
     name: str
     item: Any
     needs: Hashable = None
+    workers: int = 1
 
 
 class Work(ABC):
@@ -39,8 +42,11 @@ class Work(ABC):
         return None
 
     @abstractmethod
-    def do(self, item: Any, prepared: Any, report: Progress) -> Any:
+    def do(self, item: Any, prepared: Any, report: Progress, share: Share = ALONE) -> Any:
         """Do one piece; returns what is to be known of it.
+
+        Args:
+            share: of this process, where several do the piece together.
 
         Raises:
             BunrakuError: it cannot be done.

@@ -1,5 +1,6 @@
 """Many animations: what is there is skipped, each clip is perceived once, what fails is named and the rest is done."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from bunraku.animate.run import Animation, animate
 from bunraku.cues.cues import Cues
 from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP
+from bunraku.sampling.share import ALONE, Share
 from bunraku.work import Outcome, Runner, Task, Work, run_here
 
 
@@ -36,6 +38,7 @@ def animate_jobs(
     on_progress: Progress | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
     run: Runner = run_here,
+    split: int | None = None,
 ) -> Summary:
     """Do all jobs whose outputs are not there yet; `overwrite` in a job's options does it again.
 
@@ -45,6 +48,7 @@ def animate_jobs(
     Args:
         on_outcome: called when a job has ended.
         run: who does them.
+        split: of a diffusion model: longer clips are made by several workers, one per so many frames, where `run` has several.
 
     Raises:
         BunrakuError: jobs that cannot be done, all of them by name; nothing was begun.
@@ -53,8 +57,11 @@ def animate_jobs(
     open_jobs = [job for job in jobs if job.options.overwrite or not job.finished]
     summary = Summary(skipped=[job.output for job in jobs if job not in open_jobs])
     with output_folders(open_jobs):
-        check_jobs(open_jobs, report)
-    for outcome in run(AnimateWork(), [Task(job.name, job, job.clip) for job in in_a_row(open_jobs)], report):
+        frames = check_jobs(open_jobs, report)
+    tasks = [
+        Task(job.name, job.absolute, job.clip, _workers(job, frames[job.name], split)) for job in in_a_row(open_jobs)
+    ]
+    for outcome in run(AnimateWork(), tasks, report):
         if outcome.error is None:
             summary.done.append(outcome.result)
         else:
@@ -62,6 +69,11 @@ def animate_jobs(
         if on_outcome:
             on_outcome(outcome)
     return summary
+
+
+def _workers(job: Job, frames: int, split: int | None) -> int:
+    """How many workers make it; the puppet warp is one process's work."""
+    return 1 if split is None or job.options.model == PUPPET_WARP else math.ceil(frames / split)
 
 
 def in_a_row(jobs: Sequence[Job]) -> list[Job]:
@@ -90,10 +102,12 @@ class AnimateWork(Work):
             return None
         return clip.cues(needs[1], on_frame=lambda done, total: report("perceive", done, total))
 
-    def do(self, item: Job, prepared: Cues | None, report: Progress) -> Animation:
+    def do(self, item: Job, prepared: Cues | None, report: Progress, share: Share = ALONE) -> Animation:
         options = item.options
         clip = replace(open_driving(item.driving, options), perceived=prepared)
-        return animate(item.reference, clip, item.output, options, report, pipeline=self._pipeline(options, report))
+        return animate(
+            item.reference, clip, item.output, options, report, pipeline=self._pipeline(options, report), share=share
+        )
 
     def _pipeline(self, options: AnimateOptions, report: Progress) -> Any:
         """The pipeline of the options, opened when they are not those of the job before; None for the puppet warp, which needs none."""

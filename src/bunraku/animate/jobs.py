@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from bunraku.animate.driving import people_looked_for
 from bunraku.animate.options import AnimateOptions, MotionOptions, option
 from bunraku.animate.run import check_animation
+from bunraku.animate.scene import SCENES
 from bunraku.errors import BunrakuError
 from bunraku.media import check_input, clips_in, pictures_in, written
 from bunraku.progress import Progress, silent
@@ -55,6 +56,22 @@ class Job:
         return all(map(written, self.outputs))
 
     @property
+    def absolute(self) -> "Job":
+        """The same job for a process in another folder."""
+        o, whole = self.options, Path.absolute
+        paths = {name: whole(path) for name in OWN if (path := getattr(o, name)) is not None}
+        model = str(whole(Path(o.model).expanduser())) if Path(o.model).expanduser().is_dir() else o.model
+        scene = o.scene if str(o.scene) in SCENES else whole(Path(o.scene))
+        options = replace(o, **paths, model=model, scene=scene)
+        return replace(
+            self,
+            reference=whole(self.reference),
+            driving=whole(self.driving),
+            output=whole(self.output),
+            options=options,
+        )
+
+    @property
     def clip(self) -> tuple[Path, MotionOptions]:
         """The driving clip, and of the options what decides who is found in it: jobs with equal clips share its perception."""
         o = self.options
@@ -65,9 +82,15 @@ class Job:
 
 
 def asked_jobs(
-    reference: Path | None, driving: Path | None, output: Path | None, table: Path | None, options: AnimateOptions
+    reference: Path | None,
+    driving: Path | None,
+    output: Path | None,
+    table: Path | None,
+    options: AnimateOptions,
+    *,
+    always: bool = False,
 ) -> list[Job]:
-    """The jobs of a table, or of folders; none where one animation is asked for.
+    """The jobs of a table, or of folders; none where one animation is asked for, unless `always`.
 
     Raises:
         BunrakuError: neither a table nor inputs and output, or both; see `read_jobs` and `jobs_of_folders`.
@@ -84,7 +107,7 @@ def asked_jobs(
         )
     if reference.is_dir() or clips_in(driving):
         return jobs_of_folders(reference, driving, output, options)
-    return []
+    return [Job(str(output), reference, driving, output, options)] if always else []
 
 
 def read_jobs(table: Path, defaults: AnimateOptions = AnimateOptions()) -> list[Job]:
@@ -153,21 +176,26 @@ def jobs_of_folders(stills: Path, driving: Path, output: Path, options: AnimateO
     return jobs
 
 
-def check_jobs(jobs: Sequence[Job], report: Progress = silent) -> None:
+def check_jobs(jobs: Sequence[Job], report: Progress = silent) -> dict[str, int]:
     """Open every input and look whether every output can be written; perceives and makes nothing.
+
+    Returns:
+        The number of driven frames of every job, by its name.
 
     Raises:
         BunrakuError: says of every job what is wrong with it.
     """
-    problems = _collisions(jobs)
+    problems, lengths = _collisions(jobs), {}
     for number, job in enumerate(jobs):
         report("check", number, len(jobs))
         try:
-            check_animation(job.reference, job.driving, job.output, job.options)
+            _, clip, _ = check_animation(job.reference, job.driving, job.output, job.options)
+            lengths[job.name] = len(clip)
         except BunrakuError as error:
             problems.append(f"{job.name}: {error}")
     report("check", len(jobs), len(jobs))
     _raise(problems)
+    return lengths
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from bunraku.perception.matte import shared
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP, TRANSPARENT, PuppetWarp
+from bunraku.sampling.share import ALONE, Share
 
 if TYPE_CHECKING:
     from bunraku.pipeline import AnimationPipeline
@@ -87,6 +88,7 @@ class ModelAdapter(Protocol):
         matte: np.ndarray | None = None,
         scene: Backdrop | None = None,
         guess: Guess | None = None,
+        share: Share = ALONE,
     ) -> Iterator[np.ndarray]:
         """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`.
 
@@ -97,6 +99,7 @@ class ModelAdapter(Protocol):
             matte: uint8 (H, W), where the characters are in the reference, or (P, H, W), where each is, for models that cut them out; None:
                 they find it.
             guess: shown what becomes of some frame, where all frames take long and none is ready.
+            share: of this process, where several make the clip together; a model that cannot share makes all of it in each.
         """
         ...
 
@@ -213,6 +216,7 @@ class PipelineAdapter:
         matte: np.ndarray | None = None,
         scene: Backdrop | None = None,
         guess: Guess | None = None,
+        share: Share = ALONE,
     ) -> Iterator[np.ndarray]:
         import torch
 
@@ -225,7 +229,7 @@ class PipelineAdapter:
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
             generator=torch.Generator().manual_seed(self._options.seed),
-            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn.frames[POSE])), guess),
+            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn.frames[POSE])), guess), share=share,
         )  # fmt: skip
         cut = drawn.detail or drawn.frames.get(self._pipeline.trusted or "")
         if scene is None or cut is None:
@@ -279,6 +283,7 @@ class PuppetWarpAdapter:
         matte: np.ndarray | None = None,
         scene: Backdrop | None = None,
         guess: Guess | None = None,
+        share: Share = ALONE,
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else scene.behind

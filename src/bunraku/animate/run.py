@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from bunraku.media.images import IMAGE_SUFFIXES, over
 from bunraku.perception.matte import read_matte
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
+from bunraku.sampling.share import ALONE, Share
 
 if TYPE_CHECKING:
     from bunraku.pipeline import AnimationPipeline
@@ -94,12 +96,15 @@ class Prepared:
         """`own_pose` on the canvas."""
         return None if self.own_pose is None else self.canvas.track(self.own_pose)
 
-    def frames(self, report: Progress = silent, on_frames: Watch | None = None) -> Iterator[np.ndarray]:
+    def frames(
+        self, report: Progress = silent, on_frames: Watch | None = None, share: Share = ALONE
+    ) -> Iterator[np.ndarray]:
         """Make them: chunks uint8 (f, H, W, 3) of `canvas.output_size`, in a transparent scene (f, H, W, 4).
 
         Args:
             report: told how far they are.
             on_frames: shown first guesses, where frames take long.
+            share: of this process, where several make the clip together.
 
         Raises:
             BunrakuError: a prediction that is not finite.
@@ -107,7 +112,7 @@ class Prepared:
         matte = None if self.matte is None else self.canvas.matte(self.matte)
         guess = None if on_frames is None else partial(_guessed, on_frames, self.canvas)
         made = self.model.stream(
-            self.picture, self.poses, self.placed_pose, self.canvas.size, report, matte, self.backdrop, guess
+            self.picture, self.poses, self.placed_pose, self.canvas.size, report, matte, self.backdrop, guess, share
         )
         return map(self.canvas.cut, made)
 
@@ -161,6 +166,7 @@ def animate(
     on_frames: Watch | None = None,
     *,
     pipeline: "AnimationPipeline | None" = None,
+    share: Share = ALONE,
 ) -> Animation:
     """Animate the character of a picture with the motion of a clip, and write the video.
 
@@ -176,6 +182,7 @@ def animate(
         on_progress: told how far everything is. An exception that it raises ends the run, of which nothing is left.
         on_frames: shown frames as early as there are any; may raise too.
         pipeline: see `open_model`.
+        share: of this process, where several animate the same clip with the same arguments; the first one writes.
 
     Raises:
         BunrakuError: input that cannot be used, nobody in the reference or in any driving frame (names which), a full disk,
@@ -194,9 +201,12 @@ def animate(
     with _timed(seconds, "perceive"):
         prepared = prepare(character, clip, options, report, scene=scene, model=model)
     with _timed(seconds, "animate"):
-        if options.debug:
-            _write_debug_pictures(options.debug, prepared, options)
-        _write(prepared, output, options, report, on_frames)
+        if share.rank:
+            deque(prepared.frames(report, share=share), maxlen=0)  # the first process has them too, and writes
+        else:
+            if options.debug:
+                _write_debug_pictures(options.debug, prepared, options)
+            _write(prepared, output, options, report, on_frames, share)
     return Animation(
         output, len(clip), prepared.cues.fps, prepared.canvas.output_size, options.model, model.device, model.dtype, options.seed,
         clip.kind, seconds, options.sheet, options.side_by_side, options.debug,
@@ -234,7 +244,7 @@ def _write_debug_pictures(folder: Path, prepared: Prepared, options: AnimateOpti
 
 
 def _write(
-    prepared: Prepared, output: Path, options: AnimateOptions, report: Progress, on_frames: Watch | None
+    prepared: Prepared, output: Path, options: AnimateOptions, report: Progress, on_frames: Watch | None, share: Share
 ) -> None:
     """The video, and beside it the side-by-side video and the sheet that were asked for."""
     clip, size = prepared.clip, prepared.canvas.output_size
@@ -246,7 +256,7 @@ def _write(
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(output, size=size, alpha=alpha, **settings))
         panels = None
-        for chunk in prepared.frames(report, on_frames):
+        for chunk in prepared.frames(report, on_frames, share):
             if on_frames:
                 on_frames(video.frames, chunk)
             for frame in chunk:

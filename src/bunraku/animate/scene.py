@@ -26,6 +26,8 @@ from bunraku.puppet_warp import TRANSPARENT
 logger = logging.getLogger(__name__)
 
 SceneKind = Literal["reference", "driving", "transparent", "pictures"]
+SCENES = ("reference", "driving", "transparent")
+"""Scenes that are words; any other is a picture or video."""
 AREAS = ("mattes", "objects", "depth", "hole")
 """Maps that are pictures of a frame."""
 SOFT = 0.004  # of the longest side: sigma of the seam between plate and frame

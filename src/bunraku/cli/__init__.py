@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from bunraku import __version__
-from bunraku.cli import animate, bench, doctor, evaluate, models, perceive, retarget, serve, studio, theatre, train
+from bunraku.cli import (
+    animate,
+    bench,
+    cluster,
+    doctor,
+    evaluate,
+    models,
+    perceive,
+    retarget,
+    serve,
+    studio,
+    theatre,
+    train,
+)
 from bunraku.cli.terminal import Log, err
 from bunraku.errors import BunrakuError
 
@@ -29,6 +42,7 @@ app = typer.Typer(
 for module in (animate, perceive, retarget, theatre, train, evaluate, bench, studio, serve, doctor):
     app.add_typer(module.app)
 app.add_typer(models.app, name="models")
+app.add_typer(cluster.app, name="cluster")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bunraku.cli.batch import run_jobs
+from bunraku.cli.batch import Place, run_jobs
 from bunraku.cli.options import (
     MOTION,
     OUTPUT,
@@ -34,6 +34,7 @@ app = typer.Typer()
 @grouped
 def animate(
     *,
+    context: typer.Context,
     reference: Annotated[
         Path | None, typer.Argument(help="Picture of one character, or a folder of pictures.", show_default=False)
     ] = None,
@@ -206,8 +207,9 @@ def animate(
         scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
         mask=mask, scene=scene, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
-    if many := asked_jobs(reference, driving, output, jobs, options):
-        return run_jobs(many, json_output)
+    place = context.find_object(Place)
+    if many := asked_jobs(reference, driving, output, jobs, options, always=place is not None):
+        return run_jobs(many, json_output, place)
     with progress() as advance:
         made = run(reference, driving, output, options, advance)  # type: ignore[arg-type]
     height, width = made.size

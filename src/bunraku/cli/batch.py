@@ -1,7 +1,7 @@
 """What commands that do many pieces of work share: a line for each as it ends, a summary, and the exit code."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -12,13 +12,22 @@ if TYPE_CHECKING:
     from bunraku.work import Outcome, Runner
 
 
-def run_jobs(jobs: "list[Job]", json_output: bool, run: "Runner | None" = None) -> None:
-    """Animate all of them; exits with 1 where one failed."""
+class Place(NamedTuple):
+    """Where the pieces are done, and how many frames of a clip by one worker; None: all of them. `bunraku cluster` leaves it in the context of
+    its commands."""
+
+    run: "Runner"
+    split: int | None = None
+
+
+def run_jobs(jobs: "list[Job]", json_output: bool, place: Place | None) -> None:
+    """Animate all of them, here if no place is given; exits with 1 where one failed."""
     from bunraku.animate.batch import animate_jobs
     from bunraku.work import run_here
 
+    run, split = place or Place(run_here)
     with progress() as advance:
-        made = animate_jobs(jobs, advance, None if json_output else _say, run or run_here)
+        made = animate_jobs(jobs, advance, None if json_output else _say, run, split)
     rows = [asdict(one) for one in made.done]
     failed = {str(output): reason for output, reason in made.failed.items()}
     finish({"written": rows, "skipped": made.skipped, "failed": failed}, len(jobs), json_output)

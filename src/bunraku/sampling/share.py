@@ -16,6 +16,10 @@ PATIENCE = timedelta(minutes=30)
 """As long a process waits for the piece of another one."""
 
 
+class PartnerLost(RuntimeError):
+    """Another process that makes the same clip has failed or is gone."""
+
+
 @dataclass(frozen=True)
 class Share:
     """The part of one process. The first one (rank 0) writes what is made.
@@ -42,7 +46,10 @@ class Share:
         from torch import distributed
 
         passed = [own if rank == self.rank else None]
-        distributed.broadcast_object_list(passed, src=rank)
+        try:
+            distributed.broadcast_object_list(passed, src=rank)
+        except RuntimeError as error:
+            raise PartnerLost(f"another process of the {self.size} that make this clip is gone") from error
         return own if rank == self.rank else passed[0]
 
 
@@ -54,7 +61,7 @@ def joined(rank: int, size: int, address: str) -> Iterator[Share]:
     """The share of a process in a group that meets at `address` (host:port), where rank 0 listens.
 
     Raises:
-        RuntimeError: while it runs, where another process is lost.
+        PartnerLost: while it runs, where another process fails or is gone.
     """
     from torch import distributed
 
