@@ -277,23 +277,25 @@ class _Run:
 
     def _answers(self) -> Iterator[Outcome]:
         """Wait until a worker answers, and see what it says."""
-        answers = {answer: call for call in self._calls for answer in call.answers}
+        answers = {
+            answer: (call, rank)
+            for call in self._calls
+            for rank, answer in enumerate(call.answers)
+            if rank not in call.ended
+        }
         ready, _ = self._ray.wait(list(answers), timeout=PATIENCE)
         if not ready and not any(call.piece or call.shared for call in self._calls):
             logger.warning("no worker is there: %d are waited for", len(self._members))
         for answer in ready:
-            call = answers[answer]
-            if call not in self._calls:
-                continue
+            call, rank = answers[answer]
             try:
-                said = self._ray.get(answer)
+                call.ended[rank] = self._ray.get(answer)
             except self._ray.exceptions.RayError as error:
-                yield from self._lost(call, call.members[call.answers.index(answer)], error)
-                continue
-            call.ended[call.answers.index(answer)] = said
-            if len(call.ended) == len(call.answers):
-                self._calls.remove(call)
-                yield from self._ended(call)
+                yield from self._lost(call, call.members[rank], error)
+            else:
+                if len(call.ended) == len(call.answers):
+                    self._calls.remove(call)
+                    yield from self._ended(call)
 
     def _ended(self, call: _Call) -> Iterator[Outcome]:
         if not (call.piece or call.shared):
@@ -323,7 +325,7 @@ class _Run:
         if not (call.piece or call.shared):
             return self._dismiss(member, error)
         sentence = f"its worker on {member.host} was lost ({type(error).__name__})"
-        if call.piece and member.place:
+        if call.piece and member.place and len(call.members) == 1:
             call.piece.avoid.add(member.place.node)
         for other in call.members:
             if other is not member:
@@ -335,6 +337,7 @@ class _Run:
                 call.shared.error = f"given up after {call.shared.lost} tries: {sentence}"
         if call.piece:
             logger.warning("%s: %s", call.piece.task.name, sentence)
+            logger.debug("%s", error)
             self._shared.pop(call.piece.task.needs, None)  # it may be lost with the machine
             call.piece.lost.append(sentence)
             if len(call.piece.lost) >= self._options.tries:
