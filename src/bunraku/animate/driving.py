@@ -13,6 +13,7 @@ from bunraku.animate.options import DrivingKind, MotionOptions
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import json_files, read_openpose_json
 from bunraku.cues.perceive import follow, mended, people_in_words, perceive_frames
+from bunraku.cues.read_skeleton import SkeletonReader, is_readable
 from bunraku.errors import BunrakuError
 from bunraku.media import (
     FOLDER_FPS,
@@ -37,6 +38,7 @@ CUES = (".cues", ".safetensors")
 DESCRIPTIONS: dict[DrivingKind, str] = {
     "rgb": "footage of a person",
     "skeleton": "drawn skeletons",
+    "drawn": "drawn skeletons, whose joints are read, but no hands and faces; --driving-kind skeleton leaves them as they are drawn",
     "openpose": "OpenPose JSON",
     "bvh": "BVH motion capture",
     "cues": "cues saved by `bunraku perceive`",
@@ -50,7 +52,7 @@ class Driving:
     Attributes:
         path: what the user gave.
         kind: what it is.
-        source: its pictures ("rgb", "skeleton"), or its cues, where they only had to be read ("openpose", "bvh", "cues").
+        source: its pictures ("rgb", "skeleton", "drawn"), or its cues, where they only had to be read ("openpose", "bvh", "cues").
         sound: the file whose sound belongs to the frames, if there is one.
         sound_start: seconds of it that lie before the first frame.
         perceived: everybody's cues in these frames, where they are known already, perhaps mended by hand.
@@ -73,7 +75,7 @@ class Driving:
 
     @property
     def has_keypoints(self) -> bool:
-        """Whether it is more than drawn skeletons."""
+        """Whether it is more than drawings of skeletons."""
         return self.source.pose is not None if isinstance(self.source, Cues) else self.kind != "skeleton"
 
     def cues(
@@ -102,6 +104,8 @@ class Driving:
         if self.kind == "skeleton":
             cues = _skeleton_cues(self.source, self.path.name, longest_side, on_frame)
         else:
+            if self.kind == "drawn":
+                detector = SkeletonReader(people_looked_for(options))
             cues = perceive_frames(
                 self.source, str(self.path), detector or options.detector, on_frame=on_frame, device=options.device,
                 max_people=people_looked_for(options),
@@ -164,7 +168,7 @@ def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> 
     path = Path(path)
     kind = driving_kind(path) if options.driving_kind == "auto" else options.driving_kind
     logger.info("%s is read as %s", path, DESCRIPTIONS[kind])
-    if kind in ("rgb", "skeleton"):
+    if kind in ("rgb", "skeleton", "drawn"):
         frames, seconds = _chosen_frames(path, options)
         sound = path if isinstance(frames, VideoReader) and frames.has_audio else None
         return Driving(path, kind, frames, sound, seconds if sound else Fraction(0))
@@ -207,7 +211,9 @@ def driving_kind(path: str | Path) -> DrivingKind:
     if suffix == ".json":
         return "openpose"
     sample = list(islice(open_frames(path), 0, 24, 6))
-    return "skeleton" if is_drawn_skeleton(np.stack(sample)) else "rgb"
+    if not is_drawn_skeleton(np.stack(sample)):
+        return "rgb"
+    return "drawn" if is_readable(sample) else "skeleton"
 
 
 def is_drawn_skeleton(frames: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from bunraku.errors import BunrakuError
 from bunraku.perception.detector import MOST_PEOPLE, DetectorName
 from bunraku.sampling.strength import Strength
 
-DrivingKind = Literal["rgb", "skeleton", "openpose", "bvh", "cues"]
+DrivingKind = Literal["rgb", "skeleton", "drawn", "openpose", "bvh", "cues"]
 Fitting = Literal["auto", "letterbox", "crop"]
 
 SCHEDULERS = {

@@ -94,7 +94,7 @@ People = Annotated[
     ),
 ]  # fmt: skip
 Kind = Annotated[
-    Literal["auto", "rgb", "skeleton", "openpose", "bvh", "cues"],
+    Literal["auto", "rgb", "skeleton", "drawn", "openpose", "bvh", "cues"],
     typer.Option("--driving-kind", rich_help_panel=MOTION, help="What DRIVING is; auto tells by name and contents."),
 ]
 Steps = Annotated[

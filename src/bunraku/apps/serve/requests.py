@@ -118,7 +118,9 @@ class JobRequest(BaseModel):
             options = AnimateOptions(**dict(self.options))  # type: ignore[call-overload]
         except BunrakuError as error:
             raise BunrakuError(in_fields(str(error))) from None
-        kinds = ("rgb", "skeleton") if files["driving"].media.kind == "video" else (files["driving"].media.kind,)
+        kinds = (
+            ("rgb", "skeleton", "drawn") if files["driving"].media.kind == "video" else (files["driving"].media.kind,)
+        )
         if options.driving_kind not in ("auto", *kinds):
             raise BunrakuError(f"driving_kind of {files['driving'].name} is auto or {' or '.join(kinds)}")
         if options.model not in settings.models:
