@@ -210,3 +210,17 @@ def test_a_doubtful_pose_is_said_before_anything_is_computed(
         open_reference(tmp_path / "a.png").pose(MotionOptions())
         assert ("is doubtful" in caplog.text) is bool(words)
         assert words in caplog.text
+
+
+def test_a_mask_beside_the_picture(tmp_path: Path) -> None:
+    still, mask = tmp_path / "still.webp", tmp_path / "still.mask.png"
+    write_image(still, np.full((64, 48, 3), 255, np.uint8))
+    assert open_reference(still).matte is None
+    write_image(mask, np.full((64, 48, 3), 255, np.uint8))
+    opened = open_reference(still)
+    assert opened.matte is not None
+    assert (opened.matte == 255).all()
+    assert mask in opened.files
+    write_image(mask, np.full((40, 40, 3), 255, np.uint8))
+    with pytest.raises(BunrakuError, match=r"still.mask.png has 40x40 px, the reference 48x64"):
+        open_reference(still)

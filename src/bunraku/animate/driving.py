@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bunraku.animate.gallery import of_gallery
 from bunraku.animate.options import DrivingKind, MotionOptions
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import json_files, read_openpose_json
@@ -159,13 +160,13 @@ def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> 
 
     Args:
         path: a video, an already drawn skeleton video, a folder with either as frames, a folder of OpenPose JSON files
-            (or one file), a BVH file, or a cues file.
+            (or one file), a BVH file, a cues file, or `gallery:KEY`, a motion of the gallery.
         options: kind, range, rate and canvas of it.
 
     Raises:
         BunrakuError: missing, unreadable, damaged, of an unknown kind, or without frames in the range.
     """
-    path = Path(path)
+    path = of_gallery(Path(path))
     kind = driving_kind(path) if options.driving_kind == "auto" else options.driving_kind
     logger.info("%s is read as %s", path, DESCRIPTIONS[kind])
     if kind in ("rgb", "skeleton", "drawn"):

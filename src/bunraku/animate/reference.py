@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from bunraku.animate.gallery import of_gallery
 from bunraku.animate.options import MotionOptions
 from bunraku.cues.openpose_json import read_openpose_json, sidecar
 from bunraku.cues.perceive import people_in_words
@@ -17,7 +18,7 @@ from bunraku.cues.retarget import MIRROR, turned_to_the_camera
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.matte import alpha_channel
+from bunraku.perception.matte import alpha_channel, read_matte
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Reference:
         pose_file: that file.
         matte: how much of every pixel is covered, 255 wholly: uint8 (H, W) by anybody, or (P, H, W) by each of the known people; None:
             nothing says so.
+        mask_file: the file of its own that the matte was read from.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Reference:
     known_people: PoseTrack | None = None
     pose_file: Path | None = None
     matte: np.ndarray | None = None
+    mask_file: Path | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,7 +60,7 @@ class Reference:
     @property
     def files(self) -> list[Path]:
         """What is read, and must not be written to."""
-        return [self.path] if self.pose_file is None else [self.path, self.pose_file]
+        return [file for file in (self.path, self.pose_file, self.mask_file) if file is not None]
 
     def known_pose(self, options: MotionOptions) -> PoseTrack | None:
         """The pose of the one person of the options, (1, 1, K), if a file gives it."""
@@ -118,13 +121,14 @@ class Reference:
 
 
 def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:
-    """Read a picture, its transparency as its matte, and its pose from the file of the options or from NAME.pose.json beside it, where
-    there is one.
+    """Read a picture, its matte from its transparency or from NAME.mask.png beside it, and its pose from the file of the options or from
+    NAME.pose.json beside it, where there are any. `gallery:KEY` is a character of the gallery.
 
     Raises:
-        BunrakuError: not a picture, too small, or a pose that is not of this picture.
+        BunrakuError: not a picture, too small, or a pose or a mask that is not of this picture.
     """
-    path, beside = Path(path), sidecar(Path(path))
+    path = of_gallery(Path(path))
+    beside, mask = sidecar(path), path.with_suffix(".mask.png")
     image = read_image(path)
     file = options.reference_pose
     if file is None and beside.is_file():
@@ -133,7 +137,12 @@ def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -
     known = None if file is None else read_people(file, image.shape[:2])
     if known is not None:
         _check_person(known, file, options.reference_person)  # type: ignore[arg-type]
-    return Reference(path, image, known, file, alpha_channel(path))
+    matte = alpha_channel(path)
+    if matte is not None or not mask.is_file():
+        return Reference(path, image, known, file, matte)
+    logger.info("the mask of the reference is read from %s", mask)
+    matte = read_matte(mask, image.shape[:2], option="it lies beside the picture")
+    return Reference(path, image, known, file, matte, mask)
 
 
 def read_people(path: Path, size: tuple[int, int]) -> PoseTrack:
