@@ -177,10 +177,10 @@ def test_perceive_prepares_a_folder_of_clips(
     detector(monkeypatch, Dancer)
     (footage.parent / "broken.mp4").write_text("no video")
     code, out, err = bunraku("perceive", footage.parent, "--json")
-    assert code == 2
-    assert "1 of 2 clips" in err
+    assert code == 1
     assert "broken.mp4 is not a video" in re.sub(r"\s+", " ", err)
     result = json.loads(out)
+    assert [Path(name).name for name in result["failed"]] == ["broken.mp4"]
     assert [Path(row["cues"]).name for row in result["written"]] == ["footage.cues"]
     assert len(Cues.load(footage.with_suffix(".cues"))) == 20
     (footage.parent / "broken.mp4").unlink()
@@ -189,6 +189,13 @@ def test_perceive_prepares_a_folder_of_clips(
     assert footage.with_suffix(".cues").stat().st_mtime_ns == written
     assert bunraku("perceive", footage.parent, "--again").code == 0
     assert footage.with_suffix(".cues").stat().st_mtime_ns > written
+    pytest.importorskip("webdataset")
+    code, out, _ = bunraku("perceive", footage.parent, "--shards", footage.parent.parent / "shards", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert (len(result["skipped"]), [Path(path).name for path in result["shards"]]) == (1, ["clips-00000.tar"])
+    code, _, err = bunraku("perceive", footage, "--shards", footage.parent.parent / "other")
+    assert (code, "--shards packs a folder of clips" in err) == (2, True)
 
 
 def test_a_person_who_is_lost_is_a_warning_with_the_frames(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from bunraku.cli.batch import Place
 from bunraku.cli.options import ClipArguments, JsonFlag, grouped
 from bunraku.cli.terminal import progress, result
 from bunraku.errors import BunrakuError
@@ -20,6 +21,7 @@ app = typer.Typer()
 @grouped
 def perceive(
     *,
+    context: typer.Context,
     driving: Annotated[
         Path, typer.Argument(help="Anything that `animate` takes as DRIVING, a folder of video clips, or a still.")
     ],
@@ -68,6 +70,15 @@ def perceive(
         Path | None,
         typer.Option(help="A picture of every layer in eight frames; implies --matte.", show_default=False),
     ] = None,
+    shards: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Of a folder of clips: pack them with their cues into shards for `bunraku train --data DIR`.",
+            show_default=False,
+        ),
+    ] = None,
+    shard_size: Annotated[int, typer.Option(metavar="MB", min=1, help="Of each shard, about.")] = 1000,
     clip: ClipArguments,
     draft: Annotated[
         bool,
@@ -88,7 +99,8 @@ def perceive(
     """Find the people in a clip, once: the cues file drives `animate` and can be inspected or edited.
 
     Everybody is kept, the largest first; the clip's sound is found again as long as the clip stays where it is beside the cues. A
-    folder of clips is prepared for training: NAME.cues beside every NAME.mp4. Of a still, the pose is written as OpenPose JSON.
+    folder of clips is prepared for training: NAME.cues beside every NAME.mp4; what fails is named, the rest is done, and the exit code is
+    1. Of a still, the pose is written as OpenPose JSON.
     """
     from bunraku.animate.options import MotionOptions
     from bunraku.animate.preview import numbered
@@ -117,13 +129,19 @@ def perceive(
         raise BunrakuError(
             f"{driving} is a folder of clips: their cues lie beside them; leave out --output, --json-folder and --picture"
         )
+    if clips:
+        if layers and (layers.things or layers.debug):
+            raise BunrakuError(f"{driving} is a folder of clips: leave out --object and --debug")
+        from bunraku.cli.clips import PerceiveWork, Shards, perceive_folder
+
+        packed = Shards(shards, shard_size * 10**6) if shards else None
+        work = PerceiveWork(options, overwrite, layers)
+        return perceive_folder(clips, work, overwrite, packed, context.find_object(Place), json_output)
+    if shards:
+        raise BunrakuError(f"--shards packs a folder of clips, and {driving} is none")
     with progress() as advance:
-        if clips:
-            if layers and (layers.things or layers.debug):
-                raise BunrakuError(f"{driving} is a folder of clips: leave out --object and --debug")
-            return _folder(driving, clips, options, overwrite, json_output, advance, layers)
-        row = _clip(driving, output, json_folder, options, overwrite, advance, picture, layers)
-    result(row, json_output, _described(row))
+        row = perceive_clip(driving, output, json_folder, options, overwrite, advance, picture, layers)
+    result(row, json_output, described(row))
 
 
 class Layers(NamedTuple):
@@ -134,27 +152,7 @@ class Layers(NamedTuple):
     debug: Path | None
 
 
-def _folder(
-    folder: Path, clips: list[Path], options: Any, again: bool, json_output: bool, advance: Any, layers: Layers | None
-) -> None:
-    """Cues beside every clip; one that cannot be perceived does not keep the others from it."""
-    rows: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
-    for number, clip in enumerate(clips):
-        advance("clips", number, len(clips))
-        if clip.with_suffix(".cues").exists() and not again:
-            continue
-        try:
-            rows.append(_clip(clip, None, None, options, again, advance, None, layers))
-        except BunrakuError as error:
-            failed.append({"clip": clip, "error": str(error)})
-    advance("clips", len(clips), len(clips))
-    result({"written": rows, "failed": failed}, json_output, *map(_described, rows))
-    if failed:
-        raise BunrakuError(f"{len(failed)} of {len(clips)} clips: " + "; ".join(row["error"] for row in failed))
-
-
-def _clip(
+def perceive_clip(
     clip: Path,
     output: Path | None,
     json_folder: Path | None,
@@ -218,7 +216,7 @@ def _open_layers(layers: Layers, driving: Any, options: Any, advance: Any) -> Ca
     return look
 
 
-def _described(row: dict[str, Any]) -> str:
+def described(row: dict[str, Any]) -> str:
     return f"{row['cues']}: {row['frames']} frames, {row['people'] or 'drawn'} people, {row['source']}"
 
 

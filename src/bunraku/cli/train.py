@@ -38,7 +38,7 @@ def train(
         int, typer.Option(help="1: frames; 2: clips (motion modules); 0: the base of tcan's mini size.")
     ] = 1,
     data: Annotated[
-        str, typer.Option(help="theatre, or a folder of clips prepared by `bunraku perceive`.")
+        str, typer.Option(help="theatre, or a folder of clips or shards prepared by `bunraku perceive`.")
     ] = "theatre",
     init: Annotated[str | None, typer.Option(help="Model folder to start from.", show_default=False)] = None,
     settings: Annotated[

@@ -1,12 +1,13 @@
-"""Training samples from a folder of real clips: sample i is a function of (seed, i) and the files alone."""
+"""Training samples from real clips: sample i is a function of (seed, i) and the files alone."""
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import NamedTemporaryFile
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -15,11 +16,13 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import lasting_ranks
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.errors import BunrakuError
-from bunraku.media import CLIPS, VideoReader, resize
+from bunraku.media import CLIPS, Slice, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
 
 logger = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 JOINTS, SCORE = 3, 0.3
 """A frame shows the person if this many joints have this score (from which they are drawn); other frames are not used."""
@@ -35,24 +38,33 @@ HELD_OUT, FEW = 10, 4
 
 
 @dataclass(frozen=True, eq=False)
-class _Clip:
+class Clip:
     """A video, its cues, the numbers of the frames that show the first (largest) person, and whether the camera's motion and mattes of
     the people are known."""
 
-    video: Path
-    cues: Path
+    video: Path | Slice
+    cues: Path | Slice
     seen: np.ndarray
     camera: bool
     mattes: bool
 
+    def load_cues(self) -> Cues:
+        """Read the cues."""
+        if isinstance(self.cues, Path):
+            return Cues.load(self.cues)
+        with NamedTemporaryFile(suffix=".cues") as file:
+            file.write(self.cues.read())
+            file.flush()
+            return Cues.load(file.name)
 
-class ClipFolder(Dataset):
-    """Endless samples of the clips in a folder that `bunraku perceive` has prepared (NAME.cues beside NAME.mp4).
+
+class ClipSamples(Dataset):
+    """Endless samples of clips that `bunraku perceive` has prepared.
 
     A sample shows one clip; reference and driven frames are cropped alike.
 
     Args:
-        folder: with clips; nested folders are searched.
+        clips: what there is to choose from.
         seed: of the whole data set.
         frames: driven frames per sample.
         size: (height, width).
@@ -62,18 +74,16 @@ class ClipFolder(Dataset):
         reads: the conditions that samples have.
         styles: how they are drawn, see `recipes.Size`.
         reference_frame: see `ReferenceFrame`.
-        split: "train", or "val": the clips that are kept for validation (of very few clips: the same).
         people: how many are drawn, the largest first.
         references: pictures of each reference.
 
     Raises:
-        BunrakuError: no clips; clips without cues, with too few frames that show a person, or (when a sample is read) with
-            cues that are not theirs.
+        BunrakuError: clips with too few frames that show a person, or (when a sample is read) with cues that are not theirs.
     """
 
     def __init__(
         self,
-        folder: Path,
+        clips: Sequence[Clip],
         seed: int,
         frames: int = 1,
         size: tuple[int, int] = (512, 512),
@@ -84,7 +94,6 @@ class ClipFolder(Dataset):
         reads: Reads = REFERENCE_AND_POSE,
         styles: Mapping[str, Mapping[str, Any]] | None = None,
         reference_frame: ReferenceFrame = "random",
-        split: Literal["train", "val"] = "train",
         people: int = 1,
         references: int = 1,
     ) -> None:
@@ -92,7 +101,7 @@ class ClipFolder(Dataset):
         self.seed, self.frames, self.size = seed, frames, size
         self.consecutive, self.stride, self.min_gap, self.people = consecutive, stride, min_gap, people
         self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
-        self.clips = [_clip(video, cues) for video, cues in _split(_find_clips(folder), split)]
+        self.clips = list(clips)
         if "instances" in reads.frames and (bare := [clip.video for clip in self.clips if not clip.mattes]):
             raise BunrakuError(
                 f"the setting binding needs to know who is where, and there are no mattes of {_listed(bare)}: make the cues again with "
@@ -109,11 +118,11 @@ class ClipFolder(Dataset):
                 f"{least} frames {'in a row ' if consecutive else ''}that show a person are needed; too few have "
                 f"{_listed([c.video for c in short])}: remove them, or train with fewer frames"
             )
-        self._opened: OrderedDict[Path, tuple[VideoReader, Cues]] = OrderedDict()
+        self._opened: OrderedDict[Path | Slice, tuple[VideoReader, Cues]] = OrderedDict()
 
     def __getitem__(self, index: int) -> Sample[np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
-        clip = self.clips[int(rng.integers(len(self.clips)))]
+        clip = self.clip(index, rng)
         reader, cues = self._open(clip)
         chosen = np.concatenate([self._choose(clip.seen, rng), rng.choice(clip.seen, self.references - 1)])
         (top, left), crop = random_crop(reader.size, self.size, rng)
@@ -137,10 +146,14 @@ class ClipFolder(Dataset):
         driven, views = images[1 : 1 + self.frames], list(zip(images[1 + self.frames :], known[2:]))
         return draw_sample(self.reads, driven, known[0], images[0], known[1], self.styles, views=views)
 
-    def _open(self, clip: _Clip) -> tuple[VideoReader, Cues]:
+    def clip(self, index: int, rng: np.random.Generator) -> Clip:
+        """The clip of sample `index`, of whose randomness `rng` is the source."""
+        return self.clips[int(rng.integers(len(self.clips)))]
+
+    def _open(self, clip: Clip) -> tuple[VideoReader, Cues]:
         """The clip's reader at the cues' frame rate, and the cues with the people who are drawn."""
         if clip.video not in self._opened:
-            cues = Cues.load(clip.cues)
+            cues = clip.load_cues()
             reader = VideoReader(clip.video, fps=cues.fps)
             if cues.pose is None or len(cues) != reader.frames:
                 raise BunrakuError(
@@ -203,6 +216,22 @@ class ClipFolder(Dataset):
         return seen[np.isin(seen[:, None] + self.stride * np.arange(self.frames), seen).all(1)]
 
 
+class ClipFolder(ClipSamples):
+    """Samples of the clips in a folder (NAME.cues beside NAME.mp4); sample i is of any clip.
+
+    Args:
+        folder: with clips; nested folders are searched.
+        split: see `split_clips`.
+        others: as of `ClipSamples`.
+
+    Raises:
+        BunrakuError: no clips, or clips without cues; see also `ClipSamples`.
+    """
+
+    def __init__(self, folder: Path, *others: Any, split: Literal["train", "val"] = "train", **named: Any) -> None:
+        super().__init__([read_clip(*files) for files in split_clips(find_clips(folder), split)], *others, **named)
+
+
 def random_crop(
     size: tuple[int, int], target: tuple[int, int], rng: np.random.Generator
 ) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -257,14 +286,15 @@ def read_frames(reader: VideoReader, numbers: np.ndarray) -> np.ndarray:
     return images
 
 
-def _split(clips: list[tuple[Path, Path]], split: str) -> list[tuple[Path, Path]]:
+def split_clips(clips: Sequence[Found], split: str) -> Sequence[Found]:
+    """The clips to learn from ("train"), or those that are kept for validation ("val"; of very few clips: the same)."""
     held_out = -(-len(clips) // HELD_OUT)
     if len(clips) < FEW:
         return clips
     return clips[-held_out:] if split == "val" else clips[:-held_out]
 
 
-def _find_clips(folder: Path) -> list[tuple[Path, Path]]:
+def find_clips(folder: Path) -> list[tuple[Path, Path]]:
     """Videos and their cues, by name.
 
     Raises:
@@ -282,14 +312,19 @@ def _find_clips(folder: Path) -> list[tuple[Path, Path]]:
     return [(video, video.with_suffix(".cues")) for video in videos]
 
 
-def _clip(video: Path, cues: Path) -> _Clip:
+def read_clip(video: Path, cues: Path) -> Clip:
+    """What has to be known of a clip before it is used.
+
+    Raises:
+        BunrakuError: its cues show nobody.
+    """
     known = Cues.load(cues)
     pose = known.pose
     if pose is None or not pose.people:
         raise BunrakuError(f"{cues} has no keypoints of a person; remove the clip, or make it again: bunraku perceive")
     seen = np.flatnonzero((pose.scores[:, 0, BODY] >= SCORE).sum(-1) >= JOINTS)
-    return _Clip(video, cues, seen, "camera" in known.maps, "mattes" in known.maps)
+    return Clip(video, cues, seen, "camera" in known.maps, "mattes" in known.maps)
 
 
-def _listed(paths: list[Path], most: int = 5) -> str:
+def _listed(paths: Sequence[Path | Slice], most: int = 5) -> str:
     return ", ".join(map(str, paths[:most])) + (f" and {len(paths) - most} more" if len(paths) > most else "")

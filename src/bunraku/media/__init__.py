@@ -23,6 +23,7 @@ from bunraku.media.frames import (
 from bunraku.media.images import Affine, fit, placement, read_image, resize, write_image
 from bunraku.media.reader import VideoReader
 from bunraku.media.sheet import contact_sheet, side_by_side
+from bunraku.media.source import Slice
 from bunraku.media.writer import VideoWriter, check_video_output, written
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "FrameFolder",
     "Frames",
     "FramesByNumber",
+    "Slice",
     "VideoReader",
     "VideoWriter",
     "check_free",

@@ -15,7 +15,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from bunraku.errors import BunrakuError
 from bunraku.media.files import check_input
 from bunraku.media.images import over
-from bunraku.media.source import STANDARD_RATES, Source, opened
+from bunraku.media.source import STANDARD_RATES, Slice, Source, opened
 
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -28,7 +28,7 @@ class VideoReader:
     the frame nearest in time. The number of frames is known from the packets, without decoding them.
 
     Args:
-        path: any video that FFmpeg reads, or an animated GIF, PNG or WebP. Of several pictures streams, the first that moves.
+        path: any video that FFmpeg reads (also one inside an archive, a `Slice`), or an animated GIF, PNG or WebP. Of several pictures streams, the first that moves.
         start, stop: frame range [start, stop) at the output frame rate.
         fps: output frames per second; by default the file's own rate (for variable rate, that of its usual interval).
         background: RGB under transparent pixels, 0 to 255.
@@ -52,7 +52,7 @@ class VideoReader:
         fps: Fraction | None = None,
         background: tuple[int, int, int] = (255, 255, 255),
     ) -> None:
-        self.path = check_input(path)
+        self.path = path if isinstance(path, Slice) else check_input(path)
         self._background = background
         if fps is not None and not 0 < fps <= 1000:
             raise BunrakuError(f"frame rate {fps} is out of range; give frames per second above 0, up to 1000")

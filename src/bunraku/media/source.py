@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -24,6 +25,31 @@ STANDARD_RATES = tuple(map(Fraction, (5, 8, 10, 12, 15, 16, 20, 24, 25, 30, 48, 
 _PICTURE_FORMATS = ("_pipe", "image2", "tty")  # demuxers that make one-frame "videos" of stills, and of text files
 # FFmpeg does not decode the first, seeks the second as if no frame needed the one before, and rounds the times of the third.
 _ANIMATIONS = ("webp_pipe", "apng", "gif")
+
+
+class Slice(NamedTuple):
+    """A file inside another one that is not compressed, such as a tar archive: bytes [start, stop) of it.
+
+    Attributes:
+        name: with its own extension; for messages.
+    """
+
+    path: Path
+    start: int
+    stop: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.name}"
+
+    def __fspath__(self) -> str:
+        """As FFmpeg opens it."""
+        return f"subfile,,start,{self.start},end,{self.stop},,:{self.path}"
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            return file.read(self.stop - self.start)
 
 
 class Source(Protocol):
@@ -56,11 +82,11 @@ class Source(Protocol):
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
     """Raises BunrakuError where the file is no video, and where it turns out to be damaged while the block reads it."""
+    protocols = "file,subfile" if isinstance(path, Slice) else "file"
     try:
-        container = av.open(os.fspath(path), "r", options={"fflags": "+genpts", "protocol_whitelist": "file"})
+        container = av.open(os.fspath(path), "r", options={"fflags": "+genpts", "protocol_whitelist": protocols})
     except av.FFmpegError as error:
-        with open(path, "rb") as file:
-            is_mp4 = file.read(12)[4:8] == b"ftyp"
+        is_mp4 = _head(path)[4:8] == b"ftyp"
         hint = (
             "the file is truncated (its index is missing): copy or export it again" if is_mp4 else "give a video file"
         )
@@ -79,6 +105,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
             raise BunrakuError(
                 f"{path} is damaged ({error.strerror}); repair it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
             ) from error
+
+
+def _head(path: str | os.PathLike[str]) -> bytes:
+    if isinstance(path, Slice):
+        return path.read()[:12]
+    with open(path, "rb") as file:
+        return file.read(12)
 
 
 def motion_stream(container: InputContainer) -> VideoStream | None:

@@ -134,8 +134,10 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
         read = KeptSamples(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
         return CroppedSamples(read, config.crop, config.seed) if config.crop and split == "train" else read
     from bunraku.data.clips import ClipFolder
+    from bunraku.data.shards import ClipShards, is_sharded
 
-    return ClipFolder(
+    read_clips = ClipShards if is_sharded(Path(config.data)) else ClipFolder
+    return read_clips(
         Path(config.data), config.seed, config.frames, config.picture,
         consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, reads=reads,
         styles=config.chosen_size.styles, reference_frame=config.reference_frame, references=config.references, split=split, people=config.people,
