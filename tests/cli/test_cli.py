@@ -261,7 +261,7 @@ def test_models_list_names_the_default(bunraku: Bunraku) -> None:
 def test_train_hands_its_settings_over(bunraku: Bunraku, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
-    def train(config):
+    def train(config, until=None):
         given.append(config)
         return config.output / "model"
 
