@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bunraku.perception.matte import unmixed
-from bunraku.puppet_warp.body import FACE, LIMBS, Body
+from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
 from bunraku.puppet_warp.scissors import HEAD_LABEL, TRUNK_LABEL, Scissors, continued, head_at, joined, rungs
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
@@ -161,3 +161,16 @@ def test_a_head_without_a_face_follows_the_trunk() -> None:
     seen[FACE] = False
     moved = head_at(body.head[None], body, body.joints + (7, -3), seen, 1.0)
     assert np.allclose(moved, body.head + (7, -3), atol=1e-6)
+
+
+def test_the_neck_is_stretched_from_the_head_to_the_shoulders_it_stays_on() -> None:
+    body = cut(0).body
+    joints = body.joints.copy()
+    joints[[0, 14, 15, 16, 17]] += (2, -12)
+    down = unit(body.joints[1] - body.head, (0, 1))
+    path = body.head + np.linspace(0, 1.6, 60)[:, None] * body.head_radius * down
+    moved = head_at(path, body, joints, ALL, 1.0) - path
+    assert np.abs(moved[path @ down > body.joints[1] @ down]).max() < 0.05, "what lies on the trunk stays on it"
+    assert moved[0, 1] < -8, "the head goes where the face goes"
+    steps = np.diff((path + moved) @ down)
+    assert steps.min() > 0, "and nothing between them is torn or folded"

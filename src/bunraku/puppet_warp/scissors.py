@@ -53,6 +53,9 @@ BAND = 0.25  # overlap of the two bones of a limb beside the joint's disc, in ha
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.1, 0.3  # beside the ears' 1
 FEATURE, TURN = 0.45, 0.4  # reach of a face point, and how far it may move inside the head, in radii of the head
+CHIN = 0.68  # of the way from the head's middle to the neck's joint: from here on the neck stretches
+SHOULDERS = [2, NECK, 5]
+HEAD_GRID = 13  # vertices of a head each way
 RUNGS, SKIRT_RUNGS = 9, 5
 GUARD = 3  # pixels round a piece's coverage
 
@@ -295,9 +298,13 @@ class Scissors:
         hull = (np.linalg.norm(self.pixels - body.head, axis=-1) < body.head_radius) & self._covered(HEAD_LABEL)
 
         def mesh(points: np.ndarray) -> Mesh:
-            x, y = (np.linspace(low - 2, high + 2, 9) for low, high in zip(points.min(0), points.max(0)))
+            x, y = (np.linspace(low - 2, high + 2, HEAD_GRID) for low, high in zip(points.min(0), points.max(0)))
             vertices = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-            return vertices, grid(9, 9), lambda joints, seen, scale: head_at(vertices, body, joints, seen, scale)
+            return (
+                vertices,
+                grid(HEAD_GRID, HEAD_GRID),
+                lambda joints, seen, scale: head_at(vertices, body, joints, seen, scale),
+            )
 
         yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
 
@@ -401,4 +408,11 @@ def head_at(vertices: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarr
     shift *= np.minimum(1, most / np.maximum(np.linalg.norm(shift, axis=-1, keepdims=True), 1e-9))
     distance = np.linalg.norm(vertices[:, None] - body.joints[face], axis=-1) / (FEATURE * body.head_radius)
     near = np.exp(-(distance**2))
-    return np.asarray(move(vertices) + near @ shift / np.maximum(near.sum(1, keepdims=True), 1))
+    turned_head = move(vertices) + near @ shift / np.maximum(near.sum(1, keepdims=True), 1)
+    # below the chin the neck is stretched from the head to the shoulders, which it stays on
+    on_trunk = rigid(body.joints[SHOULDERS], joints[SHOULDERS], np.array([1.0, 2.0, 1.0]), scale)
+    neck = body.joints[NECK] - body.head
+    down = (vertices - body.head) @ neck / max(float(neck @ neck), 1e-6)
+    share = np.clip((down - CHIN) / (1 - CHIN), 0, 1)[:, None]
+    share = share * share * (3 - 2 * share)
+    return np.asarray(turned_head + share * (on_trunk(vertices) - turned_head))
