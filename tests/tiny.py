@@ -16,6 +16,7 @@ from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import AnimationPipeline
+from bunraku.recipes.multi_character import MultiCharacter
 
 TINY: dict[str, Any] = {
     "in_channels": 4,
@@ -114,3 +115,12 @@ def crowd(frames: int, people: int, size: tuple[int, int], rng: np.random.Genera
     keypoints = rng.uniform(-0.2, 1.2, (frames, people, joints, 2)) * (size[1], size[0])
     scores = rng.choice([0, 0.9, 1], (frames, people, joints))
     return PoseTrack(keypoints.astype(np.float32), scores.astype(np.float32), size)
+
+
+def tiny_multi_character(**config: Any) -> AnimationPipeline:
+    """A tiny pipeline of the recipe multi-character; `config` as of `build_tiny_pipeline`."""
+    guiders = {
+        name: randomise(PoseGuider(out_channels=16, block_out_channels=(8, 16), unshuffle=4, norm=True), i).eval()
+        for i, name in enumerate(MultiCharacter.added)
+    }
+    return build_tiny_pipeline(**{"recipe": "multi-character", "options": {}} | guiders | config)

@@ -121,6 +121,19 @@ def test_flow_is_in_pixels_of_the_clip() -> None:
     assert not known[:, :, 0].any()  # leaves the picture
 
 
+def test_no_flow_leads_across_a_cut(shown: Rendering, caplog: pytest.LogCaptureFixture) -> None:
+    other = render(sample_scene(9, "val", people=2), range(2), 160)
+    frames = np.concatenate([shown.frames[:2], other.frames])
+    pose = PoseTrack(
+        np.concatenate([shown.pose.keypoints[:2], other.pose.keypoints]), np.ones((4, 2, 18), np.float32), (160, 160)
+    )
+    layers = perceive_layers(Cues(Fraction(6), (160, 160), "two scenes", pose), Footage(frames))
+    assert "no flow leads to frame 2 of two scenes: the picture is cut there" in caplog.text
+    unknown = np.isnan(layers.maps["flow"].astype(float)).all((1, 2, 3))
+    assert unknown.tolist() == [False, True, False, False]
+    assert np.isnan(layers.maps["camera"][1]).all()
+
+
 def test_depth_is_a_distance_and_says_who_is_near(shown: Rendering) -> None:
     class Nearer:
         name = "nearer"

@@ -113,9 +113,13 @@ def test_a_lost_person_is_held_and_the_frames_are_named(caplog: pytest.LogCaptur
         pose = follow(cues).pose
     assert "lost in 4 of 10 frames of clip.mp4" in caplog.text
     assert "0, 4-6" in caplog.text
+    assert "nobody sees it again" not in caplog.text
     assert pose is not None
     np.testing.assert_array_equal(pose.keypoints[[0, 4, 5, 6]], track.keypoints[[1, 3, 3, 3]])
     assert (pose.scores > 0).all()
+    track.scores[8:] = 0
+    follow(cues)
+    assert "held still there: 0, 4-6, 8-9; after frame 7 nobody sees it again" in caplog.text
 
 
 def test_nobody_and_nobody_of_that_number(tmp_path: Path) -> None:

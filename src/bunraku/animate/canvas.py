@@ -13,7 +13,7 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.framing import framed, own_motion
 from bunraku.cues.retarget import Method, Retarget, retarget_people
 from bunraku.media import Affine, fit, placement
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import PoseTrack, together
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +116,7 @@ def _framed(driving: PoseTrack, reference: PoseTrack, method: Method) -> PoseTra
         for words in said:
             logger.warning("%s%s", f"person {i}: " if driving.people > 1 else "", words)
         people.append(track)
-    keypoints, scores = (np.concatenate([getattr(p, name) for p in people], 1) for name in ("keypoints", "scores"))
-    return PoseTrack(keypoints, scores, reference.size)
+    return together(people)
 
 
 def choose_canvas(

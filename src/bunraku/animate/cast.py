@@ -1,17 +1,27 @@
 """The cast: who of the driving clip moves whom of the reference."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 
 from bunraku.animate.driving import Driving
-from bunraku.animate.options import MotionOptions
+from bunraku.animate.options import MotionOptions, Order
 from bunraku.animate.reference import Reference
 from bunraku.cues.cues import Cues
+from bunraku.cues.depth_order import (
+    contradictions,
+    describe_contradictions,
+    fixed_ranks,
+    lasting_ranks,
+    ranks_over_time,
+    standing_nearness,
+)
+from bunraku.cues.drawn import draw_instances
 from bunraku.cues.perceive import SEEN, follow_all
 from bunraku.cues.tracking import MIN_JOINTS
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.perception.pose import BODY, PoseTrack, together
 from bunraku.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
@@ -23,13 +33,28 @@ Pairs = tuple[tuple[int, int], ...]
 """(character, driver), counted from 0, the largest first."""
 
 
-def perceive_cast(
-    character: Reference, clip: Driving, options: MotionOptions, report: Progress = silent
-) -> tuple[PoseTrack, Cues, list[int]]:
-    """The characters who are moved, (1, N, K), the cues of their drivers in the same order, and the characters' numbers; says who follows
-    whom.
+@dataclass(frozen=True)
+class Cast:
+    """Who moves, and who does not.
+
+    Attributes:
+        moved: poses of the characters who are moved, (1, N, K); numbers: theirs in the reference.
+        cues: of their drivers, in the same order.
+        still: poses of the characters whom nobody drives, (1, M, K), who stay as they are; still_numbers: theirs.
+    """
+
+    moved: PoseTrack
+    numbers: list[int]
+    cues: Cues
+    still: PoseTrack
+    still_numbers: list[int]
+
+
+def perceive_cast(character: Reference, clip: Driving, options: MotionOptions, report: Progress = silent) -> Cast:
+    """Find everybody in the reference and in the clip, and decide who follows whom; says so.
 
     Args:
+        character: composed already (`compose.composed`).
         clip: with keypoints.
 
     Raises:
@@ -42,8 +67,46 @@ def perceive_cast(
     moved = [one for one, _ in pairs]
     for one in moved:
         character.tell_doubts(people.person(one), options)
-    cast = PoseTrack(people.keypoints[:, moved], people.scores[:, moved], people.size)
-    return cast, follow_all(cues, [driver for _, driver in pairs], smoothing=options.smoothing), moved
+    still = [one for one in range(people.people) if one not in moved]
+    followed = follow_all(cues, [driver for _, driver in pairs], smoothing=options.smoothing)
+    return Cast(people.chosen(moved), moved, followed, people.chosen(still), still)
+
+
+def depth_order(cast: Cast, poses: PoseTrack, order: Order) -> np.ndarray:
+    """Who is in front of whom, frame by frame: int64 (F, N + M), 0 the farthest, of those who move and those who stay.
+
+    The order of the drivers is that of their depth where it was perceived, else of where and how large they stand; it changes only on
+    evidence that lasts. Who stays has a place among those who move by where all of them stand in the picture.
+
+    Args:
+        poses: of all of them on the canvas, (F, N + M, K).
+        order: "reference": one order, that of the reference, for the whole clip.
+    """
+    if order == "reference":
+        return fixed_ranks(standing_nearness(together([cast.moved, cast.still]))[0], len(poses))
+    assert cast.cues.pose is not None
+    ranks = lasting_ranks(cast.cues.pose, cast.cues.maps.get("nearness"))
+    _tell_contradictions(cast.cues, ranks)
+    if not cast.still.people:
+        return ranks
+    places = standing_nearness(poses)
+    own = np.sort(np.where(np.isfinite(places), places, -np.inf)[:, : ranks.shape[1]], 1)
+    places[:, : ranks.shape[1]] = np.take_along_axis(own, ranks, 1)
+    return ranks_over_time(places)
+
+
+def _tell_contradictions(cues: Cues, ranks: np.ndarray) -> None:
+    """Warn where the mattes of the drivers show another order than is taken."""
+    if "mattes" not in cues.maps or cues.pose is None or cues.pose.people < 2:
+        return
+    mattes = cues.maps["mattes"]
+    size = (mattes.shape[2], mattes.shape[3])
+    instances = np.concatenate([draw_instances(cues, size)([i])[..., 0] for i in range(len(cues))])  # type: ignore[misc]
+    if found := contradictions(cues.pose.scaled(size), ranks, instances):
+        logger.warning(
+            "%s of %s; see `bunraku perceive --matte --debug`, or take the order of the picture (--order reference)",
+            describe_contradictions(found, len(cues)), cues.source,
+        )  # fmt: skip
 
 
 def choose_pairs(people: PoseTrack, driving: PoseTrack, options: MotionOptions) -> Pairs:

@@ -261,6 +261,8 @@ def _value(column: str, text: str, kind: Any, folder: Path) -> Any:
         for each in (get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,))
         if each is not type(None)
     ]
+    if get_origin(kind) is tuple and get_args(kind)[0] is Path:
+        return tuple(folder / part.strip() for part in text.split(";"))
     if Path in kinds:
         path = folder / text
         return path if str not in kinds or path.exists() else text

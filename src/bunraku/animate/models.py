@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -16,7 +17,7 @@ from bunraku.animate.driving import Driving
 from bunraku.animate.options import SCHEDULERS, AnimateOptions
 from bunraku.animate.scene import Backdrop, on_canvas
 from bunraku.cues.cues import Cues
-from bunraku.cues.drawn import Drawn, cues_of, draw_sharp
+from bunraku.cues.drawn import Drawn, cues_of, draw_conditions, draw_sharp
 from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
@@ -50,6 +51,9 @@ Guess = Callable[[int, np.ndarray], None]
 """Called with the number of a frame and what there is of it, uint8 (1, H, W, 3), in any size."""
 
 UseOfReferencePose = Literal["needed", "used", "unused"]
+View = tuple[np.ndarray, PoseTrack | None]
+"""A further picture of the character on the canvas, uint8 (H, W, 3), and its pose there, (1, P, K), if it is known."""
+
 WindowTemperature = tuple[Sequence[int], np.ndarray, np.ndarray]
 """Of one window its frames, its drawn poses uint8 (f, H, W, 3), and its temperature map float32 (H/8, W/8)."""
 
@@ -62,6 +66,8 @@ class ModelAdapter(Protocol):
         skeleton: how the poses it is given are drawn where they are shown: arguments of `draw_skeleton`.
         people: how many characters of a picture it moves.
         reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
+        holds: whether who stays as he is needs a pose for it.
+        several: whether it learns from several pictures of a character.
     """
 
     device: str
@@ -69,6 +75,8 @@ class ModelAdapter(Protocol):
     skeleton: Mapping[str, Any]
     people: int
     reference_pose: UseOfReferencePose
+    holds: bool
+    several: bool
 
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         """The canvas for a reference of (height, width), or for the scene of (height, width) that it comes into."""
@@ -89,6 +97,8 @@ class ModelAdapter(Protocol):
         scene: Backdrop | None = None,
         guess: Guess | None = None,
         share: Share = ALONE,
+        order: np.ndarray | None = None,
+        views: Sequence[View] = (),
     ) -> Iterator[np.ndarray]:
         """Chunks of frames, uint8 (f, H, W, 3), of the canvas `size`.
 
@@ -100,7 +110,21 @@ class ModelAdapter(Protocol):
                 they find it.
             guess: shown what becomes of some frame, where all frames take long and none is ready.
             share: of this process, where several make the clip together; a model that cannot share makes all of it in each.
+            order: int (F, P), who of the people is in front of whom, 0 the farthest; None: it shows from where they stand.
+            views: further pictures of the character.
         """
+        ...
+
+    def conditions(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        scene: Backdrop | None = None,
+        order: np.ndarray | None = None,
+    ) -> dict[str, Drawn]:
+        """What `stream` will show the model of every frame, by the condition's name; arguments as there."""
         ...
 
 
@@ -167,6 +191,9 @@ class PipelineAdapter:
         self.reference_pose: UseOfReferencePose = (
             "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
         )
+        self.holds, self.several = self.people > 1, True
+        if options.order == "reference" and "depth_order" not in self._pipeline.reads.frames:
+            logger.warning("%s is not told who is in front of whom: --order has no effect", options.model)
 
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         own = tuple(self._pipeline.config.size)
@@ -217,15 +244,15 @@ class PipelineAdapter:
         scene: Backdrop | None = None,
         guess: Guess | None = None,
         share: Share = ALONE,
+        order: np.ndarray | None = None,
+        views: Sequence[View] = (),
     ) -> Iterator[np.ndarray]:
         import torch
 
-        driving: Cues | PoseTrack | np.ndarray = poses
-        if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
-            driving = on_canvas(scene.cues, poses, size)
         mattes = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
-        drawn = draw_sharp(self._pipeline, reference, driving, reference_pose, size, mattes, behind)
+        driving = _driving(poses, size, scene, order)
+        drawn = draw_sharp(self._pipeline, reference, driving, reference_pose, size, mattes, behind, views)
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
             generator=torch.Generator().manual_seed(self._options.seed),
@@ -236,6 +263,27 @@ class PipelineAdapter:
             return chunks
         return without_ground(chunks, cut) if behind is GREY else scene.in_front(chunks)
 
+    def conditions(
+        self,
+        reference: np.ndarray,
+        poses: PoseTrack | np.ndarray,
+        reference_pose: PoseTrack | None,
+        size: tuple[int, int],
+        scene: Backdrop | None = None,
+        order: np.ndarray | None = None,
+    ) -> dict[str, Drawn]:
+        driving = _driving(poses, size, scene, order)
+        return draw_conditions(self._pipeline, reference, driving, reference_pose, size)[1]
+
+
+def _driving(
+    poses: PoseTrack | np.ndarray, size: tuple[int, int], scene: Backdrop | None, order: np.ndarray | None
+) -> Cues:
+    """What is known of the drivers on a canvas of that size."""
+    known = scene is not None and scene.cues is not None and isinstance(poses, PoseTrack)
+    cues = on_canvas(scene.cues, poses, size) if known else cues_of(poses)  # type: ignore[union-attr, arg-type]
+    return cues if order is None else replace(cues, maps=cues.maps | {"nearness": order.astype(np.float64)})
+
 
 class PuppetWarpAdapter:
     """The classical puppet warp; options of the sampling are named in a warning and have no effect."""
@@ -243,6 +291,7 @@ class PuppetWarpAdapter:
     device, dtype = "cpu", "uint8"
     people = MOST_PEOPLE
     reference_pose: UseOfReferencePose = "needed"
+    holds, several = False, False  # who stays is a part of the background
     skeleton: Mapping[str, Any] = {}
 
     def __init__(self, options: AnimateOptions, clip: Driving) -> None:
@@ -254,6 +303,7 @@ class PuppetWarpAdapter:
         self._options = options
         unused = ("steps", "guidance", "scheduler", "window", "overlap", "chain", "temperature")
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
+        given += ["order"] * (options.order != "driver")
         given += ["strengths"] * bool(options.strengths)
         if given:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
@@ -284,11 +334,16 @@ class PuppetWarpAdapter:
         scene: Backdrop | None = None,
         guess: Guess | None = None,
         share: Share = ALONE,
+        order: np.ndarray | None = None,
+        views: Sequence[View] = (),
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else scene.behind
         chunks = PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask, background=behind)
         return chunks if scene is None else scene.in_front(chunks)
+
+    def conditions(self, *about: Any, **more: Any) -> dict[str, Drawn]:
+        return {}
 
 
 def of_each(matte: np.ndarray, people: PoseTrack) -> np.ndarray:

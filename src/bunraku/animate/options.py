@@ -12,7 +12,10 @@ from bunraku.perception.detector import MOST_PEOPLE, DetectorName
 from bunraku.sampling.strength import Strength
 
 DrivingKind = Literal["rgb", "skeleton", "drawn", "openpose", "bvh", "cues"]
+Order = Literal["driver", "reference"]
 Fitting = Literal["auto", "letterbox", "crop"]
+
+MOST_PICTURES = 5  # of one character; as `recipes.MOST_PICTURES`, which takes a second to import
 
 SCHEDULERS = {
     "ddim": "DDIMScheduler",
@@ -41,6 +44,8 @@ class MotionOptions:
     Attributes:
         reference_pose: OpenPose JSON file with the pose of the reference; None: NAME.pose.json beside the picture, else
             it is detected.
+        references: pictures of further characters, each of whom comes to stand beside those of the reference (`compose`).
+        views: up to four further pictures of the reference's character, such as from behind or from close by.
         driving_kind: what DRIVING is, see `open_driving`.
         person: whom to follow in the driving clip, 0 being the largest.
         reference_person: who of the reference is moved, 0 being the largest (of an OpenPose JSON file: the first).
@@ -71,6 +76,8 @@ class MotionOptions:
     }
 
     reference_pose: Path | None = None
+    references: tuple[Path, ...] = ()
+    views: tuple[Path, ...] = ()
     driving_kind: DrivingKind | Literal["auto"] = "auto"
     person: int = 0
     reference_person: int = 0
@@ -107,6 +114,10 @@ class MotionOptions:
                 found.append("--pairs give a character two drivers")
             if self.person or self.reference_person:
                 found.append("--pairs say who follows whom; leave --person and --reference-person out")
+        if len(self.views) >= MOST_PICTURES:
+            found.append(
+                f"--view is given {len(self.views)} times; a character has at most {MOST_PICTURES} pictures, REFERENCE among them"
+            )
         return found
 
 
@@ -126,6 +137,8 @@ class AnimateOptions(MotionOptions):
             None: "off" in the driver's scene, so that feet and hands touch what the driver's touch, else "full".
         scene: what is behind the character. "reference": the still's own background; "driving": the driver's scene, in which the character
             takes the driver's place, and which gives the picture its shape; "transparent": nothing; or a picture or video.
+        order: of several people, who is in front of whom, for models that are told (multi-character). "driver": as in the driving clip, frame
+            by frame, changing only on evidence that lasts; "reference": as in the reference, from the first frame to the last.
         fit: how a reference of another shape than the model's picture is brought into it. "letterbox": whole, its edges
             continued as a blur, cut off again afterwards, so that the output has the reference's aspect ratio; "crop":
             filling the picture, what hangs over is cut; "auto": models made for one size letterbox, others get a picture of
@@ -164,12 +177,14 @@ class AnimateOptions(MotionOptions):
     choices: ClassVar[dict[str, tuple[str, ...]]] = MotionOptions.choices | {
         "retarget": get_args(Retarget),
         "fit": get_args(Fitting),
+        "order": get_args(Order),
         "scheduler": tuple(SCHEDULERS),
     }
 
     model: str = "mini"
     retarget: Retarget | None = None
     scene: str | Path = "reference"
+    order: Order = "driver"
     fit: Fitting = "auto"
     mask: Path | None = None
     size: tuple[int, int] | None = None
@@ -203,6 +218,10 @@ class AnimateOptions(MotionOptions):
 
 def option(field: str) -> str:
     """What the command line calls a field of the options."""
-    return {"smoothing": "--smooth", "detector": "--pose", "strengths": "--strength"}.get(
-        field, f"--{field.replace('_', '-')}"
-    )
+    return {
+        "smoothing": "--smooth",
+        "references": "--reference",
+        "views": "--view",
+        "detector": "--pose",
+        "strengths": "--strength",
+    }.get(field, f"--{field.replace('_', '-')}")

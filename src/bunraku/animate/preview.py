@@ -13,11 +13,13 @@ import numpy as np
 
 from bunraku.animate.canvas import Canvas, choose_canvas
 from bunraku.animate.cast import perceive_cast
+from bunraku.animate.compose import composed
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import WindowTemperature
 from bunraku.animate.options import MotionOptions
 from bunraku.animate.reference import Reference, open_reference
 from bunraku.cues.cues import Cues
+from bunraku.cues.drawn import DRAWN, Drawn
 from bunraku.cues.perceive import SEEN
 from bunraku.cues.retarget import Retarget
 from bunraku.cues.skeleton import draw_skeleton
@@ -44,7 +46,10 @@ METHODS: tuple[Retarget, ...] = ("full", "align", "off")
 """Drawn unless others are asked for: TCAN's, Animate Anyone's, and what would be without."""
 
 STILLS = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
-DEBUG_PICTURES = ("skeletons", "temperature")
+CONDITIONS = tuple(name for name in DRAWN if name not in ("pose", "instances"))
+"""What --debug draws beside the skeletons, where the model is shown it."""
+
+DEBUG_PICTURES = ("skeletons", "temperature", *CONDITIONS)
 MOMENTS = 5  # of a clip on a sheet of skeletons
 SHEET_COLUMNS = 8
 HEIGHT = 320  # of a panel with skeletons
@@ -119,7 +124,9 @@ def retargeted_frames(
     report: Progress = silent,
 ) -> tuple[Cues, Iterator[np.ndarray]]:
     """The drivers' cues, and the pictures of `draw_retargeting` for the frames of these numbers, uint8 (H, W, 3)."""
-    own, cues, _ = perceive_cast(character, clip, options, report)
+    character = composed(character, options)
+    cast = perceive_cast(character, clip, options, report)
+    own, cues = cast.moved, cast.cues
     canvas = choose_canvas(character.size, character.size, any_size=False)  # the picture itself
     motions = {method: canvas.poses(cues, own, method) for method in methods}
 
@@ -200,10 +207,15 @@ def skeleton_frames(
 
 
 def write_debug_pictures(
-    folder: Path, skeletons: Iterator[np.ndarray], temperatures: Sequence[WindowTemperature]
+    folder: Path,
+    skeletons: Iterator[np.ndarray],
+    temperatures: Sequence[WindowTemperature],
+    conditions: Mapping[str, Drawn],
 ) -> None:
-    """Write skeletons.png, and temperature.png where there are maps; an older picture that this run has not is warned of."""
+    """Write skeletons.png, temperature.png where there are maps, and a picture of each condition that the model is shown; an older picture
+    that this run has not is warned of."""
     pictures = {"skeletons": np.concatenate(list(skeletons))}
+    pictures |= {name: _moments_of(drawn) for name, drawn in conditions.items() if name in CONDITIONS}
     if temperatures:
         pictures["temperature"] = _temperature_sheet(temperatures)
     folder.mkdir(exist_ok=True)
@@ -260,6 +272,19 @@ class Comparison:
         return contact_sheet(rows, SHEET_COLUMNS)
 
 
+def _moments_of(drawn: Drawn) -> np.ndarray:
+    """A few frames of a condition side by side."""
+    frames = moments(len(drawn))
+    pictures = (_enlarged(drawn[[i]][0][..., :3]) for i in frames)
+    return side_by_side({str(i): picture for i, picture in zip(frames, pictures)})[0]
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    """A picture enlarged in whole pixels to at least the height of a panel, so that the edges of regions stay sharp."""
+    enlarged = -(-PANEL_HEIGHT // picture.shape[0])
+    return picture.repeat(enlarged, 0).repeat(enlarged, 1)
+
+
 def _is_still(output: Path) -> bool:
     suffix = output.suffix.lower()
     if suffix and suffix not in (*STILLS, *VIDEO_SUFFIXES):
@@ -307,8 +332,7 @@ def _temperature_sheet(maps: Sequence[WindowTemperature]) -> np.ndarray:
     hottest = max(temperature.max() for _, _, temperature in maps)
     panels = {}
     for frames, drawn, temperature in maps:
-        enlarged = -(-PANEL_HEIGHT // drawn.shape[1])  # whole pixels, so that the map's cells keep their edges
-        panel = draw_temperature(temperature, drawn, hottest).repeat(enlarged, 0).repeat(enlarged, 1)
+        panel = _enlarged(draw_temperature(temperature, drawn, hottest))
         panels[f"frames {frame_ranges(frames)}, T up to {temperature.max():.2f}"] = panel
     return side_by_side(panels)[0]
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
 from bunraku.perception.matte import alpha_channel, read_matte
-from bunraku.perception.pose import BODY, SEEN, PoseTrack
+from bunraku.perception.pose import BODY, SEEN, PoseTrack, together
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class Reference:
         matte: how much of every pixel is covered, 255 wholly: uint8 (H, W) by anybody, or (P, H, W) by each of the known people; None:
             nothing says so.
         mask_file: the file of its own that the matte was read from.
+        beside: pictures of further characters, who are to stand beside these (`compose.composed`).
+        views: further pictures of the same character.
     """
 
     path: Path
@@ -51,6 +53,8 @@ class Reference:
     pose_file: Path | None = None
     matte: np.ndarray | None = None
     mask_file: Path | None = None
+    beside: "tuple[Reference, ...]" = ()
+    views: "tuple[Reference, ...]" = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,7 +64,8 @@ class Reference:
     @property
     def files(self) -> list[Path]:
         """What is read, and must not be written to."""
-        return [file for file in (self.path, self.pose_file, self.mask_file) if file is not None]
+        own = [file for file in (self.path, self.pose_file, self.mask_file) if file is not None]
+        return [*own, *(file for other in (*self.beside, *self.views) for file in other.files)]
 
     def known_pose(self, options: MotionOptions) -> PoseTrack | None:
         """The pose of the one person of the options, (1, 1, K), if a file gives it."""
@@ -122,27 +127,32 @@ class Reference:
 
 def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -> Reference:
     """Read a picture, its matte from its transparency or from NAME.mask.png beside it, and its pose from the file of the options or from
-    NAME.pose.json beside it, where there are any. `gallery:KEY` is a character of the gallery.
+    NAME.pose.json beside it, where there are any; and the pictures that the options give beside it, each with what lies beside it.
+    `gallery:KEY` is a character of the gallery.
 
     Raises:
         BunrakuError: not a picture, too small, or a pose or a mask that is not of this picture.
     """
     path = of_gallery(Path(path))
-    beside, mask = sidecar(path), path.with_suffix(".mask.png")
+    known_at, mask = sidecar(path), path.with_suffix(".mask.png")
     image = read_image(path)
     file = options.reference_pose
-    if file is None and beside.is_file():
-        file = beside
+    if file is None and known_at.is_file():
+        file = known_at
         logger.info("the pose of the reference is read from %s", file)
     known = None if file is None else read_people(file, image.shape[:2])
     if known is not None:
         _check_person(known, file, options.reference_person)  # type: ignore[arg-type]
-    matte = alpha_channel(path)
-    if matte is not None or not mask.is_file():
-        return Reference(path, image, known, file, matte)
+    alone = replace(options, reference_pose=None, references=(), views=(), reference_person=0)
+    beside, views = (
+        tuple(open_reference(other, alone) for other in more) for more in (options.references, options.views)
+    )
+    whole = Reference(path, image, known, file, alpha_channel(path), beside=beside, views=views)
+    if whole.matte is not None or not mask.is_file():
+        return whole
     logger.info("the mask of the reference is read from %s", mask)
     matte = read_matte(mask, image.shape[:2], option="it lies beside the picture")
-    return Reference(path, image, known, file, matte, mask)
+    return replace(whole, matte=matte, mask_file=mask)
 
 
 def read_people(path: Path, size: tuple[int, int]) -> PoseTrack:
@@ -184,8 +194,7 @@ def detect_people(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None
             break
     if not best:
         return None
-    keypoints, scores = (np.concatenate([getattr(p, name) for p in best], 1) for name in ("keypoints", "scores"))
-    return PoseTrack(keypoints, scores, image.shape[:2])
+    return together(best)
 
 
 def mirrored_distance(image: np.ndarray, pose: PoseTrack, detector: PoseDetector) -> float:

@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bunraku.animate.canvas import Canvas
-from bunraku.animate.cast import perceive_cast
+from bunraku.animate.canvas import Canvas, choose_canvas
+from bunraku.animate.cast import depth_order, perceive_cast
+from bunraku.animate.compose import composed
 from bunraku.animate.driving import Driving, open_driving
-from bunraku.animate.models import ModelAdapter, check_model, open_model
+from bunraku.animate.models import ModelAdapter, View, check_model, open_model
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleton_frames, write_debug_pictures
 from bunraku.animate.reference import Reference, open_reference
@@ -27,7 +28,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, check_free, check_output, check_video_output, resize, write_image
 from bunraku.media.images import IMAGE_SUFFIXES, over
 from bunraku.perception.matte import read_matte
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import PoseTrack, together
 from bunraku.progress import Progress, silent
 from bunraku.sampling.share import ALONE, Share
 
@@ -74,6 +75,8 @@ class Prepared:
         poses: what they follow, on the canvas: keypoints (F, P, K), or drawn skeletons uint8 (F, H, W, 3).
         matte: of these characters, as `Reference.matte`.
         backdrop: what is behind and before them; None: the reference's own background.
+        order: who of them is in front of whom, as of `ModelAdapter.stream`.
+        views: further pictures of the character, as of `ModelAdapter.stream`.
     """
 
     character: Reference
@@ -85,6 +88,8 @@ class Prepared:
     poses: PoseTrack | np.ndarray
     matte: np.ndarray | None
     backdrop: Backdrop | None
+    order: np.ndarray | None = None
+    views: Sequence[View] = ()
 
     @cached_property
     def picture(self) -> np.ndarray:
@@ -112,7 +117,17 @@ class Prepared:
         matte = None if self.matte is None else self.canvas.matte(self.matte)
         guess = None if on_frames is None else partial(_guessed, on_frames, self.canvas)
         made = self.model.stream(
-            self.picture, self.poses, self.placed_pose, self.canvas.size, report, matte, self.backdrop, guess, share
+            self.picture,
+            self.poses,
+            self.placed_pose,
+            self.canvas.size,
+            report,
+            matte,
+            self.backdrop,
+            guess,
+            share,
+            self.order,
+            self.views,
         )
         return map(self.canvas.cut, made)
 
@@ -140,21 +155,43 @@ def prepare(
     """
     scene = scene or open_scene(options, clip)
     model = model or open_model(options, clip, report)
+    character = composed(character, options)
     canvas = model.canvas(character.size, scene.size)
-    own_pose: PoseTrack | None
+    views = [_placed_view(view, canvas.size, model, options) for view in character.views] if model.several else []
+    if character.views and not model.several:
+        logger.warning("%s looks at one picture of a character: --view has no effect", options.model)
+    cast, own_pose = None, None
     if _several(clip, model, options):
-        own_pose, cues, moved = perceive_cast(character, clip, options, report)
+        cast = perceive_cast(character, clip, options, report)
+        own_pose, cues, numbers = cast.moved, cast.cues, cast.numbers
     else:
-        moved = [options.reference_person]
+        numbers = [options.reference_person]
         own_pose = _own_pose(character, clip, model, options)
         cues = clip.followed(
             options, longest_side=max(canvas.size), on_frame=lambda done, total: report("perceive", done, total)
         )
     cues = scene.of(cues, clip.pictures, lambda done, total: report("cut out", done, total))
-    poses = canvas.poses(cues, own_pose, options.retargeting)
+    poses, order = canvas.poses(cues, own_pose, options.retargeting), None
+    if cast is not None and isinstance(poses, PoseTrack):
+        cast = cast if model.holds else replace(cast, still=cast.still.chosen([]), still_numbers=[])
+        own_pose, numbers = together([cast.moved, cast.still]), [*numbers, *cast.still_numbers]
+        poses = together([poses, canvas.track(cast.still).repeated(len(poses))])
+        order = depth_order(cast, poses, options.order) if poses.people > 1 else None
     return Prepared(
-        character, clip, model, canvas, cues, own_pose, poses, character.matte_of(moved), scene.backdrop(cues)
-    )
+        character, clip, model, canvas, cues, own_pose, poses, character.matte_of(numbers), scene.backdrop(cues), order, views
+    )  # fmt: skip
+
+
+def _placed_view(view: Reference, size: tuple[int, int], model: ModelAdapter, options: AnimateOptions) -> View:
+    """A further picture of the character, whole on a canvas of `size`, and its pose there where the model has a use for it."""
+    canvas = choose_canvas(view.size, size, any_size=False, size=size)
+    pose = None
+    if model.reference_pose != "unused":
+        try:
+            pose = canvas.track(view.pose(replace(options, reference_person=0)))
+        except BunrakuError as error:
+            logger.warning("%s; the model goes on without it", error)
+    return canvas.picture(view.image), pose
 
 
 def animate(
@@ -240,7 +277,11 @@ def _write_debug_pictures(folder: Path, prepared: Prepared, options: AnimateOpti
     skeletons = skeleton_frames(
         prepared.clip, cues, prepared.picture, prepared.placed_pose, {method: poses}, moments(len(cues))
     )
-    write_debug_pictures(folder, skeletons, prepared.model.temperatures(poses, prepared.canvas.size))
+    size, model = prepared.canvas.size, prepared.model
+    conditions = model.conditions(
+        prepared.picture, poses, prepared.placed_pose, size, prepared.backdrop, prepared.order
+    )
+    write_debug_pictures(folder, skeletons, model.temperatures(poses, size), conditions)
 
 
 def _write(
@@ -325,6 +366,11 @@ def _several(clip: Driving, model: ModelAdapter, options: AnimateOptions) -> boo
         raise BunrakuError(
             f"{options.model} moves one character: choose it and its driver with --reference-person and --person; --pairs is for "
             "puppet-warp and models of recipe multi-character"
+        )
+    if options.references and model.people == 1:
+        raise BunrakuError(
+            f"{options.model} moves one character: leave --reference out (--view gives further pictures of the same), or take puppet-warp or a "
+            "model of recipe multi-character"
         )
     placed = model.reference_pose == "needed" or options.retargeting != "off"
     return model.people > 1 and clip.has_keypoints and placed

@@ -155,6 +155,14 @@ def animate(
             "takes the driver's place; transparent: nothing (.webm, .webp, PNG frames); or a picture or video.",
         ),
     ] = "reference",
+    order: Annotated[
+        Literal["driver", "reference"],
+        typer.Option(
+            rich_help_panel=MOTION,
+            help="Several people, for models of multi-character: who is in front of whom is taken from DRIVING, frame by frame, or from "
+            "REFERENCE, once.",
+        ),
+    ] = "driver",
     motion: MotionArguments,
     dtype: Dtype = "auto",
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
@@ -182,8 +190,8 @@ def animate(
         Path | None,
         typer.Option(
             rich_help_panel=OUTPUT,
-            help="Folder for pictures of what goes on inside, written early: skeletons.png (driver, reference, retargeted) and "
-            "temperature.png (its maps, where there is a slope).",
+            help="Folder for pictures of what goes on inside, written early: skeletons.png (driver, reference, retargeted), "
+            "temperature.png (its maps, where there is a slope), and what else the model is shown, such as flow.png and depth_order.png.",
             show_default=False,
         ),
     ] = None,
@@ -205,7 +213,7 @@ def animate(
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
         scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
-        mask=mask, scene=scene, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
+        mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     place = context.find_object(Place)
     if many := asked_jobs(reference, driving, output, jobs, options, always=place is not None):

@@ -86,6 +86,25 @@ ReferencePose = Annotated[
         show_default=False,
     ),
 ]
+References = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--reference",
+        rich_help_panel=MOTION,
+        help="Picture of a further character, who is cut out and stands beside those of REFERENCE; may be repeated. For puppet-warp and models "
+        "of multi-character.",
+        show_default=False,
+    ),
+]
+Views = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--view",
+        rich_help_panel=MOTION,
+        help="Further picture of the same character, such as from behind or from close by; may be repeated up to four times.",
+        show_default=False,
+    ),
+]
 People = Annotated[
     str,
     typer.Option(
@@ -148,12 +167,14 @@ class MotionArguments(ClipArguments):
     reference_person: ReferencePerson = 0
     pairs: Pairs = None
     reference_pose: ReferencePose = None
+    references: References = None
+    views: Views = None
     smooth: Smooth = False
 
     def values(self) -> dict[str, Any]:
         return super().values() | {
             "person": self.person, "reference_person": self.reference_person, "reference_pose": self.reference_pose,
-            "smoothing": self.smooth, "pairs": parsed_pairs(self.pairs),
+            "references": tuple(self.references or ()), "views": tuple(self.views or ()), "smoothing": self.smooth, "pairs": parsed_pairs(self.pairs),
         }  # fmt: skip
 
 

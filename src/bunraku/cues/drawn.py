@@ -393,15 +393,16 @@ def draw_sharp(
     size: tuple[int, int],
     mattes: np.ndarray | None = None,
     behind: Pictures | None = None,
+    views: Sequence[tuple[np.ndarray, PoseTrack | None]] = (),
 ) -> Conditions:
     """Conditions as of `draw_conditions`; a model that trusts some frames paints in a size that it was made for, and takes what is finer
     from them."""
-    stills, frames = draw_conditions(model, picture, driving, own, size, mattes, behind)
+    stills, frames = draw_conditions(model, picture, driving, own, size, mattes, behind, views)
     painted = painted_size(size, model.made_for)
     if model.trusted not in frames or painted == size:
         return Conditions(stills, frames)
     detail = frames[model.trusted]  # type: ignore[index]
-    stills, frames = draw_conditions(model, picture, driving, own, painted, mattes, behind)
+    stills, frames = draw_conditions(model, picture, driving, own, painted, mattes, behind, views)
     return Conditions(stills, {**frames, detail.name: Reduced(detail, painted)}, detail)
 
 

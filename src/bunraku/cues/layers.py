@@ -1,5 +1,6 @@
 """Layers of a clip beside its poses: mattes, flow, camera, depth, things, and the plate behind the people, perceived in a second pass."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -7,6 +8,7 @@ from itertools import chain, islice
 import cv2
 import numpy as np
 
+from bunraku.cues.background_flow import unexplained
 from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import nearness
 from bunraku.cues.skeleton import draw_skeleton
@@ -18,6 +20,8 @@ from bunraku.perception.flow import CheckedFlow, checked_flow
 from bunraku.perception.matte import Segmenter, clip_mattes
 from bunraku.perception.objects import Thing, follow_object
 from bunraku.perception.plate import grown, median_plate
+
+logger = logging.getLogger(__name__)
 
 SIDE = 512  # longest side at which the clip is looked at
 KEPT = {"mattes": 512, "objects": 512, "flow": 128, "depth": 256}  # longest side of layers as they are kept
@@ -62,6 +66,7 @@ def perceive_layers(
     depths = None if depth is None else _layer("depth", cues, np.float32)
     samples = set(np.linspace(0, len(cues) - 1, SAMPLES).round().astype(int).tolist())
     motions: list[np.ndarray | None] = []
+    cuts: list[int] = []
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []
     before: tuple[np.ndarray, np.ndarray] | None = None
     shown, looked_at = _tee_last(_reduced(frames, size))
@@ -72,7 +77,11 @@ def perceive_layers(
         hidden = grown(matte.max(0, initial=0) > COVERED, RIM)
         if before is not None:
             motions.append(camera_motion(before[0], frame, before[1] | hidden))
-            flows[i - 1] = _kept_flow(checked_flow(before[0], frame), flows.shape[1:3], cues.size)
+            flow = checked_flow(before[0], frame)
+            flows[i - 1] = _kept_flow(flow, flows.shape[1:3], cues.size)
+            if unexplained(np.stack([before[0], frame]), flow.flow[None]):
+                cuts.append(i)
+                flows[i - 1], motions[-1] = np.nan, None
         if depths is not None and depth is not None:
             depths[i] = -_resized(depth(frame), depths.shape[1:])
         before = frame, hidden
@@ -80,6 +89,11 @@ def perceive_layers(
             kept.append((i, frame, hidden))
         if on_frame:
             on_frame(i + 1, len(cues))
+    if cuts:
+        logger.warning(
+            "no flow leads to frame%s %s of %s: the picture is cut there, and the background counts as at rest", "s" * (len(cuts) > 1),
+            ", ".join(map(str, cuts)), cues.source,
+        )  # fmt: skip
     if len(flows) > 1:
         flows[-1] = flows[-2]
     ways = from_first(motions)

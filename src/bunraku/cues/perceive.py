@@ -17,7 +17,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import Frames
 from bunraku.perception.clothes import clothes
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.pose import BODY, FACE, SEEN, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import BODY, FACE, SEEN, WHOLE_BODY, PoseTrack, together
 from bunraku.perception.shots import Shots
 
 logger = logging.getLogger(__name__)
@@ -147,9 +147,10 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
             raise BunrakuError(f"person {person} of {cues.source} has fewer than 3 joints in every frame")
         ranges = in_words([frame for first, stop in lost for frame in range(first, stop)])
         total = sum(stop - first for first, stop in lost)
+        ends = f"; after frame {lost[-1][0] - 1} nobody sees it again" if lost[-1][1] == len(track) else ""
         logger.warning(
-            "%s is lost in %d of %d frames of %s and held still there: %s",
-            whom, total, len(track), cues.source, ranges,
+            "%s is lost in %d of %d frames of %s and held still there: %s%s",
+            whom, total, len(track), cues.source, ranges, ends,
         )  # fmt: skip
         track = hold(track)
     return cues.with_people([person], smooth(track, cues.fps) if smoothing else track)
@@ -158,5 +159,4 @@ def follow(cues: Cues, person: int = 0, *, smoothing: bool = False) -> Cues:
 def follow_all(cues: Cues, people: Sequence[int], *, smoothing: bool = False) -> Cues:
     """The cues of several people, in that order, each as `follow` gives it."""
     tracks: list[PoseTrack] = [follow(cues, person, smoothing=smoothing).pose for person in people]  # type: ignore[misc]
-    keypoints, scores = (np.concatenate([getattr(t, name) for t in tracks], 1) for name in ("keypoints", "scores"))
-    return cues.with_people(people, PoseTrack(keypoints, scores, cues.size))
+    return cues.with_people(people, together(tracks))

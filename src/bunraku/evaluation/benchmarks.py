@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from bunraku.cues.perceive import follow, perceive_frames
+from bunraku.cues.perceive import follow_all, perceive_frames
 from bunraku.cues.tracking import lost_ranges
 from bunraku.data.layouts import LAYOUTS, PROTOCOL, Footage, find, footage_in
 from bunraku.data.pairs import OnMismatch, Pairing, SkipFirst, align, pair
@@ -132,12 +132,7 @@ class FootageBenchmark:
         cues = perceive_frames(frames, name, self.detector, max_people=self.people + 1, device=self.device)
         assert cues.pose is not None
         shown = [i for i in range(cues.pose.people) if not lost_ranges(cues.pose[:1], i)] or [0]
-        tracks = [follow(cues, i).pose for i in shown[: self.people]]
-        return PoseTrack(
-            np.concatenate([track.keypoints for track in tracks if track is not None], 1),
-            np.concatenate([track.scores for track in tracks if track is not None], 1),
-            cues.size,
-        )
+        return follow_all(cues, shown[: self.people]).pose  # type: ignore[return-value]
 
 
 class PairBenchmark:

@@ -59,6 +59,15 @@ class PoseTrack:
         """The track of one person, P = 1."""
         return replace(self, keypoints=self.keypoints[:, index : index + 1], scores=self.scores[:, index : index + 1])
 
+    def chosen(self, people: Sequence[int]) -> "PoseTrack":
+        """The tracks of some people, in that order; of nobody P = 0."""
+        numbers = list(people)
+        return replace(self, keypoints=self.keypoints[:, numbers], scores=self.scores[:, numbers])
+
+    def repeated(self, frames: int) -> "PoseTrack":
+        """Poses of one frame, held for so many."""
+        return replace(self, keypoints=self.keypoints.repeat(frames, 0), scores=self.scores.repeat(frames, 0))
+
     def frames(self) -> Iterator["PoseTrack"]:
         """One PoseTrack of length 1 per frame."""
         return (self[i : i + 1] for i in range(len(self)))
@@ -67,6 +76,21 @@ class PoseTrack:
         """The same poses for frames resized to `size` (height, width)."""
         factor = np.array([size[1] / self.size[1], size[0] / self.size[0]], np.float32)
         return PoseTrack(self.keypoints * factor, self.scores, size)
+
+
+def together(tracks: Sequence[PoseTrack]) -> PoseTrack:
+    """The people of several tracks of the same frames as one track; who has a body alone has no face and hands in it where others do."""
+    joints = max(track.keypoints.shape[2] for track in tracks)
+
+    def filled(values: np.ndarray) -> np.ndarray:
+        widths = [(0, 0)] * values.ndim
+        widths[2] = (0, joints - values.shape[2])
+        return np.pad(values, widths)
+
+    keypoints, scores = (
+        np.concatenate([filled(getattr(track, name)) for track in tracks], 1) for name in ("keypoints", "scores")
+    )
+    return PoseTrack(keypoints, scores, tracks[0].size)
 
 
 @dataclass(frozen=True)

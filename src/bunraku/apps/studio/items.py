@@ -273,7 +273,8 @@ def retargeted(setup: Setup) -> tuple[PoseTrack, bool]:
     options = choices.options()
     clip, size = setup.clip.part(choices.first, choices.last), setup.still.size
     still = Reference(setup.still.path, np.broadcast_to(np.uint8(0), (*size, 3)), setup.still.people)
-    own, cues, _ = perceive_cast(still, clip, options)
+    cast = perceive_cast(still, clip, options)
+    own, cues = cast.moved, cast.cues
     inside = choices.scene == "driving"
     canvas = choose_canvas(
         size, cues.size if inside else size, any_size=inside, multiple=2, scene=cues.size if inside else None
