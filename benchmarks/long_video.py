@@ -31,12 +31,12 @@ def resident() -> float:
     return pages * 4096 / 2**20
 
 
-def animate(model: str, frames: int, steps: int | None) -> dict[str, Any]:
+def animate(model: str, frames: int, steps: int | None, people: int) -> dict[str, Any]:
     """Animate a clip; seconds and memory at every step and every written chunk."""
     pipeline = load_pipeline(model)
     pipeline.set_progress_bar_config(disable=True)
     size = tuple(pipeline.config.size)
-    scene = sample_scene(0, "test", frames=frames)
+    scene = sample_scene(0, "test", frames=frames, people=people)
     still = render(scene, [0], size)
     poses = stage(scene, torch.arange(frames).numpy() / float(scene.fps), size).pose
     started, curve = time.perf_counter(), []
@@ -85,18 +85,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--lengths", type=int, nargs="+", default=[125, 250, 500, 1000])
+    parser.add_argument(
+        "--people", type=int, default=1, help="on the stage, 1 to 3; more than one for models of multi-character"
+    )
     parser.add_argument("--steps", type=int, help="default: the model's")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="PNG of memory over time")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(animate(options.model, options.child, options.steps)))
+        print(json.dumps(animate(options.model, options.child, options.steps, options.people)))
         return
 
     runs, table = [], Table("frames", "seconds", "frames per second", "peak memory (MiB)")
     for length in options.lengths:
-        command = [sys.executable, __file__, "--model", options.model, "--child", str(length)]
+        command = [
+            sys.executable,
+            __file__,
+            "--model",
+            options.model,
+            "--child",
+            str(length),
+            "--people",
+            str(options.people),
+        ]
         command += ["--steps", str(options.steps)] if options.steps else []
         run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         table.add_row(f"{length}", f"{run['seconds']:.1f}", f"{length / run['seconds']:.2f}", f"{run['peak_mib']:.0f}")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from torch.utils.flop_counter import FlopCounterMode
 
 from bunraku.cues.drawn import draw_conditions
 from bunraku.errors import BunrakuError
@@ -18,7 +19,7 @@ from bunraku.recipes.multi_character import MultiCharacter
 from bunraku.training.config import training_config
 from bunraku.training.run import start_networks, train
 from bunraku.weights import load_pipeline
-from tests.tiny import crowd, randomise
+from tests.tiny import crowd, randomise, tiny_multi_character
 
 RECIPE = get_recipe("multi-character")
 CONDITIONS = ("pose", "flow", "depth_order", "reference_pose")
@@ -165,3 +166,20 @@ def test_two_steps_on_crowds_from_mini_animate_anyone(tmp_path: Path):
     _, drawn = draw_conditions(pipeline, picture, np.zeros((3, 64, 48, 3), np.uint8))
     assert list(drawn) == ["pose"]
     assert pipeline(stills, drawn).frames.shape == made.shape
+
+
+def test_eight_people_cost_no_more_than_the_drawing_of_their_skeletons():
+    """The networks do the same work, and hold the same maps, whoever is in the pictures."""
+    pipeline, size = tiny_multi_character(), (64, 64)
+    picture = np.zeros((*size, 3), np.uint8)
+    work, shapes = [], []
+    for people in (1, 8):
+        track = crowd(9, people, size, np.random.default_rng(0))
+        stills, frames = draw_conditions(pipeline, picture, track, track[:1])
+        with FlopCounterMode(display=False) as counted:
+            pipeline(stills, frames, generator=torch.Generator().manual_seed(0))
+        work.append(counted.get_flop_counts())
+        shapes.append({name: drawn[range(9)].shape for name, drawn in frames.items()})
+    assert work[0] == work[1]
+    assert sum(work[0]["Global"].values()) > 1e7
+    assert shapes[0] == shapes[1]

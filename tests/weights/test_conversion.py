@@ -18,6 +18,7 @@ from bunraku.nets.controlnet import ControlNet
 from bunraku.nets.pose_guider import GuidanceEncoder
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
+from bunraku.recipes.multi_character import MultiCharacter
 from bunraku.weights.conversion import convert
 from bunraku.weights.info import describe
 from bunraku.weights.loading import load_pipeline
@@ -289,6 +290,20 @@ def test_stable_diffusion_is_a_start_for_training(converted):
             assert not value.any()
         else:
             assert torch.equal(value, theirs[f"controlnet_cond_embedding.{key}"])
+
+
+def test_a_start_for_training_multi_character(sources, converted, tmp_path):
+    """Animate Anyone's start, and three guiders more that add nothing yet."""
+    made = convert(sources / "stable-diffusion", tmp_path / "start", recipe="multi-character")
+    assert (made.family, made.recipe) == ("stable-diffusion", "multi-character")
+    start, base = stored(tmp_path / "start"), stored(converted / "stable-diffusion")
+    assert start.keys() - base.keys() == set(MultiCharacter.added)
+    for part, state in base.items():
+        assert all(torch.equal(value, start[part][key]) for key, value in state.items())
+    for name in MultiCharacter.added:
+        assert all(torch.equal(value, start["pose_guider"][key]) for key, value in start[name].items())
+    pipeline, size = load_pipeline(tmp_path / "start", device="cpu"), get_recipe("multi-character").size("sd15")
+    assert (pipeline.sampling, pipeline.styles, tuple(pipeline.config.size)) == (size.sampling, size.styles, (896, 640))
 
 
 @pytest.mark.parametrize("other", ["unet/diffusion_pytorch_model.safetensors", "realistic.ckpt", None])

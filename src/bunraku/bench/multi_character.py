@@ -14,7 +14,7 @@ SEEDS = (0, 1, 2)
 
 CROWDS: dict[str, Any] = {"domain": "crowds", "drop": {}}
 BASE = {"options": {"reference_pose": False}}
-STEPS = 700
+STEPS = 600
 """Of every system, beyond the base."""
 
 GOES_ON: dict[str, Any] = CROWDS | {

@@ -74,7 +74,7 @@ def convert(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="From Stable Diffusion: whose training it is a start for, animate-anyone (default) or tcan, which needs an "
+            help="From Stable Diffusion: whose training it is a start for, animate-anyone (default), multi-character, or tcan, which needs an "
             "OpenPose ControlNet",
             show_default=False,
         ),

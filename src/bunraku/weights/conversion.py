@@ -72,8 +72,9 @@ def convert(
         source: what lies in it is found by its tensors, see `survey`.
         target: folder to write.
         extra: further places for what `source` lacks.
-        recipe: whose training Stable Diffusion is to be a start for: "animate-anyone" (None), or "tcan", whose pose guider is
-            an OpenPose ControlNet and whose image encoder is the empty prompt, so that it needs a ControlNet and a text encoder.
+        recipe: whose training Stable Diffusion is to be a start for: "animate-anyone" (None), "multi-character", which has three guiders
+            more, or "tcan", whose pose guider is an OpenPose ControlNet and whose image encoder is the empty prompt, so that it needs a
+            ControlNet and a text encoder.
         reference_net: in such a start, the file or folder of the UNet that ReferenceNet begins as, of the same shape as the
             denoiser (TCAN: Realistic Vision); None: as a copy of the denoiser.
         betas: schedule of the noise instead of the family's; "linear" is what the public Animate Anyone code samples with.
@@ -192,7 +193,8 @@ def _networks(found: Survey, family: Family) -> dict[str, tuple[Any, Mapping[str
     if "pose_guider" in wanted:
         role = next((role for role in ("pose_guider", "guidance_encoder") if role in roles), None)
         made["pose_guider"] = _fitted(role, roles, family) if role else _untrained_guider(roles)
-    return made
+    further = [name for name in wanted if name.endswith("_guider") and name not in made]
+    return made | {name: _untrained_guider(roles) for name in further}
 
 
 def _fitted(role: str, roles: Mapping[str, Found], family: Family | None) -> tuple[Any, dict[str, Tensor]]:

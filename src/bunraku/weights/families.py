@@ -61,6 +61,7 @@ ANIMATE_ANYONE = ("denoiser", "motion", "reference_net", "pose_guider", "image_e
 CONTROLLED = ("denoiser", "motion", "reference_net", "control_net", "text_encoder", "vae")
 _AA: Size = get_recipe("animate-anyone").size("sd15")
 _TCAN: Size = get_recipe("tcan").size("sd15")
+_MULTI_CHARACTER: Size = get_recipe("multi-character").size("sd15")
 
 
 def _animate_anyone(name: str, about: str, licence: str, steps: int, window: int, **more: Any) -> Family:
@@ -110,6 +111,11 @@ STARTS = {
         _tcan(
             "stable-diffusion", "Stable Diffusion 1.5 as a start for training TCAN", FAMILIES["stable-diffusion"].licence,
             needs=("denoiser", "control_net", "text_encoder", "vae"), start=True,
+        ),
+        replace(
+            FAMILIES["stable-diffusion"], about="Stable Diffusion 1.5 as a start for training Multi-Character",
+            recipe="multi-character", scheduler=_MULTI_CHARACTER.scheduler, sampling=_MULTI_CHARACTER.sampling,
+            size=(896, 640), styles=_MULTI_CHARACTER.styles,
         ),
     )
 }  # fmt: skip
