@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import psnr
 from bunraku.perception.pose import WHOLE_BODY, PoseTrack
-from bunraku.puppet_warp import PuppetWarp
+from bunraku.puppet_warp import CutOut, PuppetWarp
 from bunraku.theatre import Rendering, render, sample_scene
 
 
@@ -287,3 +287,19 @@ def test_a_real_dancer_moves_a_drawing(assets: Path) -> None:
     x, y = pose.keypoints[0, 0, 4].astype(int)
     assert np.abs(made[0, y, x].astype(int) - image[y, x]).max() > 30
     assert np.abs(made[:, :20].astype(int) - image[:20]).max() < 3  # background above the head
+
+
+def test_a_figure_that_the_border_cuts_goes_on_beyond_it() -> None:
+    """Half a figure that is moved up ends at the border of the picture, not where the still's border cut it."""
+    shown = render(sample_scene(1, "val"), 1, 128)
+    half = slice(0, 80)
+    picture, instances = shown.frames[0][half], shown.instances[0][half]
+    assert instances[-1].any()
+    rest = PoseTrack(shown.pose.keypoints, np.where(shown.pose.keypoints[..., 1] < 80, shown.pose.scores, 0), (80, 128))
+    moved = PoseTrack(rest.keypoints - np.float32([0, 12]), rest.scores, rest.size)
+    cut = CutOut(picture, moved, rest, mask=instances)
+    coverage = cut[[0]][0, ..., 3] > 127
+    before, after = instances[-1] > 0, coverage[-1]
+    assert (before & after).sum() > 0.7 * before.sum(), "there is a body down to the border"
+    still = CutOut(picture, rest, rest, mask=instances)[[0]][0]
+    assert np.abs(still[..., :3].astype(int) - picture).mean() < 1.5, "in its own pose nothing changes"

@@ -42,6 +42,7 @@ TRACE = 32  # coverage of 255 that has to be painted out
 EDGE = 0.4  # sigma in pixels that softens a hard mask
 ORDER_SMOOTHING = 4.0  # frames, sigma
 MARGIN = 4  # pixels kept round a figure
+BEYOND = 0.25  # of the longest side: how far a figure goes on beyond the borders that cut it
 
 
 TRANSPARENT: np.ndarray = np.zeros((0, 0, 4), np.uint8)
@@ -147,13 +148,13 @@ class _Person:
     def __init__(
         self, picture: np.ndarray, coverage: np.ndarray, rest: PoseTrack, tracks: PoseTrack, index: int
     ) -> None:
-        mask = coverage > 0.5
-        if not mask.any():
+        if not (coverage > 0.5).any():
             raise BunrakuError(f"person {index} covers no pixel of the reference")
+        picture, coverage, beyond = _continued(picture, coverage)
         y, x = np.nonzero(coverage)
         top, left = max(0, y.min() - MARGIN), max(0, x.min() - MARGIN)
         box = np.s_[top : y.max() + 1 + MARGIN, left : x.max() + 1 + MARGIN]
-        body = Body.of(rest.person(index), mask[box], (left, top), index)
+        body = Body.of(rest.person(index), coverage[box] > 0.5, (left - beyond[1], top - beyond[0]), index)
         self._movement = Movement.of(tracks.person(index), body, index)
         self._pieces = list(Scissors(unmixed(picture[box], coverage[box]), coverage[box], body).pieces())
 
@@ -166,6 +167,27 @@ class _Person:
         """Paint the frame `time` onto float32 (H, W, 4), in place."""
         for piece in self._pieces:
             piece.paint(canvas, piece.place(*self._movement.at(time)))
+
+
+def _continued(picture: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """A figure that the picture's borders cut goes on beyond them, as wide as it is there, so that it does not end when it moves away.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        coverage: float32 (H, W).
+
+    Returns:
+        both, larger, and how many pixels were added at the top and at the left.
+    """
+    height, width = coverage.shape
+    most = round(BEYOND * max(height, width))
+    borders = ((coverage[0], coverage[-1]), (coverage[:, 0], coverage[:, -1]))
+    added = [tuple(most if (line > 0.5).sum() > 1 else 0 for line in pair) for pair in borders]
+    if not any(map(sum, added)):
+        return picture, coverage, (0, 0)
+    # what is mirrored keeps the weave of the cloth
+    larger = np.pad(picture, (*added, (0, 0)), "symmetric")
+    return larger, np.pad(coverage, added, "edge"), (added[0][0], added[1][0])
 
 
 def _checked(
