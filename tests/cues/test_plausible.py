@@ -166,3 +166,24 @@ def test_a_face_upside_down_is_doubted():
     for chin, doubtful in ((40, False), (20, True)):
         keypoints[0, 0, FACE.start + 8] = (100, chin)
         assert bool(doubts(PoseTrack(keypoints, scores, pose.size))) == doubtful
+
+
+def test_a_back_that_was_taken_for_a_front_is_put_right_however_long():
+    """Somebody turns between two frames; in ten frames of the back the detector sees a front."""
+    pose = dance(1)
+    keypoints = pose.keypoints.copy()
+    keypoints[20:, :, BODY] = keypoints[20:][:, :, MIRROR]
+    behind = np.arange(FRAMES)[:, None] >= 20
+    taken = keypoints.copy()
+    taken[28:38, :, BODY] = taken[28:38][:, :, MIRROR]
+    judged = judge(replace(pose, keypoints=taken), behind=behind)
+    np.testing.assert_array_equal(judged.track.keypoints, keypoints)
+    assert np.flatnonzero(judged.faults["exchanged"][:, 0]).tolist() == list(range(28, 38))
+
+
+def test_whoever_shows_the_back_for_a_moment_is_not_turned_back():
+    pose = dance(1)
+    keypoints = pose.keypoints.copy()
+    keypoints[20:24, :, BODY] = keypoints[20:24][:, :, MIRROR]
+    behind = np.isin(np.arange(FRAMES), range(20, 24))[:, None]
+    np.testing.assert_array_equal(judge(replace(pose, keypoints=keypoints), behind=behind).track.keypoints, keypoints)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from bunraku.cues.character_region import Kernel, character_regions
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import SEEN, PoseTrack
 
 Form = Literal["grey", "uv"]
 
@@ -28,7 +28,7 @@ def draw_background_flow(
     ceiling: float = CEILING,
     sides: np.ndarray | None = None,
     kernel: Kernel = "square",
-    threshold: float = 0.3,
+    threshold: float = SEEN,
 ) -> np.ndarray:
     """Flow on a fixed scale with every character's region painted over, so that only the background's motion remains.
 

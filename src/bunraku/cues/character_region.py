@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from bunraku.cues.skeleton import draw_skeleton
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import SEEN, PoseTrack
 
 SHARE_OF_TORSO = 0.26
 SHARE_OF_WIDTH = 0.03
@@ -30,7 +30,7 @@ class Region(NamedTuple):
     mask: np.ndarray
 
 
-def torso_lengths(track: PoseTrack, threshold: float = 0.3) -> np.ndarray:
+def torso_lengths(track: PoseTrack, threshold: float = SEEN) -> np.ndarray:
     """From the neck to the hips, the longer of the two sides, float64 (F, P) in pixels; NaN where they are not seen."""
     points = track.keypoints.astype(np.float64)
     seen = (track.scores >= threshold) & (track.scores > 0) & np.isfinite(points).all(-1)
@@ -45,7 +45,7 @@ def kernel_sides(
     *,
     torso: float = SHARE_OF_TORSO,
     width: float = SHARE_OF_WIDTH,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
 ) -> np.ndarray:
     """Side of the kernel that dilates each person's skeleton, one for the whole clip.
 
@@ -84,7 +84,7 @@ def character_regions(
     *,
     kernel: Kernel = "square",
     line_width: float | None = None,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
 ) -> Iterator[list[Region]]:
     """The dilated drawn skeleton (limbs, hands, face) of every person, frame by frame.
 

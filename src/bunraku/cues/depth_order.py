@@ -11,7 +11,7 @@ import numpy as np
 
 from bunraku.cues.character_region import Kernel, Region, character_regions, kernel_sides, torso_lengths
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import BODY, PoseTrack
+from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 PALETTE = (
     (255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255), (255, 255, 255), (128, 128, 128),
@@ -34,7 +34,7 @@ def draw_depth_order(
     *,
     sides: np.ndarray | None = None,
     kernel: Kernel = "square",
-    threshold: float = 0.3,
+    threshold: float = SEEN,
 ) -> np.ndarray:
     """The dilated skeletons on black, painted from far to near, each in the colour of its place in the order.
 
@@ -76,7 +76,7 @@ def draw_depth_order(
     return drawn
 
 
-def nearness(track: PoseTrack, depth: np.ndarray, *, threshold: float = 0.3) -> np.ndarray:
+def nearness(track: PoseTrack, depth: np.ndarray, *, threshold: float = SEEN) -> np.ndarray:
     """How near each person is: minus the median of the depth under the thin drawn skeleton, outside of everybody else's region.
 
     Where regions overlap, depth is that of whoever is in front, and says nothing of the other. Someone of whom less than a quarter is free has no
@@ -113,7 +113,7 @@ def nearness(track: PoseTrack, depth: np.ndarray, *, threshold: float = 0.3) -> 
     return np.where(np.isfinite(free).any(0), free, whole)
 
 
-def standing_nearness(track: PoseTrack, *, window: int = 61, threshold: float = 0.3) -> np.ndarray:
+def standing_nearness(track: PoseTrack, *, window: int = 61, threshold: float = SEEN) -> np.ndarray:
     """How near each person seems where there is no depth: who stands lower in the picture and is larger is nearer.
 
     The lowest seen joint, plus half of the body's height, which is 3.4 lengths from neck to hips. Whose ankles are not seen is taken to stand
@@ -234,7 +234,7 @@ class Contradiction(NamedTuple):
 
 
 def contradictions(
-    track: PoseTrack, ranks: np.ndarray, instances: np.ndarray, *, least: int = LEAST_SHARED, threshold: float = 0.3
+    track: PoseTrack, ranks: np.ndarray, instances: np.ndarray, *, least: int = LEAST_SHARED, threshold: float = SEEN
 ) -> list[Contradiction]:
     """Where masks show another order: on the pixels that two drawn skeletons share, the mask tells who is seen.
 

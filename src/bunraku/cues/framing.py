@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bunraku.perception.pose import BODY, FEET, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import BODY, FEET, LEFT_HAND, RIGHT_HAND, SEEN, WHOLE_BODY, PoseTrack
 
 NECK, NOSE = 1, 0
 HEAD = [0, 14, 15, 16, 17]
@@ -34,7 +34,7 @@ LEAST = 0.5  # to which size a figure is reduced at most
 STEPS = 24  # of bisection
 
 
-def own_motion(driving: PoseTrack, reference: PoseTrack, *, threshold: float = 0.3) -> PoseTrack | None:
+def own_motion(driving: PoseTrack, reference: PoseTrack, *, threshold: float = SEEN) -> PoseTrack | None:
     """The driver in pixels of the reference by one similarity, where one of its frames shows the reference's own pose.
 
     Args:
@@ -69,7 +69,7 @@ def own_motion(driving: PoseTrack, reference: PoseTrack, *, threshold: float = 0
 
 
 def framed(
-    moved: PoseTrack, driving: PoseTrack, reference: PoseTrack, *, threshold: float = 0.3
+    moved: PoseTrack, driving: PoseTrack, reference: PoseTrack, *, threshold: float = SEEN
 ) -> tuple[PoseTrack, list[str]]:
     """A retargeted pose with the still's limbs and room.
 

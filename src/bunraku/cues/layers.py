@@ -20,6 +20,7 @@ from bunraku.perception.flow import CheckedFlow, checked_flow
 from bunraku.perception.matte import Segmenter, clip_mattes
 from bunraku.perception.objects import Thing, follow_object
 from bunraku.perception.plate import grown, median_plate
+from bunraku.perception.texture import textured
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +98,22 @@ def perceive_layers(
     if len(flows) > 1:
         flows[-1] = flows[-2]
     ways = from_first(motions)
-    placed = [(frame, hidden, way) for i, frame, hidden in kept if (way := ways[i]) is not None]
-    plate, _ = median_plate(*map(list, zip(*placed)))
+    plate = _plate([(frame, hidden, ways[i]) for i, frame, hidden in kept])
     maps = cues.maps | {"mattes": mattes, "flow": flows, "camera": _in_pixels_of_the_clip(motions, size, cues.size)}
     if depths is not None:
         maps |= {"depth": depths, "nearness": nearness(cues.pose, depths)}
     if things:
         maps["objects"] = np.maximum.reduce([_followed(frames, thing, cues, size) for thing in things])
     return replace(cues, maps=maps, plate=plate)
+
+
+def _plate(samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]]) -> np.ndarray:
+    """uint8 (h, w, 3): the first sample without its people, from (frame, people, way from the first); a way that is not known is looked for."""
+    first, people, _ = samples[0]
+    ways = [camera_motion(first, frame, people | hidden) if way is None else way for frame, hidden, way in samples]
+    placed = [(frame, hidden, way) for (frame, hidden, _), way in zip(samples, ways) if way is not None]
+    plate, known = median_plate(*map(list, zip(*placed)))
+    return textured(plate, ~known)
 
 
 def check_things(things: Sequence[Thing], size: tuple[int, int], frames: int) -> None:

@@ -15,7 +15,7 @@ from bunraku.cues.tracking import join, largest_first, link
 from bunraku.errors import BunrakuError
 from bunraku.media import filling, plain_write_errors, replacing
 from bunraku.media.frames import natural_order
-from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND, SEEN, WHOLE_BODY, PoseTrack
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ PAIRS = {2 * count for count in (18, 25, 68, 70, 21)}  # numbers of a part witho
 CANVAS = (("canvas_height", "canvas_width"), ("height", "width"))
 """What files call the size of the picture: those of OpenPose's kind, those of pose editors."""
 
-SEEN = 0.3  # keypoints with a lower confidence count as missing
 FRACTIONS = 1.5  # coordinates of a part that nearly all lie within this are no pixels
 NEGATIVE = 0.1  # share of negative coordinates above which fractions are of [-1, 1] and not of [0, 1]
 

@@ -78,7 +78,7 @@ def perceive_frames(
             "that shows one whole person, or another detector, or give the motion as OpenPose JSON, BVH or cues"
         )
     behind = from_behind(track)  # as found: which way most frames look, and a missing face, is what later steps mend
-    judged = judge(track, cuts=cuts)
+    judged = judge(track, cuts=cuts, behind=behind)
     _tell_faults(judged, name)
     track = mended(judged.track, frames.fps, cuts)
     scores = track.scores.copy()

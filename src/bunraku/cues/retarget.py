@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bunraku.errors import BunrakuError
-from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, PARENTS, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, PARENTS, RIGHT_HAND, SEEN, WHOLE_BODY, PoseTrack
 
 NECK = 1
 HEAD = slice(14, 18)
@@ -81,7 +81,9 @@ PARTS: tuple[tuple[tuple[tuple[int, int], ...], tuple[int | slice, ...]], ...] =
 """Neck, head, shoulders, upper arms, lower arms, hands, torso, upper legs, lower legs: (bones measured, joints moved)."""
 
 
-def retarget(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = 0.3) -> PoseTrack:
+def retarget(
+    driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = SEEN
+) -> PoseTrack:
     """Give the driver's pose the bone lengths of the reference, bone by bone, foreshortening kept.
 
     The neck-nose bone has g = 1, however short. The driver's initial pose is the median over its frames, bone by bone,
@@ -139,7 +141,7 @@ def retarget(driving: PoseTrack, reference: PoseTrack, *, believable: bool = Tru
     return _moved(driving, reference, _unfold(cur, _way(cur, src, body_ratio), scales, body_ratio))
 
 
-def align(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = 0.3) -> PoseTrack:
+def align(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = SEEN) -> PoseTrack:
     """Scale each body part of the driver by one constant, then place its neck where the reference has it.
 
     The ratio of a part is reference / driver, the driver's length being the median over the frames in which it is
@@ -178,7 +180,7 @@ def align(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, 
     return _moved(driving, reference, _unfold(cur, _way(cur, src, body_ratio), scales, body_ratio))
 
 
-def fit(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = 0.3) -> PoseTrack:
+def fit(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = SEEN) -> PoseTrack:
     """Scale and shift the driver as a whole: its own proportions, at the size and place of the reference.
 
     The scale is the summed length of the reference's bones over that of the driver's (medians over frames), counting
@@ -225,7 +227,7 @@ def retarget_people(driving: PoseTrack, reference: PoseTrack, method: Method = "
     return PoseTrack(keypoints, driving.scores, reference.size)
 
 
-def turned_to_the_camera(reference: PoseTrack, *, threshold: float = 0.3) -> list[str]:
+def turned_to_the_camera(reference: PoseTrack, *, threshold: float = SEEN) -> list[str]:
     """What of a reference pose, (1, 1, K), is so short that `retarget` gives it a person's length: "arms", "trunk", ...
 
     A character with arms that are a fifth of a person's looks the same as one whose arms point at the camera, so whoever

@@ -6,7 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from bunraku.perception.pose import FACE, HAND_BONES, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import FACE, HAND_BONES, LEFT_HAND, RIGHT_HAND, SEEN, WHOLE_BODY, PoseTrack
 
 LIMBS = np.array(
     [
@@ -33,7 +33,7 @@ def draw_skeleton(
     *,
     style: Literal["openpose", "dwpose"] = "openpose",
     line_width: float | None = None,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
     hands: bool = True,
     face: bool | None = None,
 ) -> np.ndarray:

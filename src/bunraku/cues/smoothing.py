@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import SEEN, PoseTrack
 
 
 def smooth(
@@ -15,7 +15,7 @@ def smooth(
     min_cutoff: float = 1.5,
     beta: float = 20.0,
     derivative_cutoff: float = 1.0,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
 ) -> PoseTrack:
     """Take the jitter out of every joint with a low-pass filter that opens up as the joint gets faster.
 

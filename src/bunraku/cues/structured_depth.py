@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from bunraku.cues.skeleton import LIMBS, draw_skeleton
-from bunraku.perception.pose import HAND_BONES, LEFT_HAND, RIGHT_HAND, WHOLE_BODY, PoseTrack
+from bunraku.perception.pose import HAND_BONES, LEFT_HAND, RIGHT_HAND, SEEN, WHOLE_BODY, PoseTrack
 
 FARTHEST = 51
 _REACH = 8 / 512  # of a limb's side from its axis, twice a skeleton's default
@@ -18,7 +18,7 @@ def draw_structured_depth(
     span: tuple[float, float] | None = None,
     farthest: int = FARTHEST,
     line_width: float | None = None,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
     hands: bool = True,
 ) -> np.ndarray:
     """Depth inside of the binarised skeleton, brightest where it is nearest.
@@ -75,7 +75,7 @@ def depth_span(
     size: tuple[int, int] | None = None,
     *,
     line_width: float | None = None,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
     hands: bool = True,
 ) -> tuple[float, float]:
     """Smallest and largest distance under the drawn skeletons of a clip; (0, 0) where nothing is drawn. Arguments as of `draw_structured_depth`."""
@@ -88,7 +88,7 @@ def depth_span(
     return min(nearest), max(farthest)
 
 
-def carry_depth(track: PoseTrack, depth: np.ndarray, moved: PoseTrack, *, threshold: float = 0.3) -> np.ndarray:
+def carry_depth(track: PoseTrack, depth: np.ndarray, moved: PoseTrack, *, threshold: float = SEEN) -> np.ndarray:
     """Depth for poses that were retargeted: every limb takes the depth along the driver's limb with it.
 
     A pixel beside the limb from a to b, at share t of its length, has the depth of the driver's picture at a' + t (b' - a'); where limbs

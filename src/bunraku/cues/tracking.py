@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from bunraku.perception.clothes import likeness
-from bunraku.perception.pose import BODY, FACE, PoseTrack
+from bunraku.perception.pose import BODY, FACE, SEEN, PoseTrack
 
 SPREAD = 0.25  # how far a joint moves in one frame, in person sizes (one standard deviation)
 MIN_SIMILARITY = 0.1
@@ -28,7 +28,7 @@ def link(
     max_lost: int = 60,
     min_frames: int = 3,
     max_people: int | None = None,
-    threshold: float = 0.3,
+    threshold: float = SEEN,
     clothes: Sequence[np.ndarray] | None = None,
     cuts: Collection[int] = (),
 ) -> PoseTrack:
@@ -165,7 +165,7 @@ def _blended(known: np.ndarray | None, new: np.ndarray, share: float) -> np.ndar
     return np.where(new.sum(-1, keepdims=True) > 0, known + share * (new - known), known)
 
 
-def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3, cuts: Collection[int] = ()) -> PoseTrack:
+def bridge(track: PoseTrack, max_gap: int, *, threshold: float = SEEN, cuts: Collection[int] = ()) -> PoseTrack:
     """Interpolate joints linearly over gaps of at most `max_gap` frames.
 
     Every joint by itself, between its seen neighbours in time; nothing is extrapolated before the first or after the
@@ -193,7 +193,7 @@ def bridge(track: PoseTrack, max_gap: int, *, threshold: float = 0.3, cuts: Coll
     )
 
 
-def join(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
+def join(track: PoseTrack, *, threshold: float = SEEN) -> PoseTrack:
     """The same poses with fewer people: who takes over from somebody is that person.
 
     Trackers change identities, and shots cut. Somebody who appears for the first time in the frame after another one has
@@ -245,7 +245,7 @@ def _distance(track: PoseTrack, before: tuple[int, int], after: tuple[int, int],
     return float(np.median(np.linalg.norm(b - a, axis=-1)[common]) / _extent(a[seen[0]]))
 
 
-def largest_first(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
+def largest_first(track: PoseTrack, *, threshold: float = SEEN) -> PoseTrack:
     """People in the order of their mean size over the frames that show them. Returns (F, P, K)."""
     seen = _seen(track.keypoints, track.scores, threshold)  # F P 18
     sizes = [
@@ -256,7 +256,7 @@ def largest_first(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
     return PoseTrack(track.keypoints[:, order], track.scores[:, order], track.size)
 
 
-def from_behind(track: PoseTrack, *, threshold: float = 0.3) -> np.ndarray:
+def from_behind(track: PoseTrack, *, threshold: float = SEEN) -> np.ndarray:
     """Where people of a whole-body detection show their back, bool (F, P).
 
     Detectors of bodies give nose and eyes to a head that is seen from behind, and sometimes exchange left and right there.
@@ -283,7 +283,7 @@ def from_behind(track: PoseTrack, *, threshold: float = 0.3) -> np.ndarray:
     return result
 
 
-def hold(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
+def hold(track: PoseTrack, *, threshold: float = SEEN) -> PoseTrack:
     """Freeze people in their last seen pose while they are lost (before the first sight: in their first).
 
     Returns (F, P, K); people who are never seen stay missing.
@@ -299,7 +299,7 @@ def hold(track: PoseTrack, *, threshold: float = 0.3) -> PoseTrack:
     )
 
 
-def lost_ranges(track: PoseTrack, person: int, *, threshold: float = 0.3) -> list[tuple[int, int]]:
+def lost_ranges(track: PoseTrack, person: int, *, threshold: float = SEEN) -> list[tuple[int, int]]:
     """Where a person is lost (fewer than 3 body joints seen): frame ranges (start, stop), stop not included."""
     edges = np.flatnonzero(np.diff(_lost(track, threshold)[:, person].astype(int), prepend=0, append=0)).tolist()
     return list(zip(edges[::2], edges[1::2]))

@@ -3,12 +3,11 @@
 import cv2
 import numpy as np
 
-from bunraku.perception.pose import BODY
+from bunraku.perception.pose import BODY, SEEN
 
 SIDE = 320  # longest side in pixels at which colours are looked at
 BINS = (4, 8, 8)  # of lightness, green to red, blue to yellow
 REACH = 64  # of the two colour axes about grey, in units of CIELAB
-SEEN = 0.3
 COLOURS = int(np.prod(BINS))
 """Bins of one histogram."""
 

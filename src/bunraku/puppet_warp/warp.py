@@ -34,6 +34,7 @@ from bunraku.media.frames import Pictures
 from bunraku.perception.matte import SegmenterName, create_segmenter, still_mattes, unmixed
 from bunraku.perception.plate import fill, grown
 from bunraku.perception.pose import PoseTrack
+from bunraku.perception.texture import textured
 from bunraku.puppet_warp.body import Body, Movement
 from bunraku.puppet_warp.scissors import Scissors
 
@@ -91,7 +92,7 @@ class PuppetWarp:
             BunrakuError: drawn skeletons instead of keypoints, nobody or no neck in the reference's pose, nobody in the
                 driving poses or the mask, or arrays that do not fit each other.
         """
-        cut = CutOut(reference, poses, reference_pose, size, mask, background, self.segmenter)
+        cut = CutOut(reference, poses, reference_pose, size, mask, background, self.segmenter, textured)
         for start in range(0, len(cut), chunk):
             frames = cut[range(start, min(start + chunk, len(cut)))]
             yield _straight(frames) if background is TRANSPARENT else frames[..., :3]
@@ -100,7 +101,8 @@ class PuppetWarp:
 class CutOut:
     """The people of a still cut into pieces, before the still without them; what is set up once for a clip.
 
-    Arguments and errors as of `PuppetWarp.stream`.
+    Arguments and errors as of `PuppetWarp.stream`; `filled` continues a picture into the hole behind its people, smoothly and at once unless
+    another way is given.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class CutOut:
         mask: np.ndarray | None = None,
         background: Pictures | None = None,
         segmenter: SegmenterName = "auto",
+        filled: Callable[[np.ndarray, np.ndarray], np.ndarray] = fill,
     ) -> None:
         tracks, rest = _checked(reference, poses, reference_pose)
         size = size or (reference.shape[0], reference.shape[1])
@@ -122,7 +125,7 @@ class CutOut:
         else:
             coverage, halo = _coverage(mask, reference.shape[:2], rest.people, size), HALO
         if background is None:
-            background = fill(picture, grown(coverage.max(0) > TRACE, halo))
+            background = filled(picture, grown(coverage.max(0) > TRACE, halo))
         self._stages = _stages(background, len(tracks), size)
         covers = coverage.astype(np.float32) / 255
         self._people = [_Person(picture, cover, rest, tracks, i) for i, cover in enumerate(covers)]
