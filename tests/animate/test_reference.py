@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -207,9 +208,11 @@ def test_a_doubtful_pose_is_said_before_anything_is_computed(
         track = PoseTrack(points[None, None], np.ones((1, 1, 18), np.float32), (120, 80))
         write_pose(track, tmp_path / "a.pose.json")
         caplog.clear()
-        open_reference(tmp_path / "a.png").pose(MotionOptions())
+        shown = tmp_path / f"shown{len(words)}.png"
+        replace(open_reference(tmp_path / "a.png"), doubtful=shown).pose(MotionOptions())
         assert ("is doubtful" in caplog.text) is bool(words)
         assert words in caplog.text
+        assert shown.is_file() is (f"{shown.name} shows it" in caplog.text) is bool(words)
 
 
 def test_a_mask_beside_the_picture(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from bunraku.animate.reference import open_reference
-from bunraku.animate.still import JOINTS, STANDING, is_still, perceive_still, standing
+from bunraku.animate.still import JOINTS, STANDING, is_still, perceive_still, standing, standing_in
 from bunraku.errors import BunrakuError
 from bunraku.media import write_image
 from bunraku.perception.pose import PARENTS, WHOLE_BODY, Detections
+from bunraku.perception.u2net import u2net_weights
+from bunraku.theatre import render, sample_scene
 
 
 class Two:
@@ -90,3 +92,18 @@ def test_animations_and_videos_are_no_stills(picture: Path, puppets: Path, tmp_p
     assert not is_still(tmp_path / "moving.webp")
     assert not is_still(puppets / "b.mp4")
     assert not is_still(tmp_path)
+
+
+@pytest.mark.skipif(u2net_weights() is None, reason="U2Net-P is not installed")
+def test_a_draft_stands_where_the_drawing_is() -> None:
+    """A puppet in a corner of a large sheet: nearer to its true pose than a figure in the middle, hands and feet first."""
+    scene = render(sample_scene(0, "val"), 1, 160)
+    sheet = np.full((320, 320, 3), 235, np.uint8)
+    puppet = scene.character_mask[0]
+    sheet[150:310, 10:170][puppet] = scene.frames[0][puppet]
+    truth = scene.pose.keypoints[0, 0, :14] + (10, 150)
+    drafts = [figure.keypoints[0, 0, :14] for figure in (standing(sheet.shape[:2]), standing_in(sheet))]
+    errors = [np.linalg.norm(draft - truth, axis=-1) for draft in drafts]
+    assert errors[1].mean() < 0.5 * errors[0].mean()
+    blank = np.full((90, 60, 3), 200, np.uint8)
+    np.testing.assert_array_equal(standing_in(blank).keypoints, standing((90, 60)).keypoints)

@@ -599,3 +599,27 @@ def test_a_table_of_jobs(bunraku: Bunraku, puppets: Path, tmp_path: Path) -> Non
     assert "jobs.csv line 4: " in err
     assert bunraku("animate", "--jobs", table, puppets / "a.png").code == 2
     assert "is missing; give REFERENCE" in bunraku("animate", puppets / "a.png").err
+
+
+def test_mattes_are_written_in_colours_and_taken_again(
+    bunraku: Bunraku, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector(monkeypatch, Dancer)
+    monkeypatch.setattr("bunraku.perception.matte.create_footage_segmenter", lambda: None)
+    code, _, err = bunraku("perceive", footage, "-o", tmp_path / "x.cues", "--matte-out", tmp_path / "masks")
+    assert code == 0, err
+    cues = Cues.load(tmp_path / "x.cues")
+    assert len(list((tmp_path / "masks").glob("*.png"))) == len(cues)
+    code, _, err = bunraku("perceive", footage, "-o", tmp_path / "y.cues", "--mask", tmp_path / "masks")
+    assert code == 0, err
+    again = Cues.load(tmp_path / "y.cues").maps["mattes"]
+    assert np.abs(again.astype(int) - cues.maps["mattes"]).max() <= 3
+    for arguments, message in (
+        (("--mask", tmp_path / "none"), "none"),
+        (("--mask", tmp_path / "masks", "--stop", "2"), "masks for 2 frames"),
+        (("--matte-out", tmp_path / "masks"), "--overwrite"),
+    ):
+        monkeypatch.setattr("bunraku.animate.driving.Driving.cues", _never)
+        code, _, err = bunraku("perceive", footage, "-o", tmp_path / "z.cues", *arguments)
+        assert code == 2
+        assert message in " ".join(err.split())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.identity import draw_identities
 from bunraku.cues.layers import layer_sheet, perceive_layers
 from bunraku.cues.perceive import follow
 from bunraku.errors import BunrakuError
@@ -179,6 +180,21 @@ def test_a_thing_by_name_is_followed_from_where_it_is_found(shown: Rendering) ->
     assert (objects & truth).sum() / (objects | truth).sum() > 0.8
     with pytest.raises(BunrakuError, match="no sword is found in any frame from 1 on"):
         perceive_layers(clip, Footage(shown.frames), things=[thing])
+
+
+def test_mattes_that_are_given(shown: Rendering) -> None:
+    """In colours each is who it says; white ones are shared by the poses."""
+    truth = np.stack([np.uint8(255) * (shown.instances == p + 1) for p in range(2)], 1)
+    clip = Cues(Fraction(6), (160, 160), "t", shown.pose)
+    coloured = perceive_layers(clip, Footage(shown.frames), masks=Footage(draw_identities(truth)))
+    assert np.array_equal(coloured.maps["mattes"], truth)
+    white = np.repeat(truth.max(1)[..., None], 3, -1)
+    shared = perceive_layers(clip, Footage(shown.frames), masks=Footage(white)).maps["mattes"]
+    assert np.array_equal(shared.max(1), truth.max(1))
+    with pytest.raises(BunrakuError, match=r"there are 3 masks for 8 frames; .* \(--mask\)"):
+        perceive_layers(clip, Footage(shown.frames), masks=Footage(white[:3]))
+    with pytest.raises(BunrakuError, match="the masks have 80x160 px, the clip 160x160"):
+        perceive_layers(clip, Footage(shown.frames), masks=Footage(white[:, :, :80]))
 
 
 def test_what_does_not_fit(shown: Rendering) -> None:

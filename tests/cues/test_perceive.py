@@ -170,6 +170,20 @@ def test_a_cut_is_said_and_begins_the_detector_anew(tmp_path: Path, caplog: pyte
     assert "nothing to see in frames 7 of" in caplog.text
 
 
+def test_whoever_is_new_after_a_cut_takes_the_place_of_whoever_is_gone(tmp_path: Path) -> None:
+    """The clothes say that it is somebody else, and the clip is of one person all the same."""
+    rng = np.random.default_rng(0)
+    scenes = [np.kron(rng.integers(0, 256, (5, 8, 3)), np.ones((16, 15, 1))).astype(np.uint8) for _ in range(2)]
+    with VideoWriter(tmp_path / "cut.mp4", fps=12, size=(80, 120)) as writer:
+        for scene in (0, 0, 0, 0, 1, 1, 1, 1):
+            writer.write(scenes[scene])
+    detector = Scripted([[person(30, 20)]] * 4 + [[person(90, 60)]] * 4)
+    cues = perceived(tmp_path / "cut.mp4", detector)
+    assert cues.pose is not None
+    assert cues.pose.people == 1
+    assert (cues.pose.scores[:, 0] > 0).any(-1).all()
+
+
 def test_frame_numbers_in_words() -> None:
     assert in_words([3, 7, 8, 9, 11]) == "3, 7-9, 11"
     assert in_words([]) == ""

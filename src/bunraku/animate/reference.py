@@ -11,14 +11,16 @@ import numpy as np
 
 from bunraku.animate.gallery import of_gallery
 from bunraku.animate.options import MotionOptions
+from bunraku.cues.identity import read_mattes
 from bunraku.cues.openpose_json import read_openpose_json, sidecar
 from bunraku.cues.perceive import people_in_words
 from bunraku.cues.plausible import doubts
 from bunraku.cues.retarget import MIRROR, turned_to_the_camera
+from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
-from bunraku.media import read_image, resize
+from bunraku.media import read_image, resize, write_image
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
-from bunraku.perception.matte import alpha_channel, read_matte
+from bunraku.perception.matte import alpha_channel
 from bunraku.perception.pose import BODY, SEEN, PoseTrack, together
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Reference:
         mask_file: the file of its own that the matte was read from.
         beside: pictures of further characters, who are to stand beside these (`compose.composed`).
         views: further pictures of the same character.
+        doubtful: picture to write of a pose that is doubtful; None: none is written.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Reference:
     mask_file: Path | None = None
     beside: "tuple[Reference, ...]" = ()
     views: "tuple[Reference, ...]" = ()
+    doubtful: Path | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,7 +100,15 @@ class Reference:
         return people_of(self.image, self.path, options.detector, options.device, most)
 
     def matte_of(self, people: Sequence[int]) -> np.ndarray | None:
-        """The matte of some people: uint8 (H, W) of all together, or (len(people), H, W)."""
+        """The matte of some people: uint8 (H, W) of all together, or (len(people), H, W).
+
+        Raises:
+            BunrakuError: it does not show one of them.
+        """
+        if self.matte is not None and self.matte.ndim == 3 and max(people) >= len(self.matte):
+            raise BunrakuError(
+                f"the mask shows {len(self.matte)} people, and person {max(people)} of {self.path} is to be moved (--mask)"
+            )
         return self.matte if self.matte is None or self.matte.ndim == 2 else self.matte[list(people)]
 
     def tell_doubts(self, pose: PoseTrack, options: MotionOptions) -> None:
@@ -108,10 +120,14 @@ class Reference:
                 " and ".join(turned), self.path,
             )  # fmt: skip
         if found := self._doubts(pose, options):
+            shown = f"`bunraku retarget {self.path} DRIVING -o pose.png` draws it"
+            if self.doubtful:
+                write_image(self.doubtful, np.maximum(self.image // 3, draw_skeleton(pose, self.size)[0]))
+                shown = f"{self.doubtful} shows it"
             logger.warning(
-                "the pose of %s is doubtful: %s; look at it before a long run (`bunraku retarget %s DRIVING -o pose.png` "
-                "draws it), and mend it where it is wrong (`bunraku perceive %s` writes it as a file for --reference-pose)",
-                self.path, "; ".join(found), self.path, self.path,
+                "the pose of %s is doubtful: %s; %s; mend it where it is wrong (`bunraku perceive %s` writes it as a file for "
+                "--reference-pose)",
+                self.path, "; ".join(found), shown, self.path,
             )  # fmt: skip
 
     def _doubts(self, pose: PoseTrack, options: MotionOptions) -> list[str]:
@@ -151,7 +167,7 @@ def open_reference(path: str | Path, options: MotionOptions = MotionOptions()) -
     if whole.matte is not None or not mask.is_file():
         return whole
     logger.info("the mask of the reference is read from %s", mask)
-    matte = read_matte(mask, image.shape[:2], option="it lies beside the picture")
+    matte = read_mattes(mask, image.shape[:2], "it lies beside the picture")
     return replace(whole, matte=matte, mask_file=mask)
 
 

@@ -24,10 +24,10 @@ from bunraku.animate.preview import DEBUG_PICTURES, Comparison, moments, skeleto
 from bunraku.animate.reference import Reference, open_reference
 from bunraku.animate.scene import Backdrop, Scene, open_scene
 from bunraku.cues.cues import Cues
+from bunraku.cues.identity import read_mattes
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, check_free, check_output, check_video_output, resize, write_image
 from bunraku.media.images import IMAGE_SUFFIXES, over
-from bunraku.perception.matte import read_matte
 from bunraku.perception.pose import PoseTrack, together
 from bunraku.progress import Progress, silent
 from bunraku.sampling.share import ALONE, Share
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DOUBTFUL = ".doubtful-pose.png"  # beside the output
 GROUND = (255, 255, 255)  # what transparency is shown on, on sheets
 
 Watch = Callable[[int, np.ndarray], None]
@@ -208,8 +209,9 @@ def animate(
     """Animate the character of a picture with the motion of a clip, and write the video.
 
     What can be wrong is found first: files, options, then the model, then the pose of the reference, then the driving
-    poses. Results are written chunk by chunk under temporary names; nothing but the debug pictures is left of a run that
-    fails or is interrupted, and an existing output stays as it was.
+    poses. A pose of the reference that is doubtful is shown in a picture beside the output, OUTPUT.doubtful-pose.png. Results are written
+    chunk by chunk under temporary names; nothing but that picture and the debug pictures is left of a run that fails or is interrupted, and
+    an existing output stays as it was.
 
     Args:
         reference: a picture of one character (or several, for models that move several), any format of Pillow's, at least 32 px; or
@@ -228,6 +230,7 @@ def animate(
     output = Path(output)
     report, seconds = on_progress or silent, dict[str, float]()
     character, clip, scene = check_animation(reference, driving, output, options)
+    character = replace(character, doubtful=(_frames_folder(output) or output).with_suffix(DOUBTFUL))
     if scene.kind == "driving" and options.retarget is None:
         logger.warning(
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
@@ -261,7 +264,7 @@ def check_animation(
     check_model(options.model)
     character = reference if isinstance(reference, Reference) else open_reference(reference, options)
     if options.mask:
-        character = replace(character, matte=read_matte(options.mask, character.size))
+        character = replace(character, matte=read_mattes(options.mask, character.size))
     clip = driving if isinstance(driving, Driving) else open_driving(driving, options)
     if options.pairs and not clip.has_keypoints:
         raise BunrakuError(f"the drawn skeletons of {clip.path} are nobody in particular: --pairs needs keypoints")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -12,6 +13,7 @@ from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.errors import BunrakuError
 from bunraku.media import check_free, check_output, plain_write_errors, read_image, replacing
 from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.perception.matte import create_segmenter
 from bunraku.perception.pose import PoseTrack
 
 JOINTS = (
@@ -30,6 +32,7 @@ STANDING = np.array(
 )  # fmt: skip
 """A person who faces the viewer: x from the middle, y from the top of the head, in heights of the figure."""
 
+LEAST_SEEN = 0.02  # of a picture that is a figure before something
 FILLED = 0.9  # of the picture's height
 
 
@@ -58,8 +61,8 @@ def perceive_still(
         path: the picture.
         output: file to write, which may exist; None: NAME.pose.json beside the picture, which may not.
         options: how people are looked for.
-        draft: write a standing figure in the middle of the picture instead of looking for people: a file to be edited, with
-            one joint a line.
+        draft: write a standing figure where the picture shows something instead of looking for people: a file to be edited, with one
+            joint a line.
         overwrite: whether the file beside the picture may exist.
 
     Returns:
@@ -75,12 +78,41 @@ def perceive_still(
         check_free([target], overwrite)
     image = read_image(path)
     if draft:
-        track = standing(image.shape[:2])
+        track = standing_in(image)
         _write_draft(track, target)
     else:
         track = people_of(image, path, options.detector, options.device, options.max_people)
         write_pose(track, target)
     return target, track
+
+
+def standing_in(image: np.ndarray) -> PoseTrack:
+    """A standing figure where a network sees something in a picture, uint8 (H, W, 3), as large as that; else in the middle: (1, 1, 18).
+
+    Hands and feet are put to the outermost points of the outline. Nothing of it is sure.
+    """
+    plain, segmenter = standing(image.shape[:2]), create_segmenter()
+    found = None if segmenter is None else segmenter(image) > 0.5
+    if found is None or not LEAST_SEEN < found.mean() < 1 - LEAST_SEEN:
+        return plain
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(found.astype(np.uint8))
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    left, top, width, height = stats[largest, :4]
+    points = STANDING.copy()
+    middle = left + width / 2
+    points[:, 0] = middle + points[:, 0] * min(height, width / (2 * STANDING[7, 0]))
+    points[:, 1] = top + points[:, 1] * height
+    y, x = np.nonzero(parts == largest)
+    arms = y < top + 0.75 * height
+    for shoulder, elbow, wrist, hand in ((2, 3, 4, x[arms].argmin()), (5, 6, 7, x[arms].argmax())):
+        points[wrist] = x[arms][hand], y[arms][hand]
+        points[elbow] = (points[shoulder] + points[wrist]) / 2
+    for hip, knee, ankle, side in ((8, 9, 10, x < middle), (11, 12, 13, x >= middle)):
+        if side.any():
+            foot = (y - 0.2 * np.abs(x - points[hip, 0]))[side].argmax()  # low, and below the hip
+            points[ankle] = x[side][foot], y[side][foot] - 0.03 * height
+            points[knee] = (points[hip] + points[ankle]) / 2
+    return PoseTrack(points[None, None].astype(np.float32), plain.scores, plain.size)
 
 
 def standing(size: tuple[int, int]) -> PoseTrack:

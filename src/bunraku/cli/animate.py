@@ -169,8 +169,8 @@ def animate(
     mask: Annotated[
         Path | None,
         typer.Option(
-            help="For puppet-warp: picture of REFERENCE's size with the character white or opaque (default: REFERENCE's own "
-            "transparency, else it is found).",
+            help="For puppet-warp: picture of REFERENCE's size with the character white or opaque, or everybody in a colour as `bunraku "
+            "perceive --matte-out` writes it (default: REFERENCE's own transparency, else it is found).",
             show_default=False,
         ),
     ] = None,

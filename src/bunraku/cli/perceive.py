@@ -79,6 +79,21 @@ def perceive(
         ),
     ] = None,
     shard_size: Annotated[int, typer.Option(metavar="MB", min=1, help="Of each shard, about.")] = 1000,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take this for the mattes: a picture of a still, or frames or a video of a clip, people white, or each in the colour that "
+            "--matte-out gives them; implies --matte.",
+            show_default=False,
+        ),
+    ] = None,
+    matte_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the mattes, everybody in a colour: of a still a picture, of a clip a folder of frames or a video; implies --matte.",
+            show_default=False,
+        ),
+    ] = None,
     clip: ClipArguments,
     draft: Annotated[
         bool,
@@ -105,23 +120,33 @@ def perceive(
     from bunraku.animate.options import MotionOptions
     from bunraku.animate.preview import numbered
     from bunraku.animate.still import is_still, perceive_still
-    from bunraku.media import clips_in, read_image, write_image
+    from bunraku.media import check_free, clips_in, read_image, write_image
     from bunraku.perception.objects import parse_thing
 
     options = MotionOptions(**clip.values())
     layers = None
-    if matte or objects or depth or debug:
-        layers = Layers([parse_thing(text) for text in objects or []], depth, debug)
+    if matte or objects or depth or debug or mask or matte_out:
+        layers = Layers([parse_thing(text) for text in objects or []], depth, debug, mask, matte_out)
     if is_still(driving):
-        if json_folder is not None or layers:
-            raise BunrakuError("--json-folder and --matte are for clips; the pose of a still is one file, --output")
+        if json_folder is not None or (layers and (layers.things or layers.depth or layers.debug)):
+            raise BunrakuError(
+                "--json-folder, --object, --depth and --debug are for clips; the pose of a still is one file, --output"
+            )
+        if layers:
+            layers = layers._replace(matte_out=matte_out or driving.with_suffix(".mask.png"))
+            _check_picture(layers.matte_out, driving, "--matte-out")
+            if matte_out is None:
+                check_free([driving.with_suffix(".mask.png")], overwrite)
         _check_picture(picture, driving)
         file, track = perceive_still(driving, output, options, draft=draft, overwrite=overwrite)
         if picture:
             write_image(picture, numbered(read_image(driving), track))
+        if layers:
+            _write_still_mattes(driving, track, layers)
         look = f"`bunraku retarget {driving} DRIVING -o check.png` shows it"
         what = f"a standing figure to be moved joint by joint; {look}" if draft else f"{track.people} people"
-        return result({"pose": file, "people": track.people, "size": track.size}, json_output, f"{file}: {what}")
+        row = {"pose": file, "people": track.people, "size": track.size, "matte": layers and layers.matte_out}
+        return result(row, json_output, f"{file}: {what}", *([f"{layers.matte_out}: who is where"] if layers else []))
     if draft:
         raise BunrakuError(f"--draft is for stills, and {driving} is none")
     clips = clips_in(driving)
@@ -130,8 +155,8 @@ def perceive(
             f"{driving} is a folder of clips: their cues lie beside them; leave out --output, --json-folder and --picture"
         )
     if clips:
-        if layers and (layers.things or layers.debug):
-            raise BunrakuError(f"{driving} is a folder of clips: leave out --object and --debug")
+        if layers and (layers.things or layers.debug or layers.mask or layers.matte_out):
+            raise BunrakuError(f"{driving} is a folder of clips: leave out --object, --debug, --mask and --matte-out")
         from bunraku.cli.clips import PerceiveWork, Shards, perceive_folder
 
         packed = Shards(shards, shard_size * 10**6) if shards else None
@@ -145,11 +170,26 @@ def perceive(
 
 
 class Layers(NamedTuple):
-    """What is perceived beside poses and mattes: things, depth, and a picture of all layers."""
+    """What is perceived beside poses and mattes: things, depth, a picture of all layers; and mattes that are given and to be written."""
 
     things: list[Any]
     depth: bool
     debug: Path | None
+    mask: Path | None
+    matte_out: Path | None
+
+
+def _write_still_mattes(still: Path, track: Any, layers: Layers) -> None:
+    from bunraku.animate.models import of_each
+    from bunraku.cues.identity import draw_identities, read_mattes
+    from bunraku.media import read_image, write_image
+    from bunraku.perception.matte import create_segmenter, still_mattes
+
+    if layers.mask:
+        mattes = of_each(read_mattes(layers.mask, track.size), track)
+    else:
+        mattes = still_mattes(read_image(still), track, create_segmenter())
+    write_image(layers.matte_out, draw_identities(mattes[None])[0])  # type: ignore[arg-type]
 
 
 def perceive_clip(
@@ -194,23 +234,32 @@ def perceive_clip(
 
 def _open_layers(layers: Layers, driving: Any, options: Any, advance: Any) -> Callable[[Any], Any]:
     """What adds the layers to cues; networks, things and files are checked here, before anything slow."""
-    from bunraku.cues.layers import check_things, layer_sheet, perceive_layers
-    from bunraku.media import write_image
+    from bunraku.cues.identity import draw_identities
+    from bunraku.cues.layers import check_masks, check_things, layer_sheet, perceive_layers
+    from bunraku.media import VideoWriter, check_video_output, open_frames, resize, write_image
     from bunraku.perception.depth import DepthAnything
     from bunraku.perception.matte import create_footage_segmenter
 
     if layers.debug:
         _check_picture(layers.debug, driving.path, "--debug")
     check_things(layers.things, driving.source.size, len(driving))
+    masks = None if layers.mask is None else open_frames(layers.mask, fps=driving.source.fps)
+    check_masks(masks, driving.source.size, len(driving))
+    if layers.matte_out:
+        check_video_output(layers.matte_out, driving.files)
     depth = DepthAnything(device=options.device) if layers.depth else None
 
     def look(cues: Any) -> Any:
         cues = perceive_layers(
-            cues, driving.source, create_footage_segmenter(), things=layers.things, depth=depth,
+            cues, driving.source, create_footage_segmenter(), things=layers.things, depth=depth, masks=masks,
             on_frame=lambda done, total: advance("matte", done, total),
         )  # fmt: skip
         if layers.debug:
             write_image(layers.debug, layer_sheet(cues, driving.source))
+        if layers.matte_out:
+            with VideoWriter(layers.matte_out, fps=cues.fps, size=cues.size) as video:
+                for mattes in cues.maps["mattes"]:
+                    video.write(resize(draw_identities(mattes[None])[0], cues.size))
         return cues
 
     return look

@@ -11,15 +11,17 @@ import numpy as np
 from bunraku.cues.background_flow import unexplained
 from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import nearness
+from bunraku.cues.identity import people_shown, read_identities
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames, contact_sheet
 from bunraku.perception.camera import camera_motion
 from bunraku.perception.depth import DepthEstimator
 from bunraku.perception.flow import CheckedFlow, checked_flow
-from bunraku.perception.matte import Segmenter, clip_mattes
+from bunraku.perception.matte import Segmenter, clip_mattes, shared
 from bunraku.perception.objects import Thing, follow_object
 from bunraku.perception.plate import grown, median_plate
+from bunraku.perception.pose import PoseTrack
 from bunraku.perception.texture import textured
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ def perceive_layers(
     *,
     things: Sequence[Thing] = (),
     depth: DepthEstimator | None = None,
+    masks: Frames | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Cues:
     """The cues with `mattes`, `flow`, `camera`, `plate` and, where they are asked for, `objects` and `depth` with `nearness`.
@@ -52,6 +55,7 @@ def perceive_layers(
         segmenter: for the mattes; None: pose and colour alone.
         things: to be followed from their frame to the end; places are in pixels of the clip.
         depth: what finds it; None: it is not looked for.
+        masks: where the people are, a picture per frame: white, or everybody in the colour of `identity`; None: it is found.
         on_frame: called with the number of frames done and the number of all frames.
 
     Raises:
@@ -60,6 +64,7 @@ def perceive_layers(
     if cues.pose is None or len(cues) != len(frames):
         raise BunrakuError(f"layers need the poses of these {len(frames)} frames; {cues.source} has {len(cues)} frames")
     check_things(things, cues.size, len(cues))
+    check_masks(masks, cues.size, len(cues))
     size = _within(cues.size, SIDE)
     people = cues.pose.people
     mattes = _layer("mattes", cues, np.uint8, people)
@@ -71,7 +76,9 @@ def perceive_layers(
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []
     before: tuple[np.ndarray, np.ndarray] | None = None
     shown, looked_at = _tee_last(_reduced(frames, size))
-    for i, matte in enumerate(clip_mattes(shown, cues.pose.scaled(size), segmenter)):
+    pose = cues.pose.scaled(size)
+    found = clip_mattes(shown, pose, segmenter) if masks is None else _given(shown, _reduced(masks, size), pose)
+    for i, matte in enumerate(found):
         frame = looked_at[0]
         for person in range(people):
             mattes[i, person] = _resized(matte[person], mattes.shape[2:])
@@ -126,6 +133,31 @@ def check_things(things: Sequence[Thing], size: tuple[int, int], frames: int) ->
         if thing.frame >= frames:
             raise BunrakuError(f"there is no frame {thing.frame} in {frames} frames (--object)")
         thing.check(size)
+
+
+def check_masks(masks: Frames | None, size: tuple[int, int], frames: int) -> None:
+    """Before anything slow: whether masks go with a clip of `frames` frames of `size` (height, width).
+
+    Raises:
+        BunrakuError: another number, or another shape.
+    """
+    if masks is None:
+        return
+    if len(masks) != frames:
+        raise BunrakuError(f"there are {len(masks)} masks for {frames} frames; give one for each (--mask)")
+    if abs(masks.size[0] * size[1] - masks.size[1] * size[0]) > 0.02 * masks.size[0] * size[1]:
+        raise BunrakuError(
+            f"the masks have {masks.size[1]}x{masks.size[0]} px, the clip {size[1]}x{size[0]}: they belong to another one (--mask)"
+        )
+
+
+def _given(shown: Iterable[np.ndarray], masks: Iterable[np.ndarray], pose: PoseTrack) -> Iterator[np.ndarray]:
+    """Mattes uint8 (P, h, w) from pictures of them, frame by frame; who is where is told by colours, else by poses."""
+    for _, mask, people in zip(shown, masks, pose.frames(), strict=True):
+        if people_shown(mask):
+            yield read_identities(mask[None], pose.people)[0]
+        else:
+            yield shared(mask.max(-1).astype(np.float32) / 255, people)
 
 
 def _within(size: tuple[int, int], side: int) -> tuple[int, int]:

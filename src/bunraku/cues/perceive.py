@@ -12,7 +12,7 @@ import numpy as np
 from bunraku.cues.cues import Cues
 from bunraku.cues.plausible import WORDS, Judged, judge
 from bunraku.cues.smoothing import smooth
-from bunraku.cues.tracking import MIN_JOINTS, bridge, from_behind, hold, link, lost_ranges
+from bunraku.cues.tracking import MIN_JOINTS, bridge, from_behind, hold, join, largest_first, link, lost_ranges
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames
 from bunraku.perception.clothes import clothes
@@ -66,12 +66,15 @@ def perceive_frames(
                 on_frame(number, len(frames))
     if cuts:
         logger.warning(
-            "%s is cut before frame%s %s: each shot is looked at afresh, people are recognised by their clothes, and the "
-            "character jumps as the picture does", name, "s" * (len(cuts) > 1), in_words(cuts),
+            "%s is cut before frame%s %s: each shot is looked at afresh, people are recognised by their clothes, whoever is "
+            "new after a cut takes the place of whoever is gone, and the character jumps as the picture does", name, "s" * (len(cuts) > 1), in_words(cuts),
         )  # fmt: skip
     if shots.blank:
         logger.warning("there is nothing to see in frames %s of %s", in_words(shots.blank), name)
-    track = link(found, frames.size, max_people=max_people, clothes=colours, cuts=cuts)
+    track = link(found, frames.size, max_people=None if cuts else max_people, clothes=colours, cuts=cuts)
+    if cuts:
+        joined = largest_first(join(track))
+        track = replace(track, keypoints=joined.keypoints[:, :max_people], scores=joined.scores[:, :max_people])
     if not track.people:
         raise BunrakuError(
             f"no person was found in any of the {len(found)} frames of {name} (detector: {detector.name}); use a video "
