@@ -9,6 +9,9 @@ from bunraku.sampling.strength import Strength
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_MODEL = "puppet-warp"
+"""What animates where nothing else is asked for."""
+
 
 def parsed_size(text: str | None) -> tuple[int, int] | None:
     if text is None:

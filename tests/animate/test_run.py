@@ -102,7 +102,7 @@ def test_motion_of_every_kind_drives(
     write_openpose_json(cues.pose, tmp_path / "json")
     shutil.copy(assets / "motions" / "dab.bvh", tmp_path)
     for name, driving in (
-        ("cues", puppets / "b.cues"), ("openpose", tmp_path / "json"), ("skeleton", drawn), ("bvh", tmp_path / "dab.bvh"),
+        ("cues", puppets / "b.cues"), ("openpose", tmp_path / "json"), ("drawn", drawn), ("bvh", tmp_path / "dab.bvh"),
     ):  # fmt: skip
         made = animate(
             puppets / "a.png", driving, tmp_path / f"{name}.gif", AnimateOptions(model=options.model, stop=3)
@@ -493,9 +493,11 @@ def test_the_puppet_warp_refuses_drawn_skeletons_before_anything_slow(
     skeletons = Cues(Fraction(12), (64, 64), "drawn", skeleton=np.zeros((3, 64, 64, 3), np.uint8))
     skeletons.save(tmp_path / "drawn.cues")
     before = sorted(tmp_path.iterdir())
-    for driving in (drawn, tmp_path / "drawn.cues"):
+    for driving, kind in ((drawn, "skeleton"), (tmp_path / "drawn.cues", "auto")):
         with pytest.raises(BunrakuError, match=r"puppet-warp moves keypoints, and the drawn skeletons of .* have none"):
-            animate(puppets / "a.png", driving, tmp_path / "out.mp4", AnimateOptions(model="puppet-warp"))
+            animate(
+                puppets / "a.png", driving, tmp_path / "out.mp4", AnimateOptions(model="puppet-warp", driving_kind=kind)
+            )
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -515,11 +517,13 @@ def test_drawn_skeletons_need_nobody_in_the_reference(
     """Neither as a video nor as the cues of it; whoever is not found is only a warning, where the model would like to know."""
     pytest.importorskip("ai_edge_litert")
     write_image(tmp_path / "grey.png", np.full((96, 64, 3), 128, np.uint8))
-    open_driving(drawn).cues(MotionOptions()).save(tmp_path / "drawn.cues")
-    for driving in (drawn, tmp_path / "drawn.cues"):
+    as_drawn = MotionOptions(driving_kind="skeleton")
+    open_driving(drawn, as_drawn).cues(as_drawn).save(tmp_path / "drawn.cues")
+    for driving, kind in ((drawn, "skeleton"), (tmp_path / "drawn.cues", "auto")):
         made = animate(
-            tmp_path / "grey.png", driving, tmp_path / "out.mp4", AnimateOptions(model=str(model_folder), stop=2)
-        )
+            tmp_path / "grey.png", driving, tmp_path / "out.mp4",
+            AnimateOptions(model=str(model_folder), stop=2, driving_kind=kind),
+        )  # fmt: skip
         assert made.frames == 2
 
 

@@ -221,6 +221,8 @@ def output_folders(jobs: Sequence[Job]) -> Iterator[None]:
 def _column(name: str) -> str:
     """The field of the options that a column's name means."""
     plain = name.strip().lower().lstrip("-").replace("-", "_").replace(" ", "_")
+    if plain in REQUIRED:  # the option --reference adds further pictures to it
+        return plain
     return {option(f.name).lstrip("-").replace("-", "_"): f.name for f in fields(AnimateOptions)}.get(
         "max_people" if plain == "people" else plain, plain
     )

@@ -10,6 +10,7 @@ from bunraku.cues.retarget import Retarget
 from bunraku.errors import BunrakuError
 from bunraku.perception.detector import MOST_PEOPLE, DetectorName
 from bunraku.sampling.strength import Strength
+from bunraku.values import DEFAULT_MODEL
 
 DrivingKind = Literal["rgb", "skeleton", "drawn", "openpose", "bvh", "cues"]
 Order = Literal["driver", "reference"]
@@ -181,7 +182,7 @@ class AnimateOptions(MotionOptions):
         "scheduler": tuple(SCHEDULERS),
     }
 
-    model: str = "mini"
+    model: str = DEFAULT_MODEL
     retarget: Retarget | None = None
     scene: str | Path = "reference"
     order: Order = "driver"

@@ -21,7 +21,7 @@ from bunraku.cli.options import (
     grouped,
 )
 from bunraku.cli.terminal import progress, result
-from bunraku.values import parsed_size, parsed_strengths
+from bunraku.values import DEFAULT_MODEL, parsed_size, parsed_strengths
 
 app = typer.Typer()
 
@@ -69,10 +69,10 @@ def animate(
         typer.Option(
             rich_help_panel=SAMPLING,
             autocompletion=complete_model,
-            help="mini: a demonstration at 128x128 px. puppet-warp: the reference cut out and moved limb by limb, without weights, "
-            "sharp at any size. Or another name of `bunraku models list`, a model folder, or a repository on the Hub.",
+            help="puppet-warp: the reference cut out and moved limb by limb, without weights, sharp at any size. mini: a diffusion model, "
+            "a demonstration at 128x128 px. Or another name of `bunraku models list`, a model folder, or a repository on the Hub.",
         ),
-    ] = "mini",
+    ] = DEFAULT_MODEL,
     steps: Steps = None,
     guidance: Guidance = None,
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,

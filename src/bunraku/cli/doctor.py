@@ -53,7 +53,7 @@ def doctor(json_output: JsonFlag = False) -> None:
 def examine() -> dict[str, Any]:
     """Everything that decides what works here, as plain data; what is missing says why.
 
-    `ready` tells whether `bunraku animate` can run with its defaults: a pose detector, the default model and H.264.
+    `ready` tells whether `bunraku animate` can run with its defaults: a pose detector and H.264; the default model needs no weights.
     """
     import torch
 
@@ -71,7 +71,7 @@ def examine() -> dict[str, Any]:
         "pose_detectors": pose,
         "models": models,
         "codecs": codecs,
-        "ready": any(d["usable"] for d in pose.values()) and models["mini"]["usable"] and codecs["libx264"]["usable"],
+        "ready": any(d["usable"] for d in pose.values()) and codecs["libx264"]["usable"],
     }
 
 
