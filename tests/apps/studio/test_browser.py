@@ -73,10 +73,10 @@ def test_the_whole_way(chromium: Any, url: str, tmp_path: Path) -> None:
     page = visit(chromium, url)
     lay(page)
     for slot in ("still", "clip"):
-        page.wait_for_selector(f"[data-slot={slot}] .bk-skeletons line")
+        page.wait_for_selector(f"[data-slot={slot}] .bk-skeletons .dot")
     page.click("[data-slot=still] >> text=Cut-out")
     page.wait_for_function("document.querySelector('[data-slot=still] .bk-outline').naturalWidth > 0")
-    page.wait_for_selector(".bk-preview .bk-skeletons line")
+    page.wait_for_selector(".bk-preview .bk-skeletons .dot")
     first = page.inner_html(".bk-preview .bk-skeletons")
     page.wait_for_function(
         "before => document.querySelector('.bk-preview .bk-skeletons').innerHTML !== before", arg=first
@@ -231,7 +231,7 @@ def test_files_of_ones_own(chromium: Any, url: str, puppets: Path, tmp_path: Pat
     assert "is a picture" in page.text_content("[data-slot=clip] .bk-problem")
     page.set_input_files("[data-slot=clip] input[type=file]", puppets / "b.cues")
     page.wait_for_selector("#go:not([disabled])")
-    page.wait_for_selector(".bk-preview .bk-skeletons line")
+    page.wait_for_selector(".bk-preview .bk-skeletons .dot")
     assert page.problems == []
 
 
