@@ -21,6 +21,13 @@ def studio(
         typer.Option(min=1, max=65535, help="Port (default: the first free one from 7860)", show_default=False),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--share",
+            help="Also let anybody in who has a secret link, through Gradio's servers; needs a network. Off unless given.",
+        ),
+    ] = False,
     model: Annotated[
         str,
         typer.Option(
@@ -37,7 +44,7 @@ def studio(
 ) -> None:
     """Open the studio, a page on this machine: drop a picture and a clip, see what was found, pair, mend, animate.
 
-    Nothing is fetched from a network, and nobody else gets in unless --host says so. Everybody who visits has files of their own,
+    Nothing is fetched from a network, and nobody else gets in unless --host or --share says so. Everybody who visits has files of their own,
     which are deleted after --keep-hours, or when the studio is closed with Ctrl-C.
     """
     import logging
@@ -49,7 +56,7 @@ def studio(
         raise BunrakuError("the studio needs Gradio: pip install '.[studio]' in bunraku's folder")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from bunraku.animate.models import check_model
-    from bunraku.apps.studio.server import free_port, serve
+    from bunraku.apps.studio.server import free_port, serve, share
     from bunraku.apps.studio.session import Rules
     from bunraku.apps.uploads import Limits
 
@@ -59,8 +66,14 @@ def studio(
         logging.NullHandler()
     ]  # what is said of a visitor's files is said on their page
 
+    link = share(host, chosen) if public else None
+
     def ready(url: str) -> None:
-        err.print(f"the studio is open at {url} (Ctrl-C closes it and deletes all files)", highlight=False)
+        err.print(
+            f"the studio is open at {url} (Ctrl-C closes it and deletes all files)", highlight=False, soft_wrap=True
+        )
+        if link:
+            err.print(f"and for everybody who has this link: {link}", highlight=False, soft_wrap=True)
         if open_page:
             webbrowser.open(url)
 

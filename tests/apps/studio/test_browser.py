@@ -37,7 +37,9 @@ def url(sessions: Sessions) -> Iterator[str]:
     from bunraku.apps.studio.server import create_app, free_port
 
     port = free_port("127.0.0.1", 7870)
-    server = uvicorn.Server(uvicorn.Config(create_app(sessions), port=port, log_level="error"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(sessions), port=port, log_level="error", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     until(lambda: server.started)

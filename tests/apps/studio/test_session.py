@@ -100,7 +100,7 @@ def test_click_a_character_then_a_dancer(session: Session) -> None:
     session.pair(1, None)
     assert session.choices.pairs == ((0, second),)
     session.pair(0, None)
-    assert session.problem
+    assert session.problems
     assert session.choices.pairs == ((0, second),)
     assert [row["colour"] for row in views.page(session)["clip"]["people"]] == [
         0 if i == second else None for i in (0, 1)
@@ -156,7 +156,7 @@ def test_more_than_a_few_may_not_wait(session: Session, gate: threading.Event) -
     for _ in range(MOST_WAITING + 2):
         session.start()
     assert len(session.runs) == MOST_WAITING
-    assert session.problem
+    assert session.problems
     assert [session.before(run) for run in reversed(session.runs)] == [0, 1, 2]
 
 

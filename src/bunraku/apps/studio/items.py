@@ -20,7 +20,7 @@ from bunraku.cues.corrections import Pin, corrected
 from bunraku.cues.cues import Cues
 from bunraku.cues.retarget import Retarget
 from bunraku.errors import BunrakuError
-from bunraku.media import VideoWriter, read_image, resize
+from bunraku.media import FramesByNumber, VideoWriter, open_frames, read_image, resize
 from bunraku.perception.matte import alpha_channel, create_segmenter, still_mattes
 from bunraku.perception.objects import Click
 from bunraku.perception.pose import PoseTrack
@@ -32,6 +32,7 @@ SceneChoice = Literal["reference", "driving", "transparent", "picture"]
 LOOK = MotionOptions(max_people=4)
 SHOWN_SIDE = 1280  # longest side in pixels of a still as the page shows it
 PROXY_HEIGHT = 480  # of a clip
+TINT = (255, 90, 60)  # of things
 FADE = 0.2  # seconds over which a correction of a clip's pose fades out
 
 
@@ -68,7 +69,7 @@ class Still:
     @cached_property
     def people(self) -> PoseTrack | None:
         """Everybody, as corrected."""
-        return self.found and corrected(self.found, self.pins)
+        return None if self.found is None else corrected(self.found, self.pins)
 
     def reference(self) -> Reference:
         """As `animate` takes it."""
@@ -261,6 +262,29 @@ def look_at_clip(path: Path, name: str, show: Callable[[Clip], None], report: Pr
     with heard() as notes:
         cues = driving.cues(LOOK, longest_side=SHOWN_SIDE, on_frame=lambda done, total: report("people", done, total))
     return replace(clip, found=cues, notes=tuple(notes))
+
+
+def thing_file(clip: Clip, click: Click) -> Path:
+    """Where the page finds the picture of a thing that was clicked: opaque where it is in its frame."""
+    return clip.path.with_name(f"thing-{'-'.join(f'{place:.0f}' for place in click.place)}-{click.frame}.png")
+
+
+def find_thing(clip: Clip, click: Click) -> None:
+    """Write the picture of a thing that was clicked.
+
+    Raises:
+        BunrakuError: nothing stands out there, or there is no such place.
+    """
+    frames = clip.driving.source
+    if clip.proxy is None or not 0 <= click.frame < len(frames):
+        raise BunrakuError("there is no such frame")
+    click.check(frames.size)
+    frame = FramesByNumber(open_frames(clip.proxy))[[click.frame]][0]
+    mask = click.find(frame, frames.size)
+    tinted = np.concatenate(
+        [np.broadcast_to(np.array(TINT, np.uint8), frame.shape), 255 * mask[..., None].astype(np.uint8)], -1
+    )
+    Image.fromarray(tinted, "RGBA").save(thing_file(clip, click))
 
 
 def retargeted(setup: Setup) -> tuple[PoseTrack, bool]:

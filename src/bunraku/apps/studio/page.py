@@ -9,7 +9,7 @@ import gradio as gr
 from bunraku import __version__
 from bunraku.apps.studio import views
 from bunraku.apps.studio.gallery import piece
-from bunraku.apps.studio.server import COOKIE, WEB
+from bunraku.apps.studio.server import COOKIE
 from bunraku.apps.studio.session import Session, Sessions, Slot
 from bunraku.apps.studio.words import duration
 from bunraku.cues.corrections import Pin
@@ -38,8 +38,8 @@ def style() -> dict[str, Any]:
         font_mono=("ui-monospace", "monospace"),
         radius_size="lg",
     )
-    head = '<script src="studio/web/studio.js"></script><meta name="color-scheme" content="light dark">'
-    return {"theme": theme, "css": (WEB / "studio.css").read_text(encoding="utf-8"), "head": head}
+    links = '<link rel="stylesheet" href="studio/web/studio.css"><script src="studio/web/studio.js"></script>'
+    return {"theme": theme, "head": f'{links}<meta name="color-scheme" content="light dark">'}
 
 
 def build(sessions: Sessions) -> gr.Blocks:
@@ -157,8 +157,7 @@ def _connect(on: Callable[..., None], slot: Slot, stage: gr.HTML) -> None:
         elif told.get("what") == "range":
             session.choose(first=told.get("first"), last=told.get("last"))
         elif told.get("what") == "object":
-            click = Click((float(told["x"]), float(told["y"])), _number(told, "frame"))
-            session.choose(objects=(*session.choices.objects, click))
+            session.keep(Click((float(told["x"]), float(told["y"])), _number(told, "frame")))
         elif told.get("what") == "no objects":
             session.choose(objects=())
 

@@ -1,10 +1,12 @@
 """The studio's server: whose request it is, what may be asked for, files in and out, and the page itself."""
 
 import re
+import secrets
+import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from bunraku.apps.studio.session import Rules, Session, Sessions
 from bunraku.errors import BunrakuError
 
 COOKIE = "bunraku_studio"
+PREFIX = "bunraku-studio-"
 WEB = Path(__file__).parent / "web"
 
 OPEN = re.compile(
@@ -90,7 +93,8 @@ def _add_files(app: FastAPI, sessions: Sessions) -> None:
         session = visitor(request)
         run = session.run(key) if session else None
         picture = run.early.get(number) if run else None
-        return Response(picture, media_type="image/jpeg") if picture else Response(status_code=404)
+        # a run may be over by the time that its frames are asked for
+        return Response(picture, media_type="image/jpeg") if picture else Response(status_code=204)
 
     @app.get("/studio/poses/{what}/{mark}")
     def poses(request: Request, what: str, mark: str) -> Response:
@@ -158,7 +162,7 @@ def free_port(host: str, first: int, tries: int = 100) -> int:
 def serve(
     host: str, port: int, rules: Rules, at_once: int = 1, ready: Callable[[str], None] = lambda url: None
 ) -> None:
-    """Run the studio until it is interrupted; everybody's files are gone afterwards.
+    """Run the studio until it is interrupted; everybody's files are gone afterwards. Files of a studio that was killed go at the start.
 
     Args:
         host, port: where it listens.
@@ -167,15 +171,53 @@ def serve(
     """
     import uvicorn
 
-    root = Path(tempfile.mkdtemp(prefix="bunraku-studio-"))
-    sessions = Sessions(root, rules, at_once)
-    try:
+    with _own_folder() as root:
+        sessions = Sessions(root, rules, at_once)
         app = create_app(sessions)
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         app.router.lifespan_context = _telling(app.router.lifespan_context, lambda: ready(f"http://{shown}:{port}"))
-        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
-    finally:
-        sessions.close()
+        try:
+            uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
+        finally:
+            sessions.close()
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder for this studio's files; others' whose studio is not alive are deleted."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # Windows, which does not say who is alive
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+            yield Path(folder)
+        return
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        with suppress(OSError), lock.open("a") as file:
+            flock(file, LOCK_EX | LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    with (folder / "lock").open("w") as file:
+        flock(file, LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def share(host: str, port: int) -> str:
+    """Let anybody in who has the address that is returned, through a tunnel of Gradio's servers; needs a network.
+
+    Raises:
+        BunrakuError: there is none.
+    """
+    from gradio.networking import setup_tunnel
+
+    try:
+        return setup_tunnel(host, port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:
+        raise BunrakuError(
+            f"the studio cannot be shared ({error}); leave --share out, or connect to a network"
+        ) from error
 
 
 def _telling(lifespan: Any, tell: Callable[[], None]) -> Any:

@@ -17,7 +17,17 @@ from PIL import Image
 
 from bunraku.animate import Animation, animate
 from bunraku.apps.studio.gallery import Piece
-from bunraku.apps.studio.items import Choices, Clip, Setup, Still, drafted, look_at_clip, look_at_still, outlined
+from bunraku.apps.studio.items import (
+    Choices,
+    Clip,
+    Setup,
+    Still,
+    drafted,
+    find_thing,
+    look_at_clip,
+    look_at_still,
+    outlined,
+)
 from bunraku.apps.studio.words import heard
 from bunraku.apps.studio.work import Line, Work
 from bunraku.apps.uploads import Limits, examine, shown_name
@@ -28,6 +38,7 @@ from bunraku.cues.openpose_json import write_pose
 from bunraku.errors import BunrakuError
 from bunraku.media.images import over
 from bunraku.perception.matte import create_footage_segmenter
+from bunraku.perception.objects import Click
 from bunraku.puppet_warp import PUPPET_WARP
 
 logger = logging.getLogger(__name__)
@@ -36,6 +47,7 @@ Slot = Literal["still", "clip", "backdrop"]
 
 MOST_RUNS = 12  # that are kept for a visitor, and
 MOST_WAITING = 3  # that may wait
+MOST_VISITORS = 1000  # after whom those who were away for longest are forgotten
 EARLY_SIDE, MOST_EARLY = 384, 96  # longest side in pixels and number of the frames that are shown before a run is over
 POSTER_SIDE = 320
 
@@ -146,7 +158,7 @@ class Session:
         shown: the run that the page shows; None: the preview.
         picked: the character that waits for a dancer.
         looks: how the things that were put on the table last are being looked at.
-        problem: what the last thing that the visitor did came to, if it came to nothing.
+        problems: by panel, why the last thing that the visitor did came to nothing.
     """
 
     def __init__(self, token: str, folder: Path, rules: Rules, looks: Line, runs: Line) -> None:
@@ -159,7 +171,7 @@ class Session:
         self.shown: Run | None = None
         self.picked: int | None = None
         self.looks: dict[Slot, Work] = {}
-        self.problem: str | None = None
+        self.problems: dict[str, str] = {}
         self.lock = threading.RLock()
         self.seen = time.monotonic()
         folder.mkdir(mode=0o700)
@@ -232,7 +244,7 @@ class Session:
                 self.still = None
             elif slot == "clip":
                 self.clip = None
-            self.shown, self.problem = None, None
+            self.shown, self.problems = None, {}
             self._new_pairs()
             self.looks[slot] = Work(look)
             self._looking.join(self.looks[slot])
@@ -275,7 +287,7 @@ class Session:
     def choose(self, **changes: object) -> None:
         """Change choices."""
         with self.lock:
-            self.problem = None
+            self.problems = {}
             self.choices = replace(self.choices, **changes)  # type: ignore[arg-type]
             self._back_to_preview()
 
@@ -303,7 +315,7 @@ class Session:
             others = [pair for pair in setup.pairs() if pair[0] != character]
             pairs = tuple(sorted([*others, (character, dancer)] if dancer is not None else others))
             if not pairs:
-                self.problem = "Somebody has to move"
+                self.problems = {"result": "somebody has to move"}
             else:
                 self.choose(pairs=pairs)
 
@@ -324,6 +336,18 @@ class Session:
             if item is not None:
                 setattr(self, slot, replace(item, pins=() if everything else item.pins[:-1]))
                 self._back_to_preview()
+
+    def keep(self, click: Click) -> None:
+        """Keep a thing of the dancer's scene before the character."""
+        with self.lock:
+            if (clip := self.clip) is None:
+                return
+            try:
+                find_thing(clip, click)
+            except BunrakuError as error:
+                self.problems = {"clip": f"{error}; click the middle of the thing, or choose another moment"}
+            else:
+                self.choose(objects=(*self.choices.objects, click))
 
     def draft(self) -> None:
         """Stand a figure in the still, to be moved by hand."""
@@ -352,14 +376,15 @@ class Session:
     def start(self) -> None:
         """Animate what lies on the table, when its turn comes."""
         with self.lock:
-            self.problem = None
+            self.problems = {}
             if (setup := self.setup()) is None:
                 return
             if sum(run.busy for run in self.runs) >= MOST_WAITING:
-                self.problem = f"{MOST_WAITING} of your videos are waiting already; wait for one of them, or cancel it"
+                words = f"{MOST_WAITING} of your videos are waiting already; wait for one of them, or cancel it"
+                self.problems = {"result": words}
                 return
             if len(self._running) >= self.rules.waiting:
-                self.problem = "too many people are waiting at the moment; try again in a few minutes"
+                self.problems = {"result": "too many people are waiting at the moment; try again in a few minutes"}
                 return
             key = secrets.token_hex(8)
             run = Run(key, self.folder / key, setup.fixed())
@@ -398,7 +423,7 @@ class Session:
                     work.cancel()
                 self.looks = {}
                 self.still, self.clip, self.choices = run.setup.still, run.setup.clip, run.setup.choices
-                self.shown, self.picked, self.problem = None, None, None
+                self.shown, self.picked, self.problems = None, None, {}
 
     def before(self, run: Run) -> int:
         """How many runs are made before it."""
@@ -431,7 +456,7 @@ class Session:
             for work in (*self.looks.values(), *self.runs):
                 work.cancel()
             self.looks, self.runs, self.still, self.clip = {}, [], None, None
-            self.shown, self.picked, self.problem = None, None, None
+            self.shown, self.picked, self.problems = None, None, {}
             self.choices = Choices(model=self.rules.model)
             for path in self.folder.iterdir():
                 with suppress(OSError):
@@ -472,6 +497,10 @@ class Sessions:
         session = Session(token, self.folder / secrets.token_hex(12), self.rules, self._looks, self._runs)
         with self._lock:
             self._sessions[token] = session
+            away = sorted((other for other in self._sessions.values() if not other.busy), key=lambda other: other.seen)
+            crowd = max(0, len(self._sessions) - MOST_VISITORS)
+        for other in away[:crowd]:
+            self._end(other)
         return session
 
     def expire(self) -> None:
@@ -480,12 +509,15 @@ class Sessions:
             sessions = list(self._sessions.values())
         for session in sessions:
             if not session.busy and time.monotonic() - session.seen > self.rules.keep:
-                with self._lock:
-                    del self._sessions[session.token]
-                session.close()
-                shutil.rmtree(session.folder, ignore_errors=True)
+                self._end(session)
             else:
                 session.sweep()
+
+    def _end(self, session: Session) -> None:
+        with self._lock:
+            self._sessions.pop(session.token, None)
+        session.close()
+        shutil.rmtree(session.folder, ignore_errors=True)
 
     def close(self) -> None:
         """End everything and delete everybody's files."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from bunraku.animate.models import model_names
 from bunraku.apps.studio.gallery import PIECES
-from bunraku.apps.studio.items import Choices, Clip, Still, retargeted
+from bunraku.apps.studio.items import Choices, Clip, Still, retargeted, thing_file
 from bunraku.apps.studio.session import Run, Session, Slot
 from bunraku.apps.studio.words import plain
 from bunraku.apps.studio.work import Work
@@ -90,7 +90,10 @@ def clip(session: Session) -> View:
         "pins": len(item.pins),
         "first": session.choices.first,
         "last": session.choices.last,
-        "objects": [[*click.place, click.frame] for click in session.choices.objects],
+        "things": [
+            {"frame": click.frame, "src": _url(item.key, thing_file(item, click).name)}
+            for click in session.choices.objects
+        ],
         "keeps": session.choices.scene == "driving" and item.proxy is not None,
     }
 
@@ -98,7 +101,8 @@ def clip(session: Session) -> View:
 def result(session: Session) -> View:
     """The panel of what comes of it: a run, or the preview."""
     setup, run = session.setup(), session.shown
-    view: View = {"problem": session.problem and _sentence(session.problem), "ready": setup is not None}
+    problem = session.problems.get("result")
+    view: View = {"problem": problem and plain(problem, session.names()), "ready": setup is not None}
     if run is not None:
         return view | {"run": _run(run, session)}
     if setup is None or setup.clip.people is None:
@@ -182,9 +186,9 @@ def model_choices(own: str) -> list[tuple[str, str]]:
 
 
 def _looking(session: Session, slot: Slot) -> View:
-    work = session.looks.get(slot)
-    if work is None:
-        return {}
+    work, problem = session.looks.get(slot), session.problems.get(slot)
+    if work is None or problem:
+        return {"busy": None, "error": problem and plain(problem, session.names())}
     error = work.error and plain(work.error, session.names())
     return {
         "busy": _busy(work) if work.busy else None,
@@ -222,6 +226,7 @@ def _run(run: Run, session: Session) -> View:
         "key": run.key, "state": run.state, "busy": _busy(run), "before": before,
         "still": _url(setup.still.key, setup.still.shown.name), "size": setup.still.size,
         "clip": _url(setup.clip.key, setup.clip.proxy.name) if setup.clip.proxy else None,
+        "offset": (setup.choices.first or 0) / float(setup.clip.driving.source.fps),
         "compare": "clip" if inside and setup.clip.proxy else "still",
     }  # fmt: skip
     if run.state == "running":
@@ -274,7 +279,3 @@ def _url(key: str, name: str) -> str:
 def _mark(*things: object) -> str:
     """Another one for other things, the same for the same."""
     return hashlib.sha256("|".join(repr(thing) if not isinstance(thing, Still | Clip) else f"{thing.key}{thing.pins}" for thing in things).encode()).hexdigest()[:12]  # fmt: skip
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

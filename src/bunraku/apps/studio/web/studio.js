@@ -326,6 +326,7 @@ const BunrakuStudio = (() => {
         if (watcher) clock.watchers.delete(watcher);
         watcher = (time, playing) => {
           skeletons.go(frameOf(props.value, time));
+          showThings();
           const slider = root.querySelector(".bk-time");
           if (slider && document.activeElement !== slider) slider.value = frameOf(props.value, time);
           const play = root.querySelector(".bk-play");
@@ -340,6 +341,9 @@ const BunrakuStudio = (() => {
         trigger("apply", { what: "object", x, y, frame: skeletons.frame });
       });
       return node;
+    }
+    function showThings() {
+      for (const mark of root.querySelectorAll(".bk-marks img")) mark.style.opacity = Number(mark.dataset.frame) === skeletons.frame ? 0.75 : 0;
     }
     function toolbar(value) {
       const bar = make("div", { class: "bk-tools" });
@@ -379,7 +383,7 @@ const BunrakuStudio = (() => {
         if (value.first !== null || value.last !== null) row.append(button("Whole clip", () => trigger("apply", { what: "range", first: null, last: null })));
         if (value.keeps) {
           row.append(button(local.keep ? "Click the thing …" : "Keep a thing in front", () => { local.keep = !local.keep; clock.pause(); draw(); }, { "aria-pressed": String(local.keep), class: "bk-toggle", title: "Click a ball, a hat, a chair that stays before your character" }));
-          if (value.objects.length) row.append(button(`Forget ${value.objects.length === 1 ? "the thing" : "the things"}`, () => trigger("apply", { what: "no objects" })));
+          if (value.things.length) row.append(button(`Forget ${value.things.length === 1 ? "the thing" : "the things"}`, () => trigger("apply", { what: "no objects" })));
         }
       }
       return row;
@@ -426,7 +430,8 @@ const BunrakuStudio = (() => {
       skeletons.node.classList.toggle("keeping", local.keep);
       skeletons.node.style.display = local.bones || local.keep ? "" : "none";
       const marks = frame.querySelector(".bk-marks");
-      marks.replaceChildren(...(value.objects || []).map(([x, y]) => make("span", { class: "bk-mark", style: `left:${(100 * x) / value.size[1]}%;top:${(100 * y) / value.size[0]}%` })));
+      marks.replaceChildren(...(value.things || []).map((thing) => make("img", { src: thing.src, alt: "A thing that stays in front", "data-frame": thing.frame })));
+      showThings();
       const wanted = JSON.stringify(value.poses || null).slice(0, 20000) + value.pins;
       if (value.poses && wanted !== posesUrl) {
         posesUrl = wanted;
@@ -515,12 +520,12 @@ const BunrakuStudio = (() => {
       const dress = () => {
         const node = before === "clip" ? make("video", { src: run.clip, loop: true, playsInline: true, muted: true }) : make("img", { src: run.still, alt: "Before" });
         under.replaceChildren(node);
-        if (before === "clip") { node.muted = true; node.currentTime = after.currentTime; if (!after.paused) node.play().catch(() => {}); }
+        if (before === "clip") { node.muted = true; node.currentTime = after.currentTime + run.offset; if (!after.paused) node.play().catch(() => {}); }
         row.querySelectorAll("[data-before]").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.before === before)));
       };
       after.addEventListener("timeupdate", () => {
         const other = under.querySelector("video");
-        if (other && Math.abs(other.currentTime - after.currentTime) > 0.12) other.currentTime = after.currentTime;
+        if (other && Math.abs(other.currentTime - run.offset - after.currentTime) > 0.12) other.currentTime = after.currentTime + run.offset;
         if (other && other.paused !== after.paused) after.paused ? other.pause() : other.play().catch(() => {});
       });
       const play = button(calm ? "▶" : "❚❚", () => { after.paused ? after.play() : after.pause(); }, { class: "bk-icon", "aria-label": "Play or pause" });
