@@ -23,7 +23,7 @@ if not CHROMIUM.exists():
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def started() -> Iterator[Any]:
     with playwright.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -31,7 +31,14 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def url(sessions: Sessions) -> Iterator[str]:
+def chromium(started: Any) -> Iterator[Any]:
+    yield started
+    for context in started.contexts:  # or its pages would visit the next test's studio
+        context.close()
+
+
+@pytest.fixture
+def url(sessions: Sessions, chromium: Any) -> Iterator[str]:
     import uvicorn
 
     from bunraku.apps.studio.server import create_app, free_port

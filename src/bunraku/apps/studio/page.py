@@ -15,7 +15,7 @@ from bunraku.apps.studio.words import duration
 from bunraku.cues.corrections import Pin
 from bunraku.perception.objects import Click
 
-BETWEEN_LOOKS = 0.6  # seconds
+BUSY_PAUSE, PAUSE = 0.6, 3.0  # seconds between two looks at what has changed
 
 PROPORTIONS = [
     ("Let the studio decide", "auto"),
@@ -45,7 +45,8 @@ def style() -> dict[str, Any]:
 def build(sessions: Sessions) -> gr.Blocks:
     """The page over the sessions of its visitors."""
     with gr.Blocks(title="bunraku studio", analytics_enabled=False, fill_width=True) as blocks:
-        known = gr.State({})
+        # kept by the page itself, with the rest of what it shows: answers may overtake each other
+        known = gr.Textbox("{}", visible=False)
         _panel("head", {"version": __version__})
         with gr.Row(elem_classes="bk-tables", equal_height=False):
             with gr.Column(min_width=300):
@@ -82,47 +83,47 @@ def build(sessions: Sessions) -> gr.Blocks:
         history = _panel("history")
         _panel("foot", {"keep": duration(sessions.rules.keep), "limits": _limits(sessions)})
         forget = _panel("forget")
-        timer = gr.Timer(BETWEEN_LOOKS, active=False)
+        timer = gr.Timer(PAUSE)
 
         panels = {"still": still, "clip": clip, "result": result, "cast": cast, "scene": scene, "history": history}
         controls = {"proportions": proportions, "model": model, "calm": calm, "sound": sound, "seed": seed}
         outputs = [known, *panels.values(), *controls.values(), go, timer]
 
-        def shown(session: Session | None, before: dict[str, str]) -> list[Any]:
+        def shown(session: Session | None, before: str) -> list[Any]:
             """What has changed since the page was told last."""
             if session is None:
-                return [before, *[gr.skip()] * (len(outputs) - 1)]
-            page = views.page(session)
-            now = {name: json.dumps(view) for name, view in page.items()}
-            told = page["controls"]
-            fresh = now["controls"] != before.get("controls")
+                gone = {"result": {"problem": "Everything of yours was deleted. Reload the page to begin anew."}}
+                return [before, *(gone.get(name, gr.skip()) for name in panels), *[gr.skip()] * (len(controls) + 2)]
+            page, last = views.page(session), json.loads(before)
+            now = {name: views.mark(view) for name, view in page.items()}
+            told, fresh = page["controls"], now["controls"] != last.get("controls")
             return [
-                now,
-                *(page[name] if now[name] != before.get(name) else gr.skip() for name in panels),
+                json.dumps(now),
+                *(page[name] if now[name] != last.get(name) else gr.skip() for name in panels),
                 *(gr.update(value=told[name]) if fresh else gr.skip() for name in controls),
                 gr.update(interactive=told["ready"]) if fresh else gr.skip(),
-                gr.update(active=told["busy"]) if fresh else gr.skip(),
+                gr.update(value=BUSY_PAUSE if told["busy"] else PAUSE) if fresh else gr.skip(),
             ]
 
-        def on(event: Callable[..., Any], touch: Touch, *inputs: gr.components.Component, **more: Any) -> None:
-            """Let an event change the visitor's session, and show what came of it."""
+        def on(event: Callable[..., Any], touch: Touch | None, *inputs: gr.components.Component) -> None:
+            """Let an event change the visitor's session, and show what came of it; without `touch` it is a look at it."""
 
-            def handle(request: gr.Request, event: gr.EventData, before: dict[str, str], *values: Any) -> list[Any]:
-                session = sessions.of(request.cookies.get(COOKIE))
-                if session is not None:
+            def handle(request: gr.Request, event: gr.EventData, before: str, *values: Any) -> list[Any]:
+                session = sessions.of(request.cookies.get(COOKIE), sign=touch is not None)
+                if session is not None and touch is not None:
                     touch(session, {"values": values} | (event._data if isinstance(event._data, dict) else {}))
                 return shown(session, before)
 
             event(
                 handle, [known, *inputs], outputs, show_progress="hidden", queue=False, api_visibility="private",
-                trigger_mode="multiple", **more,
+                trigger_mode="multiple",
             )  # fmt: skip
 
         def load(request: gr.Request) -> list[Any]:
-            return shown(sessions.of(request.cookies.get(COOKIE)), {})
+            return shown(sessions.of(request.cookies.get(COOKIE), sign=True), "{}")
 
         blocks.load(load, None, outputs, show_progress="hidden", queue=False, api_visibility="private")
-        on(timer.tick, lambda session, told: None)
+        on(timer.tick, None)
         for slot, stage in (("still", still), ("clip", clip)):
             _connect(on, slot, stage)  # type: ignore[arg-type]
         on(cast.select, lambda session, told: session.pair(_number(told, "character"), _number(told, "dancer", None)))

@@ -116,7 +116,7 @@ def _add_files(app: FastAPI, sessions: Sessions) -> None:
 
     @app.post("/studio/upload/{slot}")
     async def upload(request: Request, slot: str, name: str = "file") -> Response:
-        session = visitor(request)
+        session = sessions.of(request.cookies.get(COOKIE), sign=True)
         if session is None or slot not in ("still", "clip", "backdrop"):
             return Response(status_code=404)
         most = sessions.rules.limits.bytes
@@ -188,8 +188,8 @@ def _own_folder() -> Iterator[Path]:
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
     except ImportError:  # Windows, which does not say who is alive
-        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as own:
+            yield Path(own)
         return
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         with suppress(OSError), lock.open("a") as file:

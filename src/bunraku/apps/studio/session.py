@@ -483,11 +483,11 @@ class Sessions:
         self._lock, self._ended = threading.Lock(), threading.Event()
         threading.Thread(target=self._tidy, daemon=True, name="bunraku-studio-tidy").start()
 
-    def of(self, token: str | None) -> Session | None:
-        """The session of a visitor who was here before."""
+    def of(self, token: str | None, *, sign: bool = False) -> Session | None:
+        """The session of a visitor who was here before; `sign`: they did something themselves, and what is theirs is kept anew."""
         with self._lock:
             session = self._sessions.get(token or "")
-        if session is not None:
+        if session is not None and sign:
             session.seen = time.monotonic()
         return session
 
@@ -508,7 +508,9 @@ class Sessions:
         with self._lock:
             sessions = list(self._sessions.values())
         for session in sessions:
-            if not session.busy and time.monotonic() - session.seen > self.rules.keep:
+            if session.busy:
+                session.seen = time.monotonic()
+            if time.monotonic() - session.seen > self.rules.keep:
                 self._end(session)
             else:
                 session.sweep()

@@ -84,7 +84,7 @@ def clip(session: Session) -> View:
         "size": _size(item),
         "fps": fps,
         "frames": len(frames),
-        "poses": None if item.people is None else f"studio/poses/clip/{_mark(item)}",
+        "poses": None if item.people is None else f"studio/poses/clip/{mark(item)}",
         "people": _people(session, "clip"),
         "notes": _notes(session, item),
         "pins": len(item.pins),
@@ -116,7 +116,7 @@ def result(session: Session) -> View:
             "size": _size(setup.clip) if inside else setup.still.size,
             "fps": float(setup.clip.driving.source.fps),
             "first": session.choices.first or 0,
-            "poses": f"studio/poses/preview/{_mark(setup.still, setup.clip, session.choices)}",
+            "poses": f"studio/poses/preview/{mark(setup.still, setup.clip, session.choices)}",
             "colours": [one for one, _ in setup.pairs()],
         }
     }
@@ -276,6 +276,6 @@ def _url(key: str, name: str) -> str:
     return f"studio/files/{key}/{name}"
 
 
-def _mark(*things: object) -> str:
+def mark(*things: object) -> str:
     """Another one for other things, the same for the same."""
     return hashlib.sha256("|".join(repr(thing) if not isinstance(thing, Still | Clip) else f"{thing.key}{thing.pins}" for thing in things).encode()).hexdigest()[:12]  # fmt: skip

@@ -544,6 +544,7 @@ const BunrakuStudio = (() => {
     function draw() {
       const value = props.value || {};
       const run = value.run, told = value.preview;
+      if (value.ready === undefined && value.problem) { root.replaceChildren(problem(value.problem)); shown = null; return; }
       const identity = run ? `${run.key} ${run.state}` : told ? JSON.stringify(told) : "nothing";
       if (run && identity === shown && run.state !== "done") {
         const old = root.querySelector(".bk-busy");
@@ -667,7 +668,7 @@ const BunrakuStudio = (() => {
     const root = element.firstElementChild;
     root.className = "bk-foot";
     const { keep, limits } = props.value;
-    root.replaceChildren(make("p", {}, `Your files stay on the machine that this studio runs on, nobody else sees them, and they are deleted ${keep} after you last used this page, or when the studio is closed. ${limits}`));
+    root.replaceChildren(make("p", {}, `Your files stay on the machine that this studio runs on, nobody else sees them, and they are deleted ${keep} after your last click here, or when the studio is closed. ${limits}`));
   }
 
   function forget(element, props, trigger) {
