@@ -7,7 +7,7 @@ import pytest
 
 from bunraku.errors import BunrakuError
 from bunraku.progress import Progress
-from bunraku.work import Task, Work, run_here
+from bunraku.work import Outcome, Task, Work, in_order, run_here
 
 
 class Halves(Work):
@@ -71,3 +71,9 @@ def test_progress_counts_the_tasks():
     seen: list[tuple[str, int, int]] = []
     list(run_here(Halves(), tasks(2, 3), lambda *step: seen.append(step)))
     assert seen == [("clips", 0, 2), ("clips", 1, 2), ("clips", 2, 2)]
+
+
+def test_outcomes_in_the_order_of_their_tasks():
+    asked = tasks(1, 2, 3, 4)
+    ended = (Outcome(asked[i]) for i in (2, 0, 1, 3))
+    assert [outcome.task for outcome in in_order(asked, ended)] == asked

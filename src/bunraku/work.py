@@ -3,7 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,6 +88,18 @@ def run_here(work: Work, tasks: Sequence[Task], report: Progress = silent) -> It
                 yield Outcome(left, error=f"not begun: the disk was full before it ({task.name})")
             break
     report("clips", len(tasks), len(tasks))
+
+
+def in_order(tasks: Sequence[Task], outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Outcomes in the order of their tasks, each as soon as all before it are there."""
+    ended: dict[int, Outcome] = {}
+    numbers = {id(task): number for number, task in enumerate(tasks)}
+    following = 0
+    for outcome in outcomes:
+        ended[numbers[id(outcome.task)]] = outcome
+        while following in ended:
+            yield ended.pop(following)
+            following += 1
 
 
 def prepare(work: Work, needs: Any, report: Progress) -> Any:

@@ -79,3 +79,26 @@ def test_from_the_command_line(bunraku: Bunraku, puppets: Path, tmp_path: Path) 
     assert (code, "give one of them" in err) == (2, True)
     code, _, err = bunraku("cluster", "--local", "--workers", 0, "animate", "--jobs", table)
     assert (code, "--workers must be at least 1" in err) == (2, True)
+
+
+def test_evaluation_and_data_preparation_go_the_same_way(
+    bunraku: Bunraku, puppets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = []
+    for where in ((), ("cluster", "--local")):
+        code, out, err = bunraku(
+            *where, "evaluate", "--model", "puppet-warp", "--clips", 3, "--metrics", "psnr,ssim", "--size", 128, "-o",
+            tmp_path / f"report{len(where)}", "--json",
+        )  # fmt: skip
+        assert code == 0, err
+        scores.append(json.loads(out)["systems"])
+    assert scores[0] == scores[1]
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "broken.mp4").write_text("no video")
+    (clips / "done.mp4").write_text("no video")
+    (clips / "done.cues").write_text("there already")
+    code, out, err = bunraku("cluster", "--local", "perceive", clips, "--json")
+    result = json.loads(out)
+    assert (code, result["written"], [Path(path).name for path in result["skipped"]]) == (1, [], ["done.mp4"])
+    assert "is not a video" in result["failed"][str(clips / "broken.mp4")]

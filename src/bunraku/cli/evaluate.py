@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bunraku.cli.batch import Place
 from bunraku.cli.options import SAMPLING, Device, Dtype, Guidance, JsonFlag, Steps, complete_model
 from bunraku.cli.terminal import err, progress, result
 from bunraku.errors import BunrakuError
@@ -23,6 +24,7 @@ WHAT, SCORES = "What is evaluated", "The scores"
     "bunraku evaluate --compare first/report.json second/report.json"
 )
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Option(
@@ -175,7 +177,8 @@ def evaluate(
     )  # fmt: skip
     with progress() as advance:
         if model is not None:
-            results, shown = evaluate_model(model, benchmark, data, folder, options, advance)
+            run = place.run if (place := context.find_object(Place)) else None
+            results, shown = evaluate_model(model, benchmark, data, folder, options, advance, run)
         else:
             results, shown = evaluate_clips(Path(str(generated)), Path(str(truth)), folder, options, advance)
     with plain_write_errors(folder):

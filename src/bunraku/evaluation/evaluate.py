@@ -1,21 +1,25 @@
 """What `bunraku evaluate` does: a model on a benchmark, or clips that exist, with the baselines beside them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bunraku.data.pairs import OnMismatch, SkipFirst
 from bunraku.errors import BunrakuError
-from bunraku.evaluation.benchmarks import PairBenchmark, open_benchmark
+from bunraku.evaluation.benchmarks import Benchmark, PairBenchmark, open_benchmark
 from bunraku.evaluation.extremes import Extremes
 from bunraku.evaluation.results import Results
-from bunraku.evaluation.runner import evaluate
+from bunraku.evaluation.runner import Made, evaluate, make
 from bunraku.evaluation.scoring import Scorer
 from bunraku.evaluation.systems import Codec, Composite, Copy, Masks, PipelineSystem, Recorded, System, Warp
 from bunraku.media import check_output
 from bunraku.perception.detector import DetectorName
-from bunraku.progress import Progress
+from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP
+from bunraku.sampling.share import ALONE, Share
+from bunraku.work import Runner, Task, Work, in_order
 
 DEFAULT_CODEC = "mini"
 """The model whose autoencoder is scored as codec where the evaluated one has none (puppet-warp)."""
@@ -65,6 +69,7 @@ def evaluate_model(
     folder: Path,
     options: EvaluateOptions = EvaluateOptions(),
     on_progress: Progress | None = None,
+    run: Runner | None = None,
 ) -> tuple[Results, Extremes]:
     """Animate the clips of a benchmark and score them.
 
@@ -72,12 +77,27 @@ def evaluate_model(
         model: name, folder, Hub repository, or "puppet-warp".
         benchmark, data: see `open_benchmark`.
         folder: where the report will go; a folder that cannot be made is found first.
+        run: who animates the clips; None: this process, which opens and scores some while it animates others.
 
     Raises:
         BunrakuError: unusable model, benchmark, options or folder; or no clip could be scored.
     """
     scorer = _scorer(options)
     _check(folder)
+    systems, clips, settings = open_systems(model, benchmark, data, options)
+    made = None if run is None else _made_by(run, EvaluateWork(model, benchmark, data, options), clips.names)
+    try:
+        return evaluate(
+            systems, clips, scorer, settings=settings, command=options.command, on_progress=on_progress, made=made
+        )
+    finally:
+        scorer.close()
+
+
+def open_systems(
+    model: str, benchmark: str, data: Path | None, options: EvaluateOptions
+) -> tuple[list[System], Benchmark, dict[str, Any]]:
+    """The systems that are evaluated, the model first; the benchmark; and the settings for the record. Arguments as of `evaluate_model`."""
     settings: dict[str, Any] = {"model": model, "seed": options.seed, "masks": options.masks}
     pipeline = None
     if model != PUPPET_WARP:
@@ -106,10 +126,26 @@ def evaluate_model(
         systems.append(Codec(pipeline if pipeline is not None else _pipeline(of, options), of))
     if pipeline is None:
         systems[0].role = "model"
-    try:
-        return evaluate(systems, clips, scorer, settings=settings, command=options.command, on_progress=on_progress)
-    finally:
-        scorer.close()
+    return systems, clips, settings
+
+
+class EvaluateWork(Work):
+    """What systems make of the clips of a benchmark, by number; arguments as of `evaluate_model`."""
+
+    def __init__(self, model: str, benchmark: str, data: Path | None, options: EvaluateOptions) -> None:
+        self._open = partial(open_systems, model, benchmark, data and data.absolute(), options)
+        self._opened: tuple[list[System], Benchmark, dict[str, Any]] | None = None
+
+    def do(self, item: int, prepared: Any, report: Progress, share: Share = ALONE) -> Made:
+        self._opened = self._opened or self._open()
+        systems, benchmark, _ = self._opened
+        return make(systems, benchmark.clip(item))
+
+
+def _made_by(run: Runner, work: Work, names: Sequence[str]) -> Iterator[tuple[str, Made | BunrakuError]]:
+    tasks = [Task(name, number) for number, name in enumerate(names)]
+    for outcome in in_order(tasks, run(work, tasks, silent)):
+        yield outcome.task.name, outcome.result if outcome.error is None else BunrakuError(outcome.error)
 
 
 def evaluate_clips(

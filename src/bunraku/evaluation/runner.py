@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,7 @@ def evaluate(
     command: str = "",
     workers: int = WORKERS,
     on_progress: Progress | None = None,
+    made: Iterable[tuple[str, "Made | BunrakuError"]] | None = None,
 ) -> tuple[Results, Extremes]:
     """Score systems on the clips of a benchmark.
 
@@ -55,6 +56,8 @@ def evaluate(
         command: as typed, for the record.
         workers: threads that open and score clips.
         on_progress: called after every clip.
+        made: of every clip, in the order of the benchmark, its name and what the systems made of it, or why they did not; None: they make it
+            here.
 
     Raises:
         BunrakuError: no clip could be scored; says why the first could not.
@@ -86,18 +89,14 @@ def evaluate(
         extremes.offer(clip.name, own.get(extremes.metric or ""), lambda: panels_of(clip, frames), clip.fps)
 
     with ThreadPoolExecutor(workers) as pool:
-        opened = _ahead(pool, benchmark.clip, range(len(benchmark.names)), workers)
-        for done, (name, future) in enumerate(zip(benchmark.names, opened), 1):
-            try:
-                clip = future.result()
-                frames = {}
-                for system in systems:
-                    began = time.perf_counter()
-                    frames[system.name] = system(clip)
-                    seconds[system.name] += time.perf_counter() - began
-                pending.append((clip, frames, pool.submit(scorer.score, clip, frames)))
-            except BunrakuError as error:
-                fail(name, error)
+        source = made if made is not None else _made_here(systems, benchmark, pool, workers)
+        for done, (name, one) in enumerate(source, 1):
+            if isinstance(one, BunrakuError):
+                fail(name, one)
+            else:
+                for which, took in one.seconds.items():
+                    seconds[which] += took
+                pending.append((one.clip, one.frames, pool.submit(scorer.score, one.clip, one.frames)))
             while len(pending) > workers:
                 enter(*pending.popleft())
             if on_progress:
@@ -117,6 +116,39 @@ def evaluate(
         "all": round(time.perf_counter() - started, 2)
     }
     return results, extremes
+
+
+class Made(NamedTuple):
+    """A clip, and of every system its frames and the seconds that it took."""
+
+    clip: BenchmarkClip
+    frames: dict[str, np.ndarray]
+    seconds: dict[str, float]
+
+
+def make(systems: Sequence[System], clip: BenchmarkClip) -> Made:
+    """What the systems make of a clip.
+
+    Raises:
+        BunrakuError: one of them cannot.
+    """
+    frames, seconds = {}, {}
+    for system in systems:
+        began = time.perf_counter()
+        frames[system.name] = system(clip)
+        seconds[system.name] = time.perf_counter() - began
+    return Made(clip, frames, seconds)
+
+
+def _made_here(
+    systems: Sequence[System], benchmark: Benchmark, pool: ThreadPoolExecutor, workers: int
+) -> Iterator[tuple[str, Made | BunrakuError]]:
+    """Clips are opened in the pool while the systems work on the one before."""
+    for name, opened in zip(benchmark.names, _ahead(pool, benchmark.clip, range(len(benchmark.names)), workers)):
+        try:
+            yield name, make(systems, opened.result())
+        except BunrakuError as error:
+            yield name, error
 
 
 def _ahead(
