@@ -4,7 +4,7 @@ BIN := .venv/bin
 # spinning OpenMP threads cost a loaded machine a multiple of their work
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test install lint clean
+.PHONY: demo test test-cluster install lint clean
 
 install: .venv/installed
 
@@ -30,6 +30,11 @@ lint: install
 # two workers, each with one thread: more threads than cores cost more than they give
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+# Ray is 240 MB and takes a minute of tests, so it is not part of the environment; in one process, because every process starts a cluster
+test-cluster: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cluster]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster
 
 clean:
 	rm -rf .venv out

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bunraku.animate import AnimateOptions
+from bunraku.animate.driving import open_driving
 from bunraku.animate.jobs import Job, asked_jobs, check_jobs, jobs_of_folders, output_folders, read_jobs
 from bunraku.errors import BunrakuError
 
@@ -132,7 +133,7 @@ def test_every_job_is_checked_before_any_begins(puppets: Path, tmp_path: Path) -
         job(puppets, tmp_path / "missing.mp4", reference="nobody.png"),
         job(puppets, tmp_path / "short.mp4", start=99),
         job(puppets, tmp_path / "kind.xyz"),
-        job(tmp_path, tmp_path / "picture.mp4", reference="damaged.png", driving="b.cues"),
+        job(tmp_path, tmp_path / "picture.mp4", reference="damaged.png", driving=str(puppets / "b.cues")),
     ]
     with pytest.raises(BunrakuError) as error:
         check_jobs(jobs)
@@ -143,7 +144,7 @@ def test_every_job_is_checked_before_any_begins(puppets: Path, tmp_path: Path) -
     assert "has 12 frames" in said[2]
     assert "unknown video extension" in said[3]
     assert "damaged.png" in said[4]
-    check_jobs(jobs[:1])
+    assert check_jobs(jobs[:1]) == {"fine.mp4": 12}
     assert [path.name for path in tmp_path.iterdir()] == ["damaged.png"]
 
 
@@ -184,3 +185,17 @@ def test_finished_is_what_has_all_its_outputs(puppets: Path, tmp_path: Path) -> 
     assert [each.finished for each in (plain, sheet, frames, pattern)] == [True, False, True, False]
     (tmp_path / "p" / "004.png").touch()
     assert pattern.finished
+
+
+def test_a_clip_is_opened_once_for_jobs_in_a_row(
+    puppets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "bunraku.animate.jobs.open_driving",
+        lambda path, options: opened.append(path.name) or open_driving(path, options),
+    )
+    stops = (None, None, 4, 4, 4)
+    jobs = [job(puppets, tmp_path / f"{i}.mp4", stop=stop) for i, stop in enumerate(stops)]
+    assert list(check_jobs(jobs).values()) == [12, 12, 4, 4, 4]
+    assert len(opened) == 2

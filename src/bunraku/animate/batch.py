@@ -54,13 +54,15 @@ def animate_jobs(
         BunrakuError: jobs that cannot be done, all of them by name; nothing was begun.
     """
     report = on_progress or silent
-    open_jobs = [job for job in jobs if job.options.overwrite or not job.finished]
-    summary = Summary(skipped=[job.output for job in jobs if job not in open_jobs])
-    with output_folders(open_jobs):
-        frames = check_jobs(open_jobs, report)
-    tasks = [
-        Task(job.name, job.absolute, job.clip, _workers(job, frames[job.name], split)) for job in in_a_row(open_jobs)
-    ]
+    summary, left = Summary(), []
+    for job in jobs:
+        if job.finished and not job.options.overwrite:
+            summary.skipped.append(job.output)
+        else:
+            left.append(job.absolute)
+    with output_folders(left):
+        frames = check_jobs(left, report, run)
+    tasks = [Task(job.name, job, job.clip, _workers(job, frames[job.name], split)) for job in in_a_row(left)]
     for outcome in run(AnimateWork(), tasks, report):
         if outcome.error is None:
             summary.done.append(outcome.result)

@@ -10,20 +10,25 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from bunraku.animate.driving import people_looked_for
+from bunraku.animate.driving import open_driving, people_looked_for
 from bunraku.animate.options import AnimateOptions, MotionOptions, option
 from bunraku.animate.run import check_animation
 from bunraku.animate.scene import SCENES
 from bunraku.errors import BunrakuError
 from bunraku.media import check_input, clips_in, pictures_in, written
 from bunraku.progress import Progress, silent
+from bunraku.sampling.share import ALONE, Share
 from bunraku.values import parsed_pairs, parsed_people, parsed_rate, parsed_size, parsed_strengths
+from bunraku.work import Runner, Task, Work, in_order, run_here
 
 REQUIRED = ("reference", "driving", "output")
 """Columns that every table has."""
 
 SHOWN = 20
 """Problems of a table that are told at once."""
+
+TOGETHER = 50
+"""So many jobs are checked as one piece of work."""
 
 OWN = ("mask", "reference_pose", "sheet", "side_by_side", "debug")
 """Options that belong to one picture or one output, and so to no folder of them."""
@@ -176,8 +181,11 @@ def jobs_of_folders(stills: Path, driving: Path, output: Path, options: AnimateO
     return jobs
 
 
-def check_jobs(jobs: Sequence[Job], report: Progress = silent) -> dict[str, int]:
+def check_jobs(jobs: Sequence[Job], report: Progress = silent, run: Runner = run_here) -> dict[str, int]:
     """Open every input and look whether every output can be written; perceives and makes nothing.
+
+    Args:
+        run: who opens them: a million clips take one machine a day.
 
     Returns:
         The number of driven frames of every job, by its name.
@@ -185,17 +193,38 @@ def check_jobs(jobs: Sequence[Job], report: Progress = silent) -> dict[str, int]
     Raises:
         BunrakuError: says of every job what is wrong with it.
     """
-    problems, lengths = _collisions(jobs), {}
-    for number, job in enumerate(jobs):
-        report("check", number, len(jobs))
-        try:
-            _, clip, _ = check_animation(job.reference, job.driving, job.output, job.options)
-            lengths[job.name] = len(clip)
-        except BunrakuError as error:
-            problems.append(f"{job.name}: {error}")
-    report("check", len(jobs), len(jobs))
+    problems, lengths = _collisions(jobs), dict[str, int]()
+    parts = [tuple(jobs[i : i + TOGETHER]) for i in range(0, len(jobs), TOGETHER)]
+    tasks = [Task(part[0].name, part) for part in parts]
+    run = run if len(tasks) > 1 else run_here
+    for outcome in in_order(tasks, run(CheckWork(), tasks, lambda _, done, total: report("check", done, total))):
+        if outcome.error is not None:
+            raise BunrakuError(f"{outcome.task.name} and what follows it cannot be checked: {outcome.error}")
+        for name, found in outcome.result.items():
+            if isinstance(found, int):
+                lengths[name] = found
+            else:
+                problems.append(f"{name}: {found}")
     _raise(problems)
     return lengths
+
+
+class CheckWork(Work):
+    """Checks some jobs: of each by its name the number of driven frames, or what is wrong with it."""
+
+    def do(self, item: Sequence[Job], prepared: Any, report: Progress, share: Share = ALONE) -> dict[str, int | str]:
+        found: dict[str, int | str] = {}
+        clip, opened = None, None
+        for job in item:
+            try:
+                if opened is None or job.clip != clip:
+                    opened = None
+                    opened, clip = open_driving(job.driving, job.options), job.clip
+                check_animation(job.reference, opened, job.output, job.options)
+                found[job.name] = len(opened)
+            except BunrakuError as error:
+                found[job.name] = str(error)
+        return found
 
 
 @contextmanager

@@ -8,10 +8,11 @@ begun again does what is left.
 
 import logging
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 AHEAD = 2
 """So many pieces for each worker are looked at at a time; what is prepared for them lies in memory."""
+
+PAUSE = 0.2
+"""Seconds until a worker that is being started again is asked once more."""
 
 PATIENCE = 60.0
 """Seconds that a worker may take to be there, before others go on without it; where there is none at all, a word is said so often."""
@@ -63,7 +67,8 @@ def cluster_runner(options: ClusterOptions = ClusterOptions()) -> Runner:
     _ray()
 
     def run(work: Work, tasks: Sequence[Task], report: Progress = silent) -> Iterator[Outcome]:
-        with _connected(options) as ray:
+        # Ray writes of lost workers to stdout, which is for results
+        with redirect_stdout(sys.stderr), _connected(options) as ray:
             yield from _Run(ray, work, tasks, options).outcomes(report)
 
     return run
@@ -172,6 +177,7 @@ class _Run:
         self._queue = deque(_Piece(task) for task in sorted(tasks, key=lambda task: -task.workers))
         self._shared: dict[Hashable, _Shared] = {}
         self._calls: list[_Call] = []
+        self._later: list[_Member] = []
         self._idle: list[_Member] = []
         self._full: set[str] = set()
         self._members = [self._hired(work) for _ in range(self._wanted())]
@@ -277,6 +283,10 @@ class _Run:
 
     def _answers(self) -> Iterator[Outcome]:
         """Wait until a worker answers, and see what it says."""
+        if self._later:
+            time.sleep(PAUSE)
+            while self._later:
+                self._greet(self._later.pop())
         answers = {
             answer: (call, rank)
             for call in self._calls
@@ -284,7 +294,7 @@ class _Run:
             if rank not in call.ended
         }
         ready, _ = self._ray.wait(list(answers), timeout=PATIENCE)
-        if not ready and not any(call.piece or call.shared for call in self._calls):
+        if not ready and not self._idle and not any(call.piece or call.shared for call in self._calls):
             logger.warning("no worker is there: %d are waited for", len(self._members))
         for answer in ready:
             call, rank = answers[answer]
@@ -323,7 +333,11 @@ class _Run:
         """A worker is gone. Those who worked with it begin anew too: they may wait for it."""
         self._calls.remove(call)
         if not (call.piece or call.shared):
-            return self._dismiss(member, error)
+            if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+                self._later.append(member)  # it is being started again
+            else:
+                self._dismiss(member, error)
+            return
         sentence = f"its worker on {member.host} was lost ({type(error).__name__})"
         if call.piece and member.place and len(call.members) == 1:
             call.piece.avoid.add(member.place.node)
@@ -362,7 +376,7 @@ class _Run:
     def _given_up(self) -> Iterator[Outcome]:
         """What nobody is left to do, because the disks of all machines are full."""
         self._idle = [member for member in self._idle if member.place and member.place.node not in self._full]
-        if not self._calls and not self._idle:
+        if not (self._calls or self._later or self._idle):
             while self._queue:
                 piece = self._queue.popleft()
                 yield Outcome(piece.task, error="not done: the disk of every machine is full")
