@@ -1,6 +1,6 @@
 """The command line: reads the arguments, calls the library, shows progress, prints what came out.
 
-Exit codes: 0 done, 1 `doctor` or `models info` found something missing `evaluate` could not score a clip, or one of many clips failed, 2 the user's input
+Exit codes: 0 done, 1 `doctor` or `models info` found something missing, or one of many clips failed, 2 the user's input
 cannot be used (one line on stderr says why), 130 Ctrl-C. With --json, stdout has one JSON document and nothing else; everything else always goes to stderr.
 """
 
