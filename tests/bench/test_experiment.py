@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from bunraku.bench.run import commands
 from bunraku.cli.terminal import parsed_settings
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import METRICS
+from bunraku.recipes.recipe import with_options
 from bunraku.sampling.sampling import Sampling
 from bunraku.training.config import TrainingConfig, training_config
 
@@ -114,3 +116,34 @@ def test_a_training_with_several_seeds_is_several_trainings():
 def test_two_systems_need_two_files():
     with pytest.raises(ValueError, match="names that differ in signs alone"):
         replace(TCAN, systems=TCAN.systems | {"map": TCAN.systems["+ map"]})
+
+
+def test_systems_of_animate_anyone_2_go_on_from_one_model_of_the_scene():
+    two = get_experiment("animate-anyone-2")
+    systems = {name: run for name, run in two.runs.items() if run.init == "scene"}
+    assert set(two.trainings) - set(systems) == {"base", "plain-1", "plain", "scene"}
+    assert {run.settings["steps"] for run in systems.values()} == {two.trainings["plain"].settings["steps"]}
+    assert two.trainings["plain-1"].settings["steps"] == two.trainings["scene"].settings["steps"]
+    for name, run in systems.items():
+        config = training_config(run.recipe, run.size, run.stage, Path(), dict(run.settings))
+        options = {
+            "objects": "none" if "objects" in name else "noise" if "noise" in name else "blend",
+            "modulation": "modulation" not in name,
+        }
+        assert config.options == options
+        law = name if name in ("exact", "box") else None
+        assert config.drawing.get("mask", {}).get("law") == law
+        reads = with_options(config.chosen_size.options, config.options)
+        assert ("object_guider" in config.chosen_stage.trains) == (reads.objects == "blend")
+    with pytest.raises(ValueError, match="there is no system nobody for the composite"):
+        replace(two, composite="nobody")
+
+
+def test_commands_of_animate_anyone_2_are_read_as_they_are_meant(tmp_path):
+    two = get_experiment("animate-anyone-2")
+    for name, command in commands(two, tmp_path, 1).items():
+        given = parsed_settings([value for flag, value in pairwise(command) if flag == "--set"], TrainingConfig)
+        meant = {
+            k: list(v) if isinstance(v, tuple) and k == "options" else v for k, v in two.runs[name].settings.items()
+        }
+        assert given == meant

@@ -130,3 +130,13 @@ def test_a_claim_may_say_by_how_much(scores, least, verdict):
     (finding,) = find(about, {"solo": scores})
     assert finding.verdict == verdict
     assert f"better by {least:g} dB" in markdown(about, {"solo": scores}, [finding])
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"), [(0.05, "tiny"), (-0.05, "tiny"), (0.3, "seen"), (-0.3, "contrary")]
+)
+def test_a_certain_difference_may_be_too_small_to_be_seen(scores, difference, verdict):
+    for clip, scored in scores.systems["b"].clips.items():
+        scored["psnr"] = scores.systems["a"].clips[clip]["psnr"] + difference
+    (finding,) = find(experiment(psnr="better"), {"solo": scores})
+    assert finding.verdict == verdict

@@ -221,3 +221,36 @@ def test_systems_of_multi_character_are_scored_one_by_one(tmp_path: Path, monkey
     results = Results.load(tmp_path / "crowd" / "report.json")
     assert list(results.systems) == ["+ flow", "+ flow, seed 1", "base", "puppet-warp", "copy", "codec"]
     assert (tmp_path / "crowd" / "report.html").read_text().count("<video") >= 1
+
+
+@pytest.mark.slow
+def test_animate_anyone_2_from_the_base_to_a_verdict(tmp_path: Path) -> None:
+    whole = get_experiment("animate-anyone-2")
+    trainings = {name: replace(one, seeds=(0,)) for name, one in whole.trainings.items()}
+    names = ("full", "exact mask", "plain")
+    chosen = replace(
+        whole, trainings=trainings, systems={name: whole.systems[name] for name in names},
+        benchmarks={"stage": ("full", "exact mask"), "solo": ("plain",)}, baselines=("copy",),
+        claims=[c for c in whole.claims if {c.first, c.second} <= {"full", "exact mask", "composite", "copy"} and c.benchmark == "stage"],
+    )  # fmt: skip
+    findings = run(
+        chosen, tmp_path, clips=1, processes=1, detector=None,
+        settings=QUICK | {"resolution": 64, "frames": 2, "validation_clips": 1},
+    )  # fmt: skip
+    results = Results.load(tmp_path / "stage" / "report.json")
+    assert list(results.systems) == ["full", "exact mask", "composite", "copy"]
+    assert results.systems["composite"].description.startswith("plain before a plain ground")
+    assert results.settings["composite"]["system"]["training"] == "plain"
+    scored = results.systems["full"].clips["stage/000"]
+    assert {"psnr_inside", "psnr_outside", "psnr_left", "ms_ssim", "flicker"} <= {
+        k for k, v in scored.items() if v is not None
+    }
+    assert {finding.claim.first for finding in findings} == {"composite", "copy", "exact mask"}
+    assert {path.name for path in (tmp_path / "training").iterdir()} == {
+        "base",
+        "plain-1",
+        "plain",
+        "scene",
+        "full",
+        "exact",
+    }

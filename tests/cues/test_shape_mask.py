@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bunraku.cues.shape_mask import (
     bridge_masks,
+    character_hole,
     environment,
     rescale_character,
     sample_blocks,
@@ -210,3 +211,20 @@ def test_bad_scaling():
         rescale_character(frames, masks, 1, frames, masks[:1])
     with pytest.raises(BunrakuError, match="same size and length"):
         rescale_character(frames, masks, 1, frames[:, :4])
+
+
+def test_a_hole_under_each_law():
+    masks = np.random.default_rng(3).random((6, 40, 30)) < 0.02
+    masks[:, (5, 33), (4, 25)] = True
+    rng = lambda: np.random.default_rng(8)  # noqa: E731
+    for training in (None, rng()):
+        np.testing.assert_array_equal(character_hole(masks, "exact", rng=training), masks)
+        np.testing.assert_array_equal(character_hole(masks, "box", rng=training), shape_agnostic_mask(masks, (1, 1)))
+    np.testing.assert_array_equal(character_hole(masks, "clip", block=7), shape_agnostic_mask(masks, block=7))
+    np.testing.assert_array_equal(character_hole(masks, "frame"), shape_agnostic_mask(masks))
+    clip, frame = sample_blocks(masks, rng()), sample_blocks(masks, rng(), per_frame=True)
+    np.testing.assert_array_equal(character_hole(masks, "clip", rng=rng()), shape_agnostic_mask(masks, clip))
+    np.testing.assert_array_equal(character_hole(masks, "frame", rng=rng()), shape_agnostic_mask(masks, frame))
+    assert len(np.unique(frame, axis=0)) > 1
+    with pytest.raises(ValueError, match="a hole's law is clip, frame, exact, box, not 'round'"):
+        character_hole(masks, "round")

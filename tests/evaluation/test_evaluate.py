@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from bunraku.cues.drawn import draw_clip
+from bunraku.cues.skeleton import draw_skeleton
+from bunraku.cues.still_scene import in_still
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import LARGEST_CLIP, FootageBenchmark, open_benchmark
 from bunraku.evaluation.clip import BenchmarkClip
@@ -18,7 +21,16 @@ from bunraku.evaluation.metrics import psnr
 from bunraku.evaluation.results import Results
 from bunraku.evaluation.runner import evaluate
 from bunraku.evaluation.scoring import Scorer
-from bunraku.evaluation.systems import GROUND, Composite, Copy, Warp, driving_poses, emptied
+from bunraku.evaluation.systems import (
+    GROUND,
+    Composite,
+    Copy,
+    Warp,
+    driving_cues,
+    driving_poses,
+    emptied,
+    mattes_of,
+)
 from bunraku.evaluation.theatre_benchmark import TheatreBenchmark, benchmark_clip
 from bunraku.media import VideoReader, VideoWriter, fit, write_image
 from bunraku.perception.detector import DetectorName
@@ -380,3 +392,39 @@ def test_real_footage(bunraku: Bunraku, assets: Path, model_folder: Path, tmp_pa
 
 def test_theatre_benchmark_at_both_sizes() -> None:
     assert TheatreBenchmark("crowd", 256, 1).clip(0).truth.shape[1:] == (256, 256, 3)
+
+
+def test_models_are_given_the_scene_of_the_stage() -> None:
+    clip = benchmark_clip("stage", 0)
+    assert clip.driver is not None
+    cues = driving_cues(clip)
+    drawn = {
+        name: d[[0, 5]]
+        for name, d in draw_clip(("mask", "environment", "object", "structured_depth"), cues, (128, 128), {}).items()
+    }
+    hole = drawn["mask"][..., 0] > 0
+    driver = clip.driver.instances[[0, 5]] > 0
+    assert hole[driver].all()
+    assert not drawn["environment"][hole].any()
+    np.testing.assert_array_equal(drawn["environment"][~hole], clip.driver.frames[[0, 5]][~hole])
+    things = clip.driver.objects[[0, 5]]
+    np.testing.assert_array_equal(drawn["object"][things], clip.driver.frames[[0, 5]][things])
+    # depth goes with the poses, which have the proportions of the character
+    skeleton = draw_skeleton(cues.pose[[0, 5]], hands=False).any(-1)  # type: ignore[index]
+    assert ((drawn["structured_depth"][..., 0] > 0) & skeleton).sum() > 0.8 * skeleton.sum()
+
+
+def test_a_model_for_scenes_stays_in_the_still_where_there_is_no_other() -> None:
+    """The still's own background, without its character, and a hole wherever the character will be."""
+    clip = benchmark_clip("solo", 1)
+    cues = in_still(driving_cues(clip), clip.reference, clip.reference_pose, mattes_of(clip, "exact"))
+    drawn = {
+        name: d[range(len(clip.truth))] for name, d in draw_clip(("mask", "environment"), cues, (128, 128), {}).items()
+    }
+    hole = drawn["mask"][..., 0] > 0
+    assert hole[:, clip.reference_instances > 0].all()  # type: ignore[operator]
+    assert hole[clip.instances > 0].mean() > 0.95  # type: ignore[operator]
+    assert hole.mean() < 0.6
+    np.testing.assert_array_equal(drawn["environment"][3][~hole[3]], clip.reference[~hole[3]])
+    found = in_still(driving_cues(clip), clip.reference, clip.reference_pose, None)
+    assert (found.maps["hole"] == cues.maps["hole"]).mean() > 0.95

@@ -238,3 +238,19 @@ def test_the_table_is_cheap_to_import():
     code = "import sys, bunraku.evaluation.metrics; print(sorted({'torch', 'skimage', 'scipy', 'torchmetrics'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"
+
+
+def test_leakage_is_scored_inside_outside_and_where_the_driver_is_left():
+    truth = np.full((1, 8, 8, 3), 100, np.uint8)
+    character, driver = np.zeros((2, 1, 8, 8), bool)
+    character[:, :, 2:6], driver[:, :, 4:8] = True, True
+    made = truth.copy()
+    made[..., 2:4, :] += 1
+    made[..., 4:6, :] += 2
+    made[..., 6:8, :] += 4
+    scores = m.score_clip(made, truth, instances=character.astype(np.uint8), driver=driver)
+    for name, error in (("outside", 1), ("inside", 2), ("left", 4)):
+        assert scores[f"psnr_{name}"] == pytest.approx(20 * np.log10(255 / error))
+    assert "psnr_outside" not in m.score_clip(made, truth, instances=character.astype(np.uint8))
+    same = m.score_clip(made, truth, instances=driver.astype(np.uint8), driver=driver)
+    assert np.isnan(same["psnr_outside"]).all()

@@ -14,6 +14,7 @@ from bunraku.errors import BunrakuError
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.object_guider import ObjectGuider
 from bunraku.nets.patch_codec import PatchCodec
+from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.pose_modulation import PoseModulation
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.pipeline import AnimationPipeline
@@ -222,3 +223,83 @@ def test_two_steps_on_the_theatre(tmp_path):
     second = settings | {"init": str(model), "vae": None}
     model = train(training_config("animate-anyone-2", "mini", 2, tmp_path / "second", second))
     assert load_pipeline(model, device="cpu").denoiser.config.motion
+
+
+def tiny_variant(**options: Any) -> dict[str, Any]:
+    """Parts as `tiny_parts`, for other options of the recipe."""
+    parts = tiny_parts()
+    chosen = AnimateAnyone2.Options(**options)
+    blend = -4.0 if chosen.objects == "blend" else None
+    parts["denoiser"] = Denoiser(
+        **TINY, **MOTION, joined_channels=4 + MASK + 4 * (chosen.objects == "noise"), blend_bias=blend
+    )
+    if not chosen.modulation:
+        parts["pose_guider"] = PoseGuider(out_channels=16, block_out_channels=(8, 16), unshuffle=4, norm=True)
+    return parts
+
+
+def test_objects_may_be_joined_to_the_noise_or_not_shown_and_depth_left_out():
+    for options, reads in (
+        ({"objects": "noise"}, FRAMES),
+        ({"objects": "none"}, FRAMES[:-1]),
+        ({"modulation": False}, ("pose", "environment", "mask", "object")),
+    ):
+        parts = {name: randomise(part).eval() for name, part in tiny_variant(**options).items()}
+        pipeline = build_tiny_pipeline(recipe="animate-anyone-2", options=options, **parts)
+        assert pipeline.reads.frames == reads
+        assert set(pipeline.reads.latents) == {"reference", "environment"} | {"object"} & set(reads)
+        whole = predicted(pipeline.animator, FRAMES)
+        for name in FRAMES[1:]:
+            without = predicted(pipeline.animator, tuple(other for other in FRAMES if other != name))
+            assert torch.equal(whole, without) == (name not in reads), (options, name)
+        stills, frames = clip(3)
+        assert made(pipeline, stills, frames).shape == (3, 64, 64, 3)
+
+
+def test_every_variant_starts_as_what_it_goes_on_from():
+    """A model of the scene alone, with Animate Anyone's guider: what is added changes nothing before training, but for alpha."""
+    options = {"objects": "none", "modulation": False}
+    parts = {name: randomise(part).eval() for name, part in tiny_variant(**options).items()}
+    scene = build_tiny_pipeline(recipe="animate-anyone-2", options=options, **parts)
+    known = ("pose", "environment", "mask")
+    before = predicted(scene.animator, known)
+    for more in ({}, {"objects": "noise"}, {"objects": "none"}):
+        grown = build_tiny_pipeline(recipe="animate-anyone-2", options=more, **tiny_variant(**more))
+        for name, part in grown.animator.parts().items():
+            source = getattr(scene, name)
+            if type(source) is type(part):
+                copy_weights(source, part, name)
+            else:
+                assert grown.animator.inherit(name, source)
+            part.eval()
+        torch.testing.assert_close(predicted(grown.animator, known), before)
+        torch.testing.assert_close(predicted(grown.animator, (*known, "structured_depth")), before)
+        if more:
+            torch.testing.assert_close(predicted(grown.animator, FRAMES), before)
+        copy_weights(grown.denoiser, tiny_variant(objects="noise")["denoiser"], "denoiser")
+    assert not scene.animator.inherit("denoiser", scene.vae)
+
+
+def test_the_law_of_the_hole_is_a_style_of_the_mask(tmp_path):
+    reads = RECIPE.size("mini").build(False, RECIPE.size("mini").options).reads
+    laws = {}
+    for law in ("exact", "box"):
+        settings = {"styles": {name: {"law": law} for name in ("mask", "environment")}}
+        config = training_config("animate-anyone-2", "mini", 1, tmp_path, settings)
+        assert config.drawing["pose"] == {"hands": False}
+        for split in ("train", "val"):
+            samples = TheatreSamples(0, split, 2, (64, 64), domain="stage", reads=reads, styles=config.drawing)
+            laws[split, law] = [samples[index].driven for index in range(3)]
+    for split in ("train", "val"):
+        for exact, box in zip(laws[split, "exact"], laws[split, "box"]):
+            for hole, around in zip(exact["mask"][..., 0] > 0, box["mask"][..., 0] > 0):
+                rows, columns = hole.any(1), hole.any(0)
+                assert around.sum() == around.any(1).sum() * around.any(0).sum()
+                assert (around.any(1) == _filled(rows)).all()
+                assert (around.any(0) == _filled(columns)).all()
+            assert not exact["environment"][exact["mask"] > 0].any()
+
+
+def _filled(line: np.ndarray) -> np.ndarray:
+    """From the first to the last."""
+    return (np.cumsum(line) > 0) & (np.cumsum(line[::-1])[::-1] > 0)

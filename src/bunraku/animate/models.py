@@ -18,6 +18,7 @@ from bunraku.animate.options import SCHEDULERS, AnimateOptions
 from bunraku.animate.scene import Backdrop, on_canvas
 from bunraku.cues.cues import Cues
 from bunraku.cues.drawn import Drawn, cues_of, draw_conditions, draw_sharp
+from bunraku.cues.still_scene import in_still
 from bunraku.cues.temperature import temperature_map
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
@@ -251,7 +252,7 @@ class PipelineAdapter:
 
         mattes = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
-        driving = _driving(poses, size, scene, order)
+        driving = self._driving(poses, size, scene, order, reference, reference_pose, matte)
         drawn = draw_sharp(self._pipeline, reference, driving, reference_pose, size, mattes, behind, views)
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
@@ -272,17 +273,26 @@ class PipelineAdapter:
         scene: Backdrop | None = None,
         order: np.ndarray | None = None,
     ) -> dict[str, Drawn]:
-        driving = _driving(poses, size, scene, order)
+        driving = self._driving(poses, size, scene, order, reference, reference_pose)
         return draw_conditions(self._pipeline, reference, driving, reference_pose, size)[1]
 
-
-def _driving(
-    poses: PoseTrack | np.ndarray, size: tuple[int, int], scene: Backdrop | None, order: np.ndarray | None
-) -> Cues:
-    """What is known of the drivers on a canvas of that size."""
-    known = scene is not None and scene.cues is not None and isinstance(poses, PoseTrack)
-    cues = on_canvas(scene.cues, poses, size) if known else cues_of(poses)  # type: ignore[union-attr, arg-type]
-    return cues if order is None else replace(cues, maps=cues.maps | {"nearness": order.astype(np.float64)})
+    def _driving(
+        self,
+        poses: PoseTrack | np.ndarray,
+        size: tuple[int, int],
+        scene: Backdrop | None,
+        order: np.ndarray | None,
+        reference: np.ndarray,
+        reference_pose: PoseTrack | None,
+        matte: np.ndarray | None = None,
+    ) -> Cues:
+        """What is known of the drivers on a canvas of that size."""
+        cues = cues_of(poses)
+        if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
+            cues = on_canvas(scene.cues, poses, size)
+        elif scene is None and "environment" in self._pipeline.reads.frames:
+            cues = in_still(cues, reference, reference_pose, matte)
+        return cues if order is None else replace(cues, maps=cues.maps | {"nearness": order.astype(np.float64)})
 
 
 class PuppetWarpAdapter:

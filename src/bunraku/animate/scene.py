@@ -15,8 +15,9 @@ from bunraku.animate.still import is_still
 from bunraku.cues.cues import Cues
 from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
 from bunraku.cues.shape_mask import vanished
+from bunraku.cues.structured_depth import carry_depth
 from bunraku.errors import BunrakuError
-from bunraku.media import Frames, FramesByNumber, fit, open_frames, read_image, resize
+from bunraku.media import Frames, FramesByNumber, fit, open_frames, placement, read_image, resize
 from bunraku.media.frames import Pictures
 from bunraku.perception.matte import create_footage_segmenter
 from bunraku.perception.plate import fill, grown
@@ -30,6 +31,7 @@ SCENES = ("reference", "driving", "transparent")
 """Scenes that are words; any other is a picture or video."""
 AREAS = ("mattes", "objects", "depth", "hole")
 """Maps that are pictures of a frame."""
+STILL = 0.005  # of the longest side: poses nearer than this are where the driver's are
 SOFT = 0.004  # of the longest side: sigma of the seam between plate and frame
 
 
@@ -223,7 +225,7 @@ class Cropped:
 
 
 def on_canvas(cues: Cues, poses: PoseTrack, size: tuple[int, int]) -> Cues:
-    """The driver's cues as a canvas of `size` shows its scene, which fills it, with other poses (F, P, K) there."""
+    """The driver's cues as a canvas of `size` shows its scene, which fills it, with other poses (F, P, K) there, which take depth along."""
     factor = max(size[0] / cues.size[0], size[1] / cues.size[1])
     margins = [(1 - side / (factor * whole)) / 2 for side, whole in zip(size, cues.size)]
 
@@ -233,5 +235,9 @@ def on_canvas(cues: Cues, poses: PoseTrack, size: tuple[int, int]) -> Cues:
         return values[..., y : height - y, x : width - x]
 
     maps = {name: cropped(values) for name, values in cues.maps.items() if name in AREAS}
+    if cues.pose is not None and "depth" in maps:
+        own = PoseTrack(placement(cues.size, size, "crop").points(cues.pose.keypoints), cues.pose.scores, size)
+        if np.nanmax(np.abs(own.keypoints - poses.keypoints), initial=0) > STILL * max(size):
+            maps["depth"] = carry_depth(own, maps["depth"], poses)
     pixels = None if cues.pixels is None else Cropped(cues.pixels, size)
     return replace(cues, size=size, pose=poses, maps=maps, pixels=pixels, plate=None)

@@ -71,6 +71,9 @@ class Claim:
 BASELINES = ("puppet-warp", "copy", "codec")
 """What may stand beside the systems: the classical puppet, the reference repeated, and the truth through the autoencoder."""
 
+COMPOSITE = "composite"
+"""Stands beside them in splits with a driver's scene: what one of them makes before a plain ground, pasted into that scene."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -85,6 +88,7 @@ class Experiment:
         claims: what is asked of the scores.
         metrics: that are measured, out of `evaluation.metrics.METRICS`.
         baselines: names out of `BASELINES`, scored on every split.
+        composite: the system that is pasted into scenes for the baseline `COMPOSITE`; None: the first of the split.
     """
 
     name: str
@@ -95,6 +99,7 @@ class Experiment:
     claims: Sequence[Claim]
     metrics: Sequence[str]
     baselines: Sequence[str] = ("copy", "codec")
+    composite: str | None = None
 
     def __post_init__(self) -> None:
         known: list[str] = []
@@ -106,7 +111,11 @@ class Experiment:
             if system.training not in self.trainings:
                 raise ValueError(f"system {name} has no training {system.training!r}")
         for claim in self.claims:
-            measured = (*self.benchmarks.get(claim.benchmark, ()), *self.baselines)
+            measured = (
+                *self.benchmarks.get(claim.benchmark, ()),
+                *self.baselines,
+                *[COMPOSITE] * (claim.benchmark == "stage"),
+            )
             if not {claim.first, claim.second} <= set(measured):
                 raise ValueError(f"{claim.first} and {claim.second} are not both evaluated on {claim.benchmark}")
             if not set(claim.expected) <= set(self.metrics):
@@ -115,6 +124,8 @@ class Experiment:
             self.baselines
         ):
             raise ValueError("two systems have the same name, or names that differ in signs alone")
+        if self.composite is not None and self.composite not in self.systems:
+            raise ValueError(f"there is no system {self.composite} for the composite")
         if lost := {name for names in self.benchmarks.values() for name in names} - set(self.systems):
             raise ValueError(f"there is no system {', '.join(sorted(lost))}")
 

@@ -14,7 +14,10 @@ from bunraku.evaluation.metrics import Metric
 from bunraku.evaluation.report.figures import Scale, scale
 from bunraku.evaluation.results import ARROWS, Results, SystemScores
 
-Verdict = Literal["seen", "contrary", "open", ""]
+Verdict = Literal["seen", "tiny", "contrary", "open", ""]
+
+TINY = 0.005
+"""Differences below this share of the first's score are not seen, however certain they are: 0.1 dB of 20."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Finding:
         difference: second minus first, over the clips.
         metric: how the number is to be read.
         expected: what the paper expects of the second.
-        verdict: "seen" or "contrary" where the interval of the difference excludes 0 and every seed shows the same sign, "open" where not;
-            empty where the paper expects nothing. Where the claim says by how much at least, "seen" needs the interval beyond it,
+        verdict: "seen" or "contrary" where the interval of the difference excludes 0 and every seed shows the same sign, "tiny" where it
+            does and the difference is below `TINY`, "open" where it does not; empty where the paper expects nothing. Where the claim says by how much at least, "seen" needs the interval beyond it,
             and "contrary" is one that ends before it.
         seeds: the difference of each seed, where there are several.
     """
@@ -147,7 +150,9 @@ def markdown(experiment: Experiment, results: Mapping[str, Results], findings: l
         parts.append(f"## Scores on {scores.benchmark}{size}, {len(scores.clips)} clips\n\n{_scores(split, scores)}")
     parts.append(
         '## Claims\n\nDifferences are second minus first over the same clips, with 95 % BCa bootstrap intervals: "seen" and "contrary" need an '
-        "interval without 0 and, of systems that were trained with several seeds (their mean is compared), the same sign for each.\n"
+        "interval without 0 and, of systems that were trained with several seeds (their mean is compared), the same sign for each; "
+        '"tiny" is a '
+        "certain difference of less than half a percent.\n"
     )
     for claim in experiment.claims:
         rows = [finding for finding in findings if finding.claim is claim]
@@ -201,6 +206,10 @@ def _verdict(
     sign = (1 if metric.better == "higher" else -1) * (1 if expected == "better" else -1)
     low, high = sorted((sign * row.low, sign * row.high))
     wanted = [sign * value for value in (row.difference, *seeds)]
+    verdict: Verdict = "open"
     if low > (least or 0) and min(wanted) > (least or 0):
-        return "seen"
-    return "contrary" if high < (least or 0) and max(wanted) < (least or 0) else "open"
+        verdict = "seen"
+    elif high < (least or 0) and max(wanted) < (least or 0):
+        verdict = "contrary"
+    small = least is None and abs(row.difference) < TINY * abs(row.first)
+    return "tiny" if small and verdict != "open" else verdict

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bunraku.bench.experiment import Experiment, Variant, file_name
+from bunraku.bench.experiment import COMPOSITE, Experiment, Variant, file_name
 from bunraku.errors import BunrakuError
 from bunraku.evaluation import report
 from bunraku.evaluation import systems as evaluated
@@ -22,8 +22,6 @@ from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress
-
-COMPOSITE = "composite"
 
 
 def asked_of(
@@ -46,12 +44,16 @@ def asked_of(
     }
     variants = {n: v for system in experiment.benchmarks[split] for n, v in experiment.repetitions(system).items()}
     asked = {name: common | _settings(variant, made_of) for name, variant in variants.items()}
-    first = next(iter(variants.values()))
-    if benchmark.in_scene:  # what the first system makes, put into the scene
-        asked[COMPOSITE] = common | _settings(first, made_of)
+    if benchmark.in_scene:
+        asked[COMPOSITE] = common | _settings(pasted(experiment, split), made_of)
     for name in experiment.baselines:
         asked[name] = common | ({"model": made_of[_oldest(experiment)]} if name == "codec" else {})
     return json.loads(json.dumps(asked))
+
+
+def pasted(experiment: Experiment, split: str) -> Variant:
+    """The system of the composite."""
+    return experiment.systems[experiment.composite or experiment.benchmarks[split][0]]
 
 
 def _settings(variant: Variant, made_of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -131,7 +133,7 @@ class Scores:
     def _model(self, name: str) -> Path | None:
         """The folder of the model that a system or baseline needs."""
         if name in self._variants or name == COMPOSITE:
-            variant = self._variants.get(name) or next(iter(self._variants.values()))
+            variant = self._variants.get(name) or pasted(self.experiment, self.split)
             return self.folder / "training" / variant.training / "model"
         return self.folder / "training" / _oldest(self.experiment) / "model" if name == "codec" else None
 
@@ -151,8 +153,9 @@ class Scores:
         pipeline.set_progress_bar_config(disable=True)
         if name == "codec":
             return evaluated.Codec(pipeline, "the base")
-        variant = self._variants.get(name) or next(iter(self._variants.values()))
-        system = evaluated.PipelineSystem(pipeline, name, settings=variant.settings, retargeting=variant.retarget)
+        variant = self._variants.get(name) or pasted(self.experiment, self.split)
+        called = name if name != COMPOSITE else self.experiment.composite or self.experiment.benchmarks[self.split][0]
+        system = evaluated.PipelineSystem(pipeline, called, settings=variant.settings, retargeting=variant.retarget)
         system.description = variant.description
         return evaluated.Composite(system) if name == COMPOSITE else system
 
@@ -257,5 +260,5 @@ def together(parts: Collection[Results]) -> Results:
 
 def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """What differs, in words; nothing if nothing does."""
-    keys = [key for key in dict.fromkeys([*there, *asked]) if there.get(key, key) != asked.get(key, key)]
+    keys = [key for key in dict.fromkeys([*there, *asked]) if there.get(key) != asked.get(key)]
     return "; ".join(f"{key} was {json.dumps(there.get(key))}, now {json.dumps(asked.get(key))}" for key in keys)

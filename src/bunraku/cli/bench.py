@@ -17,7 +17,10 @@ app = typer.Typer()
 )
 def bench(
     experiment: Annotated[
-        str, typer.Argument(help="tcan or multi-character: the ablations and other claims of these papers.")
+        str,
+        typer.Argument(
+            help="tcan, multi-character or animate-anyone-2: the ablations and other claims of these papers."
+        ),
     ],
     output: Annotated[
         Path | None,

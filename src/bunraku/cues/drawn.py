@@ -15,7 +15,7 @@ from bunraku.cues.background_flow import draw_background_flow
 from bunraku.cues.character_region import kernel_sides
 from bunraku.cues.cues import Cues, Puppet
 from bunraku.cues.depth_order import draw_depth_order, ranks_over_time, standing_nearness
-from bunraku.cues.shape_mask import BLOCK, environment, shape_agnostic_mask
+from bunraku.cues.shape_mask import BLOCK, Law, character_hole, environment
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.cues.structured_depth import depth_span, draw_structured_depth
 from bunraku.errors import BunrakuError
@@ -109,11 +109,11 @@ def draw_depth(cues: Cues, size: tuple[int, int], **style: Any) -> DrawFrames | 
     return lambda frames: draw_structured_depth(track[list(frames)], depth[list(frames)], size, span=span, **style)
 
 
-def draw_mask(cues: Cues, size: tuple[int, int], block: int = BLOCK) -> DrawFrames | None:
-    """Where the character may be, white on black: the map `hole`, or else the mattes made coarse.
+def draw_mask(cues: Cues, size: tuple[int, int], block: int = BLOCK, law: Law = "clip") -> DrawFrames | None:
+    """Where the character may be, white on black: the map `hole`, or else the mattes under a law.
 
     Args:
-        block: side in pixels of the coarse mask's blocks, see `shape_agnostic_mask`.
+        block, law: see `character_hole`.
     """
     name = next((name for name in ("hole", "mattes") if name in cues.maps), None)
     if name is None:
@@ -125,15 +125,15 @@ def draw_mask(cues: Cues, size: tuple[int, int], block: int = BLOCK) -> DrawFram
         if name == "mattes":
             areas = areas.max(1)
         areas = resize(areas[..., None], size)[..., 0]
-        hole = areas >= 128 if name == "hole" else shape_agnostic_mask(areas, block=block)
+        hole = areas >= 128 if name == "hole" else character_hole(areas, law, block=block)
         return np.repeat(np.uint8(255) * hole[..., None], 3, axis=-1)
 
     return draw
 
 
-def draw_environment(cues: Cues, size: tuple[int, int], block: int = BLOCK) -> DrawFrames | None:
+def draw_environment(cues: Cues, size: tuple[int, int], block: int = BLOCK, law: Law = "clip") -> DrawFrames | None:
     """The scene, black where the character may be; arguments as of `draw_mask`."""
-    mask, pixels = draw_mask(cues, size, block), cues.pixels
+    mask, pixels = draw_mask(cues, size, block, law), cues.pixels
     if mask is None or pixels is None:
         return None
     return lambda frames: environment(resize(np.asarray(pixels[list(frames)]), size), mask(frames)[..., 0] > 0)

@@ -1,6 +1,6 @@
 """The environment of Animate Anyone 2: the scene without its character, cut out so that the hole does not tell the character's shape."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -9,6 +9,10 @@ from bunraku.errors import BunrakuError
 
 BLOCK = 10
 SCALES = (0.8, 1.25)
+
+Law = Literal["clip", "frame", "exact", "box"]
+"""What a hole tells of the character's shape: "clip": blocks, in training as many as chance says of the clip; "frame": of each frame;
+"exact": the shape itself; "box": nothing but where it is. The last two are what the paper compares with."""
 
 
 def shape_agnostic_mask(
@@ -79,6 +83,33 @@ def sample_blocks(masks: np.ndarray, rng: np.random.Generator, *, per_frame: boo
     most = np.maximum(1, np.array(boxes, np.int64).reshape(-1, 2).max(0, initial=1))
     shape = (len(boxes), 2) if per_frame else (2,)
     return np.minimum(np.floor((most + 1.0) ** rng.random(shape)).astype(np.int64), most)
+
+
+def character_hole(
+    masks: np.ndarray, law: Law = "clip", *, block: int = BLOCK, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """Where the character may be, under a law.
+
+    Args:
+        masks: (F, H, W), as of `shape_agnostic_mask`.
+        block: side in pixels of the blocks of inference.
+        rng: of training; None: as at inference.
+
+    Returns:
+        bool (F, H, W).
+
+    Raises:
+        ValueError: an unknown law.
+    """
+    if law not in get_args(Law):
+        raise ValueError(f"a hole's law is {', '.join(get_args(Law))}, not {law!r}")
+    if law == "exact":
+        return shape_agnostic_mask(masks, block=1)
+    if law == "box":
+        return shape_agnostic_mask(masks, (1, 1))
+    if rng is None:
+        return shape_agnostic_mask(masks, block=block)
+    return shape_agnostic_mask(masks, sample_blocks(masks, rng, per_frame=law == "frame"))
 
 
 def environment(frames: np.ndarray, region: np.ndarray) -> np.ndarray:

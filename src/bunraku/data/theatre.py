@@ -10,7 +10,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.shape_mask import rescale_character, sample_blocks, sample_scale, shape_agnostic_mask
+from bunraku.cues.shape_mask import Law, character_hole, rescale_character, sample_scale
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.errors import BunrakuError
 from bunraku.perception.matte import still_mattes
@@ -123,7 +123,10 @@ class TheatreSamples(Dataset):
         if self.domain == "stage":
             still = self._on_other_ground(scene, reference, colours, rng)
             if self.split == "train":
-                known[0] = self_supervised(known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng)
+                law = self.styles.get("mask", {}).get("law", "clip")
+                known[0] = self_supervised(
+                    known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng, law
+                )
         mattes = _mattes(rendering.instances[0], rendering.pose.people) if rng.random() < EXACT else None
         if self.misled and rng.random() < self.misled:
             known = [replace(cues, pose=pose) for cues, pose in zip(known, _misled(rendering.pose, rng))]
@@ -202,16 +205,19 @@ class TheatreViews(TheatreSamples):
         return made
 
 
-def self_supervised(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Cues:
+def self_supervised(
+    cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.random.Generator, law: Law = "clip"
+) -> Cues:
     """What Animate Anyone 2 is shown of a clip that it is to make again: the character cut out with a hole that does not tell its shape.
 
     Chance holds for the whole clip. In half of the clips character and prop are scaled first, so that the hole may be smaller than who is
-    to fill it; the hole has as many blocks as `sample_blocks` says.
+    to fill it.
 
     Args:
         cues: of one person, with pixels, mattes and objects.
         empty: uint8 (F, H, W, 3), the stage without anything on it.
         labels: of `Rendering`.
+        law: of the hole, see `character_hole`.
 
     Source: Animate Anyone 2 (arXiv 2502.06145), "Environment formulation".
     """
@@ -220,7 +226,7 @@ def self_supervised(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.r
     behind = np.where((masks | held)[..., None], empty, frames)
     scaled = rescale_character(frames, masks, sample_scale(rng), behind, held)
     things = scaled.objects | (pieces & ~scaled.masks)
-    hole = shape_agnostic_mask(scaled.masks, sample_blocks(scaled.masks, rng))
+    hole = character_hole(scaled.masks, law, rng=rng)
     maps = {"objects": np.uint8(255) * things, "hole": np.uint8(255) * hole}
     return replace(cues, maps=cues.maps | maps, pixels=scaled.frames)
 

@@ -30,9 +30,9 @@ STATIC = 2
 """Grey levels that a pixel of the truth may change between frames and still count as static (a codec's noise)."""
 
 Better = Literal["higher", "lower", "neither"]
-Need = Literal["instances", "people", "reference", "pose"]
-"""What a metric asks for besides the frames: masks of the characters, of at least two of them, the still, the keypoints of the
-driving clip."""
+Need = Literal["instances", "people", "driver", "reference", "pose"]
+"""What a metric asks for besides the frames: masks of the characters, of at least two of them, of the driver whose place is taken, the still,
+the keypoints of the driving clip."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Metric:
 
 
 _MASKED: dict[str, Any] = {"group": "character", "needs": ("instances",)}
+_LEAKAGE: dict[str, Any] = {"group": "leakage", "needs": ("instances", "driver")}
 _PEOPLE: dict[str, Any] = {"group": "people", "needs": ("people",)}
 _HALF_RANGE = (
     "the same fed [0, 1] instead of [-1, 1], as in DisCo's evaluation and all numbers of the field that come from it"
@@ -117,6 +118,18 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
     "ssim_background": Metric(
         "SSIM background", "SSIM around the characters",
         "Mean of the map of SSIM over the mask's complement, the frame's borders mirrored.", **_MASKED,
+    ),
+    "psnr_inside": Metric(
+        "PSNR inside the driver", "PSNR of the character where the driver was",
+        "PSNR over the part of the mask that the driver's silhouette covers.", "dB", **_LEAKAGE,
+    ),
+    "psnr_outside": Metric(
+        "PSNR outside the driver", "PSNR of the character beyond the driver: low where the driver's shape is kept",
+        "PSNR over the part of the mask that the driver's silhouette does not cover.", "dB", **_LEAKAGE,
+    ),
+    "psnr_left": Metric(
+        "PSNR left by the driver", "PSNR of the scene where the driver was and the character is not: low where the driver's shape is filled",
+        "PSNR over the part of the driver's silhouette that the mask does not cover.", "dB", **_LEAKAGE,
     ),
     "psnr_person": Metric(
         "PSNR per person", "PSNR of each person by themselves",
@@ -214,7 +227,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
 CLIP_METRICS = tuple(
     name
     for name, metric in METRICS.items()
-    if not metric.weights and metric.group in ("frame", "character", "people", "motion")
+    if not metric.weights and metric.group in ("frame", "character", "leakage", "people", "motion")
 )
 """What `score_clip` computes: needs neither weights nor a detector."""
 
@@ -225,6 +238,7 @@ def score_clip(
     *,
     instances: np.ndarray | None = None,
     static: np.ndarray | None = None,
+    driver: np.ndarray | None = None,
     metrics: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Every metric of a clip that needs no weights; what several of them need is computed once.
@@ -237,6 +251,7 @@ def score_clip(
             several people.
         static: bool (F, H, W), pixels that show the same in this frame of the truth as in the one before (row 0 is not used);
             None: where the truth changes by at most `STATIC` levels, among the background where `instances` says so.
+        driver: bool (F, H, W), the silhouette of those whose place the characters take; None leaves out what asks for it.
         metrics: names out of `CLIP_METRICS`; None: all that the masks allow.
 
     Returns:
@@ -249,8 +264,12 @@ def score_clip(
     check_frames(generated, truth)
     character = None if instances is None else _mask("instances", instances, truth) != 0
     people = np.zeros((0, *truth.shape[:3]), bool) if instances is None else people_masks(instances)
-    names = _chosen(metrics, character is not None, len(people))
+    names = _chosen(metrics, character is not None, len(people), driver is not None)
     scores = _errors(generated, truth, character, names)
+    if character is not None and driver is not None and any(METRICS[name].group == "leakage" for name in names):
+        before = _mask("driver", driver, truth).astype(bool)
+        places = {"inside": character & before, "outside": character & ~before, "left": before & ~character}
+        scores |= {f"psnr_{name}": psnr(generated, truth, where) for name, where in places.items()}
     if names & {"ssim", "ssim_rgb", "ssim_character", "ssim_background", "ssim_person"}:
         scores |= _similarities(generated, truth, character, people, "ssim_rgb" in names)
     if "psnr_person" in names:
@@ -430,8 +449,9 @@ def _mask(name: str, mask: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _chosen(metrics: Collection[str] | None, masks: bool, people: int) -> set[str]:
+def _chosen(metrics: Collection[str] | None, masks: bool, people: int, driver: bool) -> set[str]:
     met = {"instances"} if masks else set()
+    met |= {"driver"} if driver else set()
     met |= {"people"} if people > 1 else set()
     possible = {name for name in CLIP_METRICS if met.issuperset(METRICS[name].needs)}
     if metrics is None:

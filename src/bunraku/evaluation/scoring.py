@@ -16,6 +16,7 @@ from bunraku.perception.detector import DetectorName, create_pose_detector
 
 LACKING: Mapping[Need, str] = {
     "instances": "the clips have no masks of the characters",
+    "driver": "no clip has the driver in whose place the character comes",
     "people": "no clip has masks of two people or more",
     "reference": "the clips have no still",
     "pose": "the clips have no poses",
@@ -98,6 +99,8 @@ class Scorer:
         people = people if people is not None and len(people) > 1 else None
         met: set[Need] = {"reference"}
         met |= {"instances"} if clip.instances is not None else set()
+        driver = None if clip.driver is None or not clip.retarget else clip.driver.instances > 0
+        met |= {"driver"} if driver is not None else set()
         met |= {"people"} if people is not None else set()
         met |= {"pose"} if clip.truth_pose.people else set()
         self._met |= met
@@ -105,7 +108,9 @@ class Scorer:
         learned = self._learned_scorer.update(made, clip.truth, clip.reference, people)
         scores = {}
         for system, frames in made.items():
-            found = score_clip(frames, clip.truth, instances=clip.instances, static=clip.static, metrics=plain)
+            found = score_clip(
+                frames, clip.truth, instances=clip.instances, static=clip.static, driver=driver, metrics=plain
+            )
             found |= learned[system]
             if self._detector is not None and clip.truth_pose.people:
                 with self._lock:

@@ -10,6 +10,8 @@ import numpy as np
 from bunraku.cues.cues import Cues
 from bunraku.cues.drawn import draw_sharp
 from bunraku.cues.retarget import Retarget, retarget_people
+from bunraku.cues.still_scene import in_still
+from bunraku.cues.structured_depth import carry_depth
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.benchmarks import PairBenchmark
 from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
@@ -134,6 +136,8 @@ class PipelineSystem:
 
         height, width = clip.truth.shape[1:3]
         cues, behind = driving_cues(clip, self.retargeting), behind_of(clip) if self.pipeline.trusted else None
+        if "environment" in self.pipeline.reads.frames and cues.pixels is None:
+            cues = in_still(cues, clip.reference, clip.reference_pose, mattes_of(clip, self.masks))
         drawn = draw_sharp(
             self.pipeline,
             clip.reference,
@@ -256,12 +260,21 @@ def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
 
 def driving_cues(clip: BenchmarkClip, method: Retarget = "full") -> Cues:
     """What is known of the driving clip in the picture of the reference: the poses (`driving_poses`), and where the clip tells it, who is
-    before whom."""
-    poses, maps = driving_poses(clip, method), {}
+    before whom. In `stage` there is the driver's scene: its pictures, where the driver is, things, and depth that goes with the poses."""
+    poses, maps = driving_poses(clip, method), dict[str, np.ndarray]()
     if "order" in clip.tags:
         far_to_near = [int(person) for person in clip.tags["order"].split()]
         maps["nearness"] = np.tile(np.argsort(far_to_near).astype(np.float64), (len(poses), 1))
-    return Cues(clip.fps, poses.size, clip.name, pose=poses, maps=maps)
+    scene = clip.driver if clip.retarget else None
+    if scene is None:
+        return Cues(clip.fps, poses.size, clip.name, pose=poses, maps=maps)
+    people = np.arange(1, poses.people + 1)[:, None, None]
+    maps |= {
+        "mattes": np.uint8(255) * (scene.instances[:, None] == people),
+        "objects": np.uint8(255) * scene.objects,
+        "depth": scene.depth if poses is clip.driving else carry_depth(clip.driving, scene.depth, poses),
+    }
+    return Cues(clip.fps, poses.size, clip.name, pose=poses, maps=maps, pixels=scene.frames)
 
 
 def emptied(scene: DrivingScene) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from einops import rearrange
@@ -66,6 +67,13 @@ class PoseModulation(ModelMixin, ConfigMixin):
         for zero in (self.attention.to_out[0], self.conv_time, self.conv_out):
             nn.init.zeros_(zero.weight)  # type: ignore[arg-type]
             nn.init.zeros_(zero.bias)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def start_as(self, guider: PoseGuider) -> None:
+        """Take over a trained pose guider of the same widths, in place: until depth and time have learnt, the output is the guider's."""
+        self.skeleton.load_state_dict(guider.state_dict())
+        nn.init.dirac_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, skeleton: Tensor, depth: Tensor | None = None) -> Tensor:
         """Drawn conditions -> what is added to the denoiser's first features.

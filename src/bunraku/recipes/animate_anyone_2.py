@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bunraku.errors import BunrakuError
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
 from bunraku.nets.object_guider import ObjectGuider, blend_port
 from bunraku.nets.ports import Ports
+from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.pose_modulation import PoseModulation
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.recipes.animate_anyone import AnimateAnyone
@@ -50,11 +51,16 @@ class AnimateAnyone2(AnimateAnyone):
             blend_bias: start of the spatial blendings; 0 is the paper's, see `SpatialBlend`.
             masked_blend: blend only where an object is shown (the paper blends everywhere).
             object_strides: see `ObjectGuider`.
+            objects: how they enter: "blend": spatial blending; "noise": their latents are joined to the noisy ones, which the paper
+                compares with; "none": they are not shown.
+            modulation: whether depth modulates the pose; without, the pose guider is Animate Anyone's.
         """
 
         blend_bias: float = -4.0
         masked_blend: bool = True
         object_strides: tuple[int, ...] | None = None
+        objects: Literal["blend", "noise", "none"] = "blend"
+        modulation: bool = True
 
     added: ClassVar[tuple[str, ...]] = ("pose_guider", "object_guider")
     halo: ClassVar[int] = 1  # of the convolution over time
@@ -63,7 +69,7 @@ class AnimateAnyone2(AnimateAnyone):
         self,
         denoiser: Denoiser,
         reference_net: ReferenceNet,
-        pose_guider: PoseModulation,
+        pose_guider: PoseModulation | PoseGuider,
         object_guider: ObjectGuider,
         image_encoder: Any,
         options: Options = Options(),
@@ -75,19 +81,33 @@ class AnimateAnyone2(AnimateAnyone):
 
     @property
     def reads(self) -> Reads:
+        depth = ("structured_depth",) if self.options.modulation else ()
+        things = ("object",) if self.options.objects != "none" else ()
         return Reads(
             stills=super().reads.stills,
-            frames=("pose", "structured_depth", "environment", "mask", "object"),
-            latents=("reference", "environment", "object"),
+            frames=("pose", *depth, "environment", "mask", *things),
+            latents=("reference", "environment", *things),
         )
 
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         maps = {"pose": self._posed(inputs)}
-        if "environment" in latents:
-            maps["scene"] = self._scene(inputs, inputs.kept("environment", latents["environment"]))
-        if "object" in latents:
-            maps |= self._objects(inputs, inputs.kept("object", latents["object"]))
+        given = {
+            name: inputs.kept(name, latents[name])
+            for name in ("environment", "object")
+            if name in latents and name in self.reads.frames
+        }
+        if "object" in given and self.options.objects == "blend":
+            maps |= self._objects(inputs, given.pop("object"))
+        if given:
+            maps["scene"] = self._scene(inputs, given)
         return maps
+
+    def inherit(self, name: str, source: nn.Module) -> bool:
+        """Depth-wise modulation starts from the pose guider of Animate Anyone, and is it exactly before training."""
+        if not isinstance(self.pose_guider, PoseModulation) or type(source) is not type(self.pose_guider.skeleton):
+            return super().inherit(name, source)
+        self.pose_guider.start_as(source)
+        return True
 
     def ports(self, encoded: Encoded, window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
         ports = super().ports(encoded, window, noisy, timestep, shown)
@@ -101,20 +121,23 @@ class AnimateAnyone2(AnimateAnyone):
 
     def _posed(self, inputs: Inputs) -> Tensor:
         """The pose guider's maps; without motion modules no frame is another's neighbour."""
-        names = [name for name in ("pose", "structured_depth") if name in inputs.frames]
+        names = [name for name in ("pose", "structured_depth") if name in inputs.frames and name in self.reads.frames]
         clips = [inputs.frame_pixels(name, self.dtype) for name in names]
         if self.denoiser.config.motion:  # type: ignore[union-attr, attr-defined]
             return self.pose_guider(*clips)
         alone = self.pose_guider(*(rearrange(clip, "b c f h w -> (b f) c 1 h w") for clip in clips))
         return rearrange(alone, "(b f) c 1 h w -> b c f h w", b=len(clips[0]))
 
-    def _scene(self, inputs: Inputs, latents: Tensor) -> Tensor:
-        """The environment's latents (B, C, F, h, w), and the mask as one channel more: its maximum over each of their cells."""
-        hole = torch.zeros_like(latents[:, :1])
+    def _scene(self, inputs: Inputs, given: Mapping[str, Tensor]) -> Tensor:
+        """What is joined to the noisy latents: the environment's latents (B, C, F, h, w), the mask as one channel more, its maximum over each
+        of their cells, and the objects' latents where they enter here; zeros for what is not given."""
+        nothing = torch.zeros_like(next(iter(given.values())))
+        hole = nothing[:, :1]
         if "mask" in inputs.frames:
             pixels = inputs.kept("environment", inputs.frame_pixels("mask", self.dtype))[:, :1]
-            hole = F.adaptive_max_pool3d(pixels.float(), hole.shape[2:]).to(latents)
-        return torch.cat([latents, hole], dim=1).to(self.dtype)
+            hole = F.adaptive_max_pool3d(pixels.float(), hole.shape[2:]).to(hole)
+        things = [given.get("object", nothing)] if self.options.objects == "noise" else []
+        return torch.cat([given.get("environment", nothing), hole, *things], dim=1).to(self.dtype)
 
     def _objects(self, inputs: Inputs, latents: Tensor) -> dict[str, Tensor]:
         """Features of the objects for every level, (B, C, F, h, w)."""
@@ -128,6 +151,15 @@ class AnimateAnyone2(AnimateAnyone):
         }
 
 
+def _entrances(channels: int, options: AnimateAnyone2.Options) -> dict[str, Any]:
+    """Where scene and objects enter the denoiser of latents of so many channels."""
+    things = channels if options.objects == "noise" else 0
+    return {
+        "joined_channels": channels + MASK + things,
+        "blend_bias": options.blend_bias if options.objects == "blend" else None,
+    }
+
+
 def build_sd15(motion: bool, options: AnimateAnyone2.Options) -> AnimateAnyone2:
     """The paper's size. The caller loads Stable Diffusion 1.5 into denoiser and ReferenceNet, AnimateDiff into the motion modules and
     CLIP into the image encoder.
@@ -138,9 +170,9 @@ def build_sd15(motion: bool, options: AnimateAnyone2.Options) -> AnimateAnyone2:
     from transformers import CLIPVisionModelWithProjection
 
     return AnimateAnyone2(
-        Denoiser(**SD15, motion=motion, joined_channels=4 + MASK, blend_bias=options.blend_bias),
+        Denoiser(**SD15, motion=motion, **_entrances(4, options)),
         ReferenceNet(**SD15, reference_blocks="midup"),
-        PoseModulation(),
+        PoseModulation() if options.modulation else PoseGuider(),
         ObjectGuider(strides=options.object_strides),
         CLIPVisionModelWithProjection(vit_l()),
         options,
@@ -152,16 +184,15 @@ def build_mini(motion: bool, options: AnimateAnyone2.Options) -> AnimateAnyone2:
     from transformers import CLIPVisionModelWithProjection
 
     channels, widths = MINI["in_channels"], MINI["block_out_channels"]
-    denoiser = Denoiser(
-        **MINI, **MINI_MOTION, out_channels=channels, motion=motion, joined_channels=channels + MASK, blend_bias=options.blend_bias
-    )  # fmt: skip
+    denoiser = Denoiser(**MINI, **MINI_MOTION, out_channels=channels, motion=motion, **_entrances(channels, options))
+    guider: dict[str, Any] = {"out_channels": 64, "block_out_channels": (48, 64), "unshuffle": 4, "norm": True}
     reference_net = ReferenceNet(**MINI, reference_blocks="midup")
     for net in (denoiser, reference_net):
         initialise_from_scratch(net)
     return AnimateAnyone2(
         denoiser,
         reference_net,
-        PoseModulation(out_channels=64, block_out_channels=(48, 64), unshuffle=4, norm=True, num_attention_heads=4),
+        PoseModulation(**guider, num_attention_heads=4) if options.modulation else PoseGuider(**guider),
         ObjectGuider(channels, widths, options.object_strides),
         CLIPVisionModelWithProjection(vit_mini()),
         options,

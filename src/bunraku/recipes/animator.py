@@ -275,6 +275,10 @@ class Animator(nn.Module, ABC):
         first = latents["reference"][:, None]
         return torch.cat([first, latents[VIEWS]], 1) if VIEWS in latents else first
 
+    def inherit(self, name: str, source: nn.Module) -> bool:
+        """Start the part `name` from the part of a start model that has that name and is of another class; whether that was possible."""
+        return False
+
     @classmethod
     def assemble(cls, parts: Mapping[str, nn.Module], options: Mapping[str, Any]) -> Self:
         """The animator of these parts; options by name."""

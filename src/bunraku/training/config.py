@@ -38,6 +38,8 @@ class TrainingConfig:
         reference_from_denoiser: ReferenceNet starts with the weights of the start model's denoiser, as both came from Stable
             Diffusion in the papers.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped one of the size.
+        styles: how conditions are drawn where that is to differ from the size's way: arguments of `cues.drawn.DRAWN` by the condition's
+            name, such as {"mask": {"law": "exact"}, "environment": {"law": "exact"}}.
         trains: parts that learn instead of the stage's own, see `recipes.Stage`; for ablations.
         lora_rank, lora_layers: of the adapters that TCAN's first stage trains, see `nets.lora`.
         keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.
@@ -84,6 +86,7 @@ class TrainingConfig:
     reference_from_denoiser: bool = False
     vae: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    styles: dict[str, dict[str, Any]] | None = None
     trains: tuple[str, ...] | None = None
     lora_rank: int = 16
     lora_layers: tuple[str, ...] = ("attn1", "attn2")
@@ -134,6 +137,12 @@ class TrainingConfig:
     def chosen_size(self) -> Size:
         """The recipe's size."""
         return get_recipe(self.recipe).size(self.size)
+
+    @property
+    def drawing(self) -> dict[str, dict[str, Any]]:
+        """How conditions are drawn: the size's styles with this run's own."""
+        own, given = self.chosen_size.styles, self.styles or {}
+        return {name: {**own.get(name, {}), **given.get(name, {})} for name in dict.fromkeys([*own, *given])}
 
     @property
     def chosen_stage(self) -> Stage:

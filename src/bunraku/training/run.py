@@ -94,7 +94,7 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
             source = getattr(start, name, None)
             if type(source) is type(part):
                 copy_weights(source, part, name)
-            elif name not in animator.added:
+            elif not (source is not None and animator.inherit(name, source)) and name not in animator.added:
                 raise BunrakuError(
                     f"{config.init} has no {name} that is a {type(part).__name__}; it is a model of recipe {start.config.recipe}"
                 )
@@ -128,7 +128,7 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
             config.seed, split, frames, config.picture,
             consecutive=consecutive, permute_colours=permute and not kept,
             domain=config.domain,  # type: ignore[arg-type]
-            reads=reads, styles=config.chosen_size.styles, reference_frame=config.reference_frame, misled=config.misled,
+            reads=reads, styles=config.drawing, reference_frame=config.reference_frame, misled=config.misled,
             sizes=config.sizes if split == "train" else (),
         )  # fmt: skip
         read = KeptSamples(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
@@ -140,7 +140,7 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
     return read_clips(
         Path(config.data), config.seed, config.frames, config.picture,
         consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, reads=reads,
-        styles=config.chosen_size.styles, reference_frame=config.reference_frame, references=config.references, split=split, people=config.people,
+        styles=config.drawing, reference_frame=config.reference_frame, references=config.references, split=split, people=config.people,
     )  # fmt: skip
 
 
@@ -172,16 +172,22 @@ def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
             "them (--set motion=DIR)", name,
         )  # fmt: skip
     state = _widened(state, target)
-    blends = [] if any(BLENDS in key for key in state) else [f"*{BLENDS}*"]
-    load_state(target, state, allowed_missing=motion + blends, allowed_unexpected=motion, name=f"{name} of this size")
+    blends = [[f"*{BLENDS}*"] * (not any(BLENDS in key for key in keys)) for keys in (state, target.state_dict())]
+    load_state(
+        target,
+        state,
+        allowed_missing=motion + blends[0],
+        allowed_unexpected=motion + blends[1],
+        name=f"{name} of this size",
+    )
 
 
 def _widened(state: Mapping[str, Tensor], target: nn.Module) -> dict[str, Tensor]:
-    """The state of a denoiser for one whose conv_in also takes joined channels, which it does not look at yet."""
+    """The state of a denoiser for one whose conv_in takes more joined channels, which it does not look at yet."""
     widened = dict(state)
     if isinstance(target, Denoiser) and "conv_in.weight" in state:
         more = target.conv_in.in_channels - state["conv_in.weight"].shape[1]
-        if more == target.joined_channels:
+        if 0 < more <= target.joined_channels:
             widened["conv_in.weight"] = F.pad(state["conv_in.weight"], (0, 0, 0, 0, 0, more))
     return widened
 

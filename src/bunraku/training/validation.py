@@ -78,6 +78,6 @@ def build_pipeline(animator: Any, vae: Any, config: TrainingConfig) -> Animation
     size = config.chosen_size
     return AnimationPipeline(
         vae, DDIMScheduler(**size.scheduler), recipe=config.recipe, options=stored_options(animator.options),
-        size=config.picture, defaults=size.sampling.stored(), styles={k: dict(v) for k, v in size.styles.items()},
+        size=config.picture, defaults=size.sampling.stored(), styles={k: dict(v) for k, v in config.drawing.items()},
         **animator.parts(),
     )  # fmt: skip
