@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from bunraku.cues.cues import KEY, Cues
+from bunraku.cues.cues import KEY, Cues, maps_in
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import PoseTrack
 
@@ -123,3 +123,13 @@ def test_foreign_damaged_and_newer_files(tmp_path):
     save_file({"pose.keypoints": tensors["pose.keypoints"]}, path, metadata={KEY: json.dumps(header)})
     with pytest.raises(BunrakuError, match=r"broken contents.*pose\.scores"):
         Cues.load(path)
+
+
+def test_maps_are_named_without_reading_them(tmp_path):
+    track = PoseTrack(np.zeros((2, 1, 18, 2), np.float32), np.ones((2, 1, 18), np.float32), (8, 8))
+    maps = {"mattes": np.zeros((2, 1, 8, 8), np.uint8), "more": np.zeros((2, 3))}
+    Cues(Fraction(12), (8, 8), "a test", pose=track, maps=maps).save(tmp_path / "a.cues")
+    assert maps_in(tmp_path / "a.cues") == {"mattes", "more"}
+    (tmp_path / "b.cues").write_bytes(b"no")
+    with pytest.raises(BunrakuError, match="is not a cues file"):
+        maps_in(tmp_path / "b.cues")

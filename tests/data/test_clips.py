@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bunraku.cues.cues import Cues
-from bunraku.data.clips import ClipFolder, random_crop, read_frames
+from bunraku.data.clips import ClipFolder, crop_with, random_crop, read_frames
 from bunraku.errors import BunrakuError
 from bunraku.media import VideoReader, VideoWriter
 from bunraku.recipes import Reads
@@ -300,3 +300,87 @@ def test_who_is_where_is_cropped_along_and_the_order_is_that_of_the_whole_clip(t
     replace(cues, maps={}).save(tmp_path / "a.cues")
     with pytest.raises(BunrakuError, match=r"no mattes of .*a\.mp4: make the cues again with bunraku perceive --matte"):
         ClipFolder(tmp_path, 0, 5, (64, 64), reads=reads)
+
+
+SCENE = Reads(stills=("reference",), frames=("pose", "structured_depth", "environment", "mask", "object"))
+
+
+def write_stage(video: Path, seed: int, lost: tuple[int, ...] = (), **without: bool) -> None:
+    """A clip of the stage with exact cues, of which the mattes of some frames and some maps may be missing."""
+    shown = render(sample_scene(seed, props=True, objects=True), LENGTH, SIZE)
+    with VideoWriter(video, fps=12, size=SIZE, crf=1) as writer:
+        for frame in shown.frames:
+            writer.write(frame)
+    mattes = np.uint8(255) * (shown.labels[:, None] == 1)
+    mattes[list(lost)] = 0
+    maps = {"mattes": mattes, "objects": np.uint8(255) * (shown.labels == 2), "depth": shown.depth}
+    maps = {name: value for name, value in maps.items() if not without.get(name)}
+    Cues(Fraction(12), SIZE, "theatre", shown.pose, maps=maps).save(video.with_suffix(".cues"))
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("stages")
+    write_stage(folder / "a.mp4", 3, lost=(10, 11, *range(30, 40)))
+    write_stage(folder / "b.mp4", 4, objects=True, depth=True)
+    return folder
+
+
+@pytest.mark.parametrize("consecutive", [False, True])
+def test_a_clip_is_shown_without_its_character(stages, consecutive, caplog):
+    data = ClipFolder(stages, 0, 3, (64, 64), consecutive=consecutive, reads=SCENE)
+    assert "depth is not known in" in caplog.text
+    plain, things = 0, 0
+    for index in range(12):
+        sample = data[index]
+        assert set(sample.driven) == set(SCENE.frames)
+        hole = sample.driven["mask"][..., 0] > 0
+        assert hole.any((1, 2)).all()
+        assert not sample.driven["environment"][hole].any()
+        same = (sample.driven["environment"] == sample.frames).all(-1)
+        plain += bool(same[~hole].all())
+        things += bool(sample.driven["object"].any())
+        # the character is within the crop, which holds it wherever it goes
+        assert sample.driven["pose"].any((1, 2, 3)).all()
+        edges = np.concatenate([hole[:, 0], hole[:, -1], hole[:, :, 0], hole[:, :, -1]], 1)
+        assert edges.mean() < 0.7
+    assert 0 < plain < 12
+    assert 0 < things < 12
+
+
+def test_mattes_that_are_lost_for_a_moment_are_bridged_and_longer_losses_not_used(stages):
+    clip = ClipFolder(stages, 0, 3, (64, 64), reads=SCENE).clips[0]
+    assert {10, 11} <= set(clip.seen.tolist())
+    assert not set(range(30, 40)) & set(clip.seen.tolist())
+    plain = ClipFolder(stages, 0, 3, (64, 64)).clips[0]
+    assert {10, 30} <= set(plain.seen.tolist())
+
+
+def test_without_mattes_there_is_no_scene(original):
+    with pytest.raises(BunrakuError, match=r"no mattes of .*a\.mp4, .*b\.mp4: bunraku perceive DIR --matte"):
+        ClipFolder(original, 0, reads=SCENE)
+
+
+@given(
+    st.tuples(st.integers(40, 200), st.integers(40, 200)), st.tuples(st.integers(8, 64), st.integers(8, 64)),
+    st.tuples(*[st.floats(0, 1)] * 4), st.integers(0, 99),
+)  # fmt: skip
+def test_a_crop_holds_its_box_where_it_can(size, target, sides, seed):
+    rows, columns = sorted(sides[:2]), sorted(sides[2:])
+    box = np.array([rows[0] * size[0], columns[0] * size[1], rows[1] * size[0], columns[1] * size[1]])
+    (top, left), (height, width) = crop_with(box, size, target, np.random.default_rng(seed))
+    assert 0 <= top <= top + height <= size[0]
+    assert 0 <= left <= left + width <= size[1]
+    assert abs(width - height * target[1] / target[0]) <= 1 + target[1] / target[0]
+    for start, side, low, high in ((top, height, box[0], box[2]), (left, width, box[1], box[3])):
+        if high - low < side - 2:
+            assert start <= low + 1.5
+            assert start + side >= high - 1.5
+
+
+def test_memory_of_opened_clips_is_bounded(stages, monkeypatch):
+    monkeypatch.setattr("bunraku.data.clips.MOST", 1)
+    data = ClipFolder(stages, 0, 1, (48, 48), reads=SCENE)
+    for index in range(6):
+        data[index]
+        assert len(data._opened) == 1

@@ -241,8 +241,8 @@ def test_the_table_is_cheap_to_import():
 
 
 def test_leakage_is_scored_inside_outside_and_where_the_driver_is_left():
-    truth = np.full((1, 8, 8, 3), 100, np.uint8)
-    character, driver = np.zeros((2, 1, 8, 8), bool)
+    truth = np.full((1, 12, 12, 3), 100, np.uint8)
+    character, driver = np.zeros((2, 1, 12, 12), bool)
     character[:, :, 2:6], driver[:, :, 4:8] = True, True
     made = truth.copy()
     made[..., 2:4, :] += 1

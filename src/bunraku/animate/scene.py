@@ -12,16 +12,18 @@ import numpy as np
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.still import is_still
+from bunraku.cues.character_region import character_regions
 from bunraku.cues.cues import Cues
 from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
-from bunraku.cues.shape_mask import vanished
+from bunraku.cues.shape_mask import bridge_mattes, vanished
 from bunraku.cues.structured_depth import carry_depth
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames, FramesByNumber, fit, open_frames, placement, read_image, resize
 from bunraku.media.frames import Pictures
+from bunraku.perception.camera import camera_motion
 from bunraku.perception.matte import create_footage_segmenter
 from bunraku.perception.plate import fill, grown
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import BODY, SEEN, PoseTrack
 from bunraku.puppet_warp import TRANSPARENT
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ SCENES = ("reference", "driving", "transparent")
 """Scenes that are words; any other is a picture or video."""
 AREAS = ("mattes", "objects", "depth", "hole")
 """Maps that are pictures of a frame."""
+LOST = 0.5  # seconds for which a matte that is lost is bridged
+GLANCES, GLANCE = 6, 256  # frames in which a moving camera is looked for, and their longest side
+PANNED = 0.03  # of the longest side, that a camera moves before it is worth a word
 STILL = 0.005  # of the longest side: poses nearer than this are where the driver's are
 SOFT = 0.004  # of the longest side: sigma of the seam between plate and frame
 
@@ -66,13 +71,26 @@ class Scene:
         Args:
             cues: of the one person to replace.
             frames: the same frames, to perceive them in.
+
+        Raises:
+            BunrakuError: the driver is cut out of no frame, or the frames are not those of the cues.
         """
         if self.kind != "driving":
+            if self.kind != "transparent" and (self.pictures is None or len(self.pictures) == 1):
+                _tell_camera(cues, frames)
             return cues
+        if self.size != cues.size:
+            raise BunrakuError(
+                f"the cues are of frames of {cues.size[1]}x{cues.size[0]} px, and {cues.source} has {self.size[1]}x{self.size[0]} px now; make "  # type: ignore[index]
+                "them again with `bunraku perceive`"
+            )
         if frames is not None and not ("mattes" in cues.maps and cues.plate is not None):
             cues = perceive_layers(cues, frames, create_footage_segmenter(), on_frame=on_frame)
+        longest = round(LOST * cues.fps)
+        mattes = np.stack([bridge_mattes(one, longest) for one in cues.maps["mattes"].swapaxes(0, 1)], 1)
+        cues = replace(cues, maps=cues.maps | {"mattes": mattes}, pixels=self.pictures)
         _tell_lost(cues)
-        return replace(cues, pixels=self.pictures)
+        return cues
 
 
 def open_scene(options: AnimateOptions, clip: Driving) -> Scene:
@@ -106,13 +124,62 @@ def open_scene(options: AnimateOptions, clip: Driving) -> Scene:
 
 
 def _tell_lost(cues: Cues) -> None:
-    lost = vanished(cues.maps["mattes"].max(1))
-    if lost:
-        frames = ", ".join(str(a) if b - a == 1 else f"{a}-{b - 1}" for a, b in lost)
+    """Say in which frames driver or things are not found; raise BunrakuError where the driver never is."""
+    there = (cues.maps["mattes"] >= 128).any((1, 2, 3))
+    posed = there if cues.pose is None else (cues.pose.scores[..., BODY] >= SEEN).any((1, 2))
+    look = "look with `bunraku perceive --matte --debug`, or give masks (`bunraku perceive --mask`)"
+    if not there.any():
+        raise BunrakuError(f"nobody is cut out of any frame of {cues.source}, so that nobody can be replaced; {look}")
+    _tell(
+        posed & ~there, "no matte of the driver in frames %s of %s: whoever is there stays in the scene; " + look, cues
+    )
+    _tell(~posed & ~there, "the driver is out of the picture in frames %s of %s, and so is the character", cues)
+    if (objects := cues.maps.get("objects")) is not None:
+        lost = ~(objects >= 128).any((1, 2))
+        _tell(
+            lost, "the thing in hand is not found in frames %s of %s: nothing is in front of the character there", cues
+        )
+
+
+def _tell(frames: np.ndarray, message: str, cues: Cues) -> None:
+    """Warn of some frames, bool (F,), if there are any."""
+    if frames.any():
+        ranges = (str(a) if b - a == 1 else f"{a}-{b - 1}" for a, b in vanished(~frames[:, None, None]))
+        logger.warning(message, ", ".join(ranges), cues.source)
+
+
+def _tell_camera(cues: Cues, frames: Frames | None) -> None:
+    """Warn where the driver's camera moves and the background does not."""
+    camera = cues.maps.get("camera")
+    steps = list(camera[:-1]) if camera is not None else _glances(cues, frames)
+    corners = np.array([(0, 0, 1), (cues.size[1], 0, 1), (0, cues.size[0], 1), (cues.size[1], cues.size[0], 1)], float)
+    way, farthest = np.eye(3), 0.0
+    for step in steps:
+        if np.isfinite(step).all():
+            way = step @ way
+        seen = corners @ way.T
+        farthest = max(farthest, float(np.linalg.norm(seen[:, :2] / seen[:, 2:] - corners[:, :2], axis=1).max()))
+    if farthest > PANNED * max(cues.size):
         logger.warning(
-            "no matte of the driver in frames %s of %s: whoever is there stays in the scene; look with `bunraku perceive --matte --debug`",
-            frames, cues.source,
+            "the camera of %s moves, and the background of the still does not: the character will slide over it; --scene driving keeps them "
+            "together", cues.source,
         )  # fmt: skip
+
+
+def _glances(cues: Cues, frames: Frames | None) -> list[np.ndarray]:
+    """How the camera moves between some frames of footage, in pixels of the clip; nothing where there is no footage."""
+    if frames is None or cues.pose is None or len(cues) < 2:
+        return []
+    numbers = np.unique(np.linspace(0, len(cues) - 1, GLANCES).round().astype(int)).tolist()
+    size = (round(frames.size[0] * GLANCE / max(frames.size)), round(frames.size[1] * GLANCE / max(frames.size)))
+    seen = [resize(image, size) for image in FramesByNumber(frames)[numbers]]  # type: ignore[arg-type]
+    hidden = np.zeros((len(numbers), *size), bool)
+    for mask, regions in zip(hidden, character_regions(cues.pose[numbers], size)):
+        for region in regions:
+            mask[region.at] |= region.mask > 0
+    scale = np.diag([cues.size[1] / size[1], cues.size[0] / size[0], 1])
+    found = [camera_motion(a, b, p | q) for a, b, p, q in zip(seen, seen[1:], hidden, hidden[1:])]
+    return [scale @ motion @ np.linalg.inv(scale) for motion in found if motion is not None]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import typer
 from bunraku.cli.batch import Place, finish
 from bunraku.cli.perceive import described, perceive_clip
 from bunraku.cli.terminal import progress
+from bunraku.cues.cues import Cues, maps_in
 from bunraku.data.shards import write_shards
 from bunraku.progress import Progress
 from bunraku.sampling.share import ALONE, Share
@@ -32,18 +33,27 @@ class PerceiveWork(Work):
     """
 
     def __init__(self, options: Any, again: bool, layers: Any) -> None:
-        self._perceive = partial(perceive_clip, options=options, overwrite=again, layers=layers)
+        self._perceive = partial(perceive_clip, options=options, layers=layers)
+        self._again, self._layers = again, layers
+
+    def done(self, clip: Path) -> bool:
+        """Whether cues are there with all that is asked for."""
+        cues = clip.with_suffix(".cues")
+        return not self._again and cues.exists() and (not self._layers or self._layers.maps <= maps_in(cues))
 
     def do(self, item: Path, prepared: Any, report: Progress, share: Share = ALONE) -> dict[str, Any]:
-        return self._perceive(item, None, None, advance=report, picture=None)
+        cues = item.with_suffix(".cues")
+        known = Cues.load(cues) if cues.exists() and not self._again else None
+        overwrite = self._again or known is not None
+        return self._perceive(item, None, None, overwrite=overwrite, advance=report, picture=None, known=known)
 
 
 def perceive_folder(
-    clips: list[Path], work: Work, again: bool, shards: Shards | None, place: Place | None, json_output: bool
+    clips: list[Path], work: PerceiveWork, shards: Shards | None, place: Place | None, json_output: bool
 ) -> None:
-    """Cues beside every clip that has none; what fails is named and the rest is done. Exits with 1 where something failed."""
+    """Cues beside every clip that has none, or lacks some layer; what fails is named and the rest is done. Exits with 1 where something failed."""
     run = place.run if place else run_here
-    left = [clip.absolute() for clip in clips if again or not clip.with_suffix(".cues").exists()]
+    left = [clip.absolute() for clip in clips if not work.done(clip)]
     skipped = [clip for clip in clips if clip.absolute() not in left]
     data: dict[str, Any] = {"written": [], "skipped": skipped, "failed": {}}
     with progress() as advance:

@@ -1,6 +1,8 @@
 """`bunraku perceive`."""
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -10,6 +12,8 @@ from bunraku.cli.batch import Place
 from bunraku.cli.options import ClipArguments, JsonFlag, grouped
 from bunraku.cli.terminal import progress, result
 from bunraku.errors import BunrakuError
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer()
 
@@ -66,6 +70,16 @@ def perceive(
             "--depth", help="Depth of every pixel as well (`bunraku models pull depth-anything`); implies --matte."
         ),
     ] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="RECIPE",
+            help="Of a folder of clips: find all that training this recipe reads, such as animate-anyone-2; depth where its network is here, "
+            "things by the names that --object gives. What is there already is kept.",
+            show_default=False,
+        ),
+    ] = None,
     debug: Annotated[
         Path | None,
         typer.Option(help="A picture of every layer in eight frames; implies --matte.", show_default=False),
@@ -121,12 +135,14 @@ def perceive(
     from bunraku.animate.preview import numbered
     from bunraku.animate.still import is_still, perceive_still
     from bunraku.media import check_free, clips_in, read_image, write_image
-    from bunraku.perception.objects import parse_thing
+    from bunraku.perception.objects import Named, parse_thing
 
     options = MotionOptions(**clip.values())
     layers = None
     if matte or objects or depth or debug or mask or matte_out:
         layers = Layers([parse_thing(text) for text in objects or []], depth, debug, mask, matte_out)
+    if recipe is not None:
+        layers = _layers_for(recipe, layers)
     if is_still(driving):
         if json_folder is not None or (layers and (layers.things or layers.depth or layers.debug)):
             raise BunrakuError(
@@ -154,14 +170,19 @@ def perceive(
         raise BunrakuError(
             f"{driving} is a folder of clips: their cues lie beside them; leave out --output, --json-folder and --picture"
         )
+    if recipe is not None and not clips:
+        raise BunrakuError(f"--for prepares a folder of clips, and {driving} has none")
     if clips:
-        if layers and (layers.things or layers.debug or layers.mask or layers.matte_out):
-            raise BunrakuError(f"{driving} is a folder of clips: leave out --object, --debug, --mask and --matte-out")
+        own = layers and (layers.debug or layers.mask or layers.matte_out)
+        if layers and (own or any(not isinstance(thing, Named) for thing in layers.things)):
+            raise BunrakuError(
+                f"{driving} is a folder of clips: leave out --debug, --mask and --matte-out, and give things by their names (--object ball)"
+            )
         from bunraku.cli.clips import PerceiveWork, Shards, perceive_folder
 
         packed = Shards(shards, shard_size * 10**6) if shards else None
         work = PerceiveWork(options, overwrite, layers)
-        return perceive_folder(clips, work, overwrite, packed, context.find_object(Place), json_output)
+        return perceive_folder(clips, work, packed, context.find_object(Place), json_output)
     if shards:
         raise BunrakuError(f"--shards packs a folder of clips, and {driving} is none")
     with progress() as advance:
@@ -178,6 +199,11 @@ class Layers(NamedTuple):
     mask: Path | None
     matte_out: Path | None
 
+    @property
+    def maps(self) -> set[str]:
+        """Names of the maps that they are kept as."""
+        return {"mattes"} | ({"depth"} if self.depth else set()) | ({"objects"} if self.things else set())
+
 
 def _write_still_mattes(still: Path, track: Any, layers: Layers) -> None:
     from bunraku.animate.models import of_each
@@ -192,6 +218,26 @@ def _write_still_mattes(still: Path, track: Any, layers: Layers) -> None:
     write_image(layers.matte_out, draw_identities(mattes[None])[0])  # type: ignore[arg-type]
 
 
+def _layers_for(recipe: str, given: Layers | None) -> Layers | None:
+    """What a recipe is trained on, beside what was asked for; says what it will go without."""
+    from bunraku.cues.drawn import TOLD_BY
+    from bunraku.perception.depth import depth_is_here
+    from bunraku.recipes import get_recipe
+
+    size = list(get_recipe(recipe).sizes.values())[-1]  # the smallest is built for its names alone
+    read = size.build(False, size.options).reads.frames
+    told = {name for condition in read for name in TOLD_BY.get(condition, ())}
+    asked = given or Layers([], False, None, None, None)
+    if "objects" in told and not asked.things:
+        logger.warning(
+            "no things are looked for: name those that people hold (--object ball), or the model learns nothing of things"
+        )
+    depth = asked.depth or ("depth" in told and depth_is_here())
+    if "depth" in told and not depth:
+        logger.warning("depth is not looked for: bunraku models pull depth-anything fetches its network")
+    return asked._replace(depth=depth) if told or given else None
+
+
 def perceive_clip(
     clip: Path,
     output: Path | None,
@@ -201,14 +247,16 @@ def perceive_clip(
     advance: Any,
     picture: Path | None,
     layers: Layers | None,
+    known: Any = None,
 ) -> dict[str, Any]:
+    """Cues of a clip, written; `known` cues are kept and get the layers."""
     from bunraku.animate.driving import check_cues_outputs, open_driving
     from bunraku.animate.preview import draw_people
     from bunraku.cues.cues import Cues
     from bunraku.cues.openpose_json import write_openpose_json
     from bunraku.media import write_image
 
-    driving = open_driving(clip, options)
+    driving = replace(open_driving(clip, options), perceived=known)
     target = output or clip.with_suffix(".cues")
     check_cues_outputs(target, json_folder, driving.files, overwrite=overwrite or output is not None)
     _check_picture(picture, clip)

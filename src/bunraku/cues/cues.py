@@ -227,6 +227,21 @@ class Cues:
             raise BunrakuError(f"{path} has broken contents ({error}). {again}") from error
 
 
+def maps_in(path: Path) -> frozenset[str]:
+    """Names of the maps in a cues file, which is not read.
+
+    Raises:
+        BunrakuError: no such file, or not a cues file.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if KEY not in (file.metadata() or {}):
+                raise BunrakuError(f"{path} holds no cues")
+            return frozenset(name.removeprefix("maps.") for name in file.keys() if name.startswith("maps."))  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BunrakuError(f"{path} is not a cues file, or is damaged ({error})") from error
+
+
 def _media(recorded: dict[str, str] | None, cues: Path) -> tuple[Path | None, Fraction]:
     """The video that cues name and where in it they start: from the cues file on, as when both were moved, or else as it was."""
     if recorded is None:

@@ -215,6 +215,16 @@ DRAWN: dict[str, Draw] = {
 }
 """By the condition's name, as recipes call it."""
 
+TOLD_BY: dict[str, tuple[str, ...]] = {
+    "flow": ("camera",),
+    "instances": ("mattes",),
+    "structured_depth": ("depth",),
+    "mask": ("mattes",),
+    "environment": ("mattes",),
+    "object": ("objects",),
+}
+"""The maps of cues without which a condition is not told, beside the poses."""
+
 
 @dataclass(frozen=True)
 class Drawn:

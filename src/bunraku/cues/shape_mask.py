@@ -157,6 +157,13 @@ def bridge_masks(masks: np.ndarray, longest: int) -> np.ndarray:
     return bridged
 
 
+def bridge_mattes(mattes: np.ndarray, longest: int) -> np.ndarray:
+    """Mattes, uint8 (F, h, w), with those that are lost for at most `longest` frames as `bridge_masks` has them."""
+    found = mattes >= 128
+    lost = ~found.any((1, 2), keepdims=True) & bridge_masks(found, longest)
+    return np.where(lost, np.uint8(255), mattes)
+
+
 class Rescaled(NamedTuple):
     """A clip whose character and objects were scaled.
 

@@ -3,8 +3,9 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Literal, TypeVar
@@ -14,11 +15,14 @@ from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import lasting_ranks
+from bunraku.cues.shape_mask import bridge_mattes
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
+from bunraku.data.self_supervised import filled, held_things, on_ground, self_supervised
 from bunraku.errors import BunrakuError
 from bunraku.media import CLIPS, Slice, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
+from bunraku.theatre import sample_background
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,16 @@ JOINTS, SCORE = 3, 0.3
 """A frame shows the person if this many joints have this score (from which they are drawn); other frames are not used."""
 
 OPENED = 32
-"""Clips whose index and poses are kept in memory, per process."""
+"""Clips whose index and cues are kept in memory, per process, while these are below `MOST`."""
+
+MOST = 2**30  # bytes of their maps
+
+LOST = 0.5  # seconds for which a matte that is lost is bridged; who is lost for longer is not shown
+
+ROOM = (1.1, 1.5)  # sides of a crop that holds the character, in sides of what it needs
+
+AREAS = ("mattes", "objects", "depth")
+"""Maps that are pictures of a frame."""
 
 SKIPPED = 32
 """Longest run of unwanted frames that is decoded to reach a wanted one; a longer one is jumped over, to a key frame."""
@@ -39,14 +52,21 @@ HELD_OUT, FEW = 10, 4
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A video, its cues, the numbers of the frames that show the first (largest) person, and whether the camera's motion and mattes of
-    the people are known."""
+    """A video, its cues, and what is known of them.
+
+    Attributes:
+        seen: numbers of the frames that show the first (largest) person.
+        maps: names of the maps of the cues.
+        matted: those of `seen` in which a matte of that person is known.
+        box: where that person is in any of these, top, left, bottom, right as shares of the sides.
+    """
 
     video: Path | Slice
     cues: Path | Slice
     seen: np.ndarray
-    camera: bool
-    mattes: bool
+    maps: frozenset[str]
+    matted: np.ndarray
+    box: tuple[float, float, float, float]
 
     def load_cues(self) -> Cues:
         """Read the cues."""
@@ -61,7 +81,9 @@ class Clip:
 class ClipSamples(Dataset):
     """Endless samples of clips that `bunraku perceive` has prepared.
 
-    A sample shows one clip; reference and driven frames are cropped alike.
+    A sample shows one clip; reference and driven frames are cropped alike. For models that are shown the scene (`environment`) the crop
+    holds the character wherever it goes, the clip is shown without it (`self_supervised`), and the reference is cut out and lies on
+    another ground.
 
     Args:
         clips: what there is to choose from.
@@ -101,13 +123,23 @@ class ClipSamples(Dataset):
         self.seed, self.frames, self.size = seed, frames, size
         self.consecutive, self.stride, self.min_gap, self.people = consecutive, stride, min_gap, people
         self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
-        self.clips = list(clips)
-        if "instances" in reads.frames and (bare := [clip.video for clip in self.clips if not clip.mattes]):
+        self.scene = "environment" in reads.frames
+        self.clips = [replace(clip, seen=clip.matted) for clip in clips] if self.scene else list(clips)
+        bare = [clip.video for clip in self.clips if "mattes" not in clip.maps]
+        if self.scene and bare:
+            raise BunrakuError(
+                f"the scene is not known without its people, and there are no mattes of {_listed(bare)}: bunraku perceive DIR --matte"
+            )
+        if self.scene and (flat := [clip.video for clip in self.clips if "depth" not in clip.maps]):
+            logger.warning(
+                "depth is not known in %s: it is left out there; bunraku perceive --depth finds it", _listed(flat)
+            )
+        if "instances" in reads.frames and bare:
             raise BunrakuError(
                 f"the setting binding needs to know who is where, and there are no mattes of {_listed(bare)}: make the cues again with "
                 "bunraku perceive --matte --again"
             )
-        if "flow" in reads.frames and (still := [clip.video for clip in self.clips if not clip.camera]):
+        if "flow" in reads.frames and (still := [clip.video for clip in self.clips if "camera" not in clip.maps]):
             logger.warning(
                 "the camera's motion is not known in %s: it is taken to be at rest there; bunraku perceive --matte finds it", _listed(still)
             )  # fmt: skip
@@ -125,7 +157,7 @@ class ClipSamples(Dataset):
         clip = self.clip(index, rng)
         reader, cues = self._open(clip)
         chosen = np.concatenate([self._choose(clip.seen, rng), rng.choice(clip.seen, self.references - 1)])
-        (top, left), crop = random_crop(reader.size, self.size, rng)
+        (top, left), crop = self._crop(clip, reader.size, rng)
         images = resize(read_frames(reader, chosen)[:, top : top + crop[0], left : left + crop[1]], self.size)
         pose: PoseTrack = cues.pose  # type: ignore[assignment]
         moved = PoseTrack(pose.keypoints[chosen] - np.array([left, top], np.float32), pose.scores[chosen], crop).scaled(
@@ -134,8 +166,7 @@ class ClipSamples(Dataset):
         maps = {name: values[chosen] for name, values in cues.maps.items()}
         if "camera" in maps:
             maps["camera"] = _cropped(maps["camera"], (top, left), crop, self.size)
-        if "mattes" in maps:
-            maps["mattes"] = _part(maps["mattes"], (top, left), crop, reader.size)
+        maps |= {name: _part(maps[name], (top, left), crop, reader.size) for name in AREAS if name in maps}
         known = [
             Cues(
                 Fraction(reader.fps), self.size, clip.video.name, pose=moved[part],
@@ -143,8 +174,25 @@ class ClipSamples(Dataset):
             )
             for part in (slice(1, 1 + self.frames), *(slice(i, i + 1) for i in (0, *range(1 + self.frames, len(chosen)))))
         ]  # fmt: skip
-        driven, views = images[1 : 1 + self.frames], list(zip(images[1 + self.frames :], known[2:]))
-        return draw_sample(self.reads, driven, known[0], images[0], known[1], self.styles, views=views)
+        driven, stills = images[1 : 1 + self.frames], [images[0], *images[1 + self.frames :]]
+        if self.scene:
+            law = self.styles.get("mask", {}).get("law", "clip")
+            shown = replace(known[0], pixels=driven)
+            known[0] = self_supervised(shown, partial(filled, shown), held_things(shown), rng, law)
+            grounds = [sample_background(rng).render(self.size)[0] for _ in stills]
+            stills = [
+                on_ground(still, own.maps["mattes"][0, 0], ground)
+                for still, own, ground in zip(stills, known[1:], grounds)
+            ]
+        views = list(zip(stills[1:], known[2:]))
+        return draw_sample(self.reads, driven, known[0], stills[0], known[1], self.styles, views=views)
+
+    def _crop(
+        self, clip: Clip, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        if not self.scene:
+            return random_crop(size, self.size, rng)
+        return crop_with(np.array(clip.box) * np.array([*size, *size]), size, self.size, rng)
 
     def clip(self, index: int, rng: np.random.Generator) -> Clip:
         """The clip of sample `index`, of whose randomness `rng` is the source."""
@@ -164,10 +212,13 @@ class ClipSamples(Dataset):
             drawn = PoseTrack(pose.keypoints[:, : self.people], pose.scores[:, : self.people], pose.size)
             maps = self._maps(cues, drawn, reader.size)
             self._opened[clip.video] = reader, Cues(cues.fps, reader.size, cues.source, pose=drawn, maps=maps)
-            if len(self._opened) > OPENED:
+            while len(self._opened) > OPENED or (len(self._opened) > 1 and self._bytes() > MOST):
                 self._opened.popitem(last=False)
         self._opened.move_to_end(clip.video)
         return self._opened[clip.video]
+
+    def _bytes(self) -> int:
+        return sum(value.nbytes for _, cues in self._opened.values() for value in cues.maps.values())
 
     def _maps(self, cues: Cues, pose: PoseTrack, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """What the conditions need of a clip beside its poses, in pixels of `size`; the order of the people over the whole clip, because
@@ -178,8 +229,16 @@ class ClipSamples(Dataset):
         if "depth_order" in reads:
             known = cues.maps.get("nearness")
             maps["nearness"] = lasting_ranks(pose, None if known is None else known[:, : self.people]).astype(float)
-        if "instances" in reads and (mattes := cues.maps.get("mattes")) is not None:
+        mattes = cues.maps.get("mattes")
+        if mattes is not None and ("instances" in reads or self.scene):
             maps["mattes"] = mattes[:, : self.people]
+        if self.scene and mattes is not None:
+            longest = round(LOST * cues.fps)
+            maps["mattes"] = np.stack([bridge_mattes(one, longest) for one in maps["mattes"].swapaxes(0, 1)], 1)
+            # what is not known of one clip is black there: all samples of a batch have the same conditions
+            unknown = {"depth": (np.float32, np.nan), "objects": (np.uint8, 0)}
+            for name, (dtype, value) in unknown.items():
+                maps[name] = cues.maps.get(name, np.full((len(cues), 8, 8), value, dtype))
         return maps
 
     def _choose(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -257,6 +316,28 @@ def random_crop(
     return (int(top), int(left)), (int(crop[0]), int(crop[1]))
 
 
+def crop_with(
+    box: np.ndarray, size: tuple[int, int], target: tuple[int, int], rng: np.random.Generator
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A random part of a frame, of the target's aspect ratio, that holds a box and some room round it, as far as the frame has it.
+
+    Args:
+        box: top, left, bottom, right in pixels.
+        size, target: (height, width) of the frame and of what the part will be resized to.
+
+    Returns:
+        (top, left) and (height, width) in pixels.
+    """
+    aspect = target[1] / target[0]
+    needed, middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
+    height = min(max(needed[0], needed[1] / aspect) * rng.uniform(*ROOM), size[0], size[1] / aspect)
+    crop = np.maximum(np.floor((height, height * aspect)), 1)
+    spare = np.maximum(crop - needed, 0) / 2
+    corner = middle - crop / 2 + rng.uniform(-1, 1, 2) * spare
+    top, left = np.clip(np.rint(corner), 0, np.array(size) - crop).astype(int)
+    return (int(top), int(left)), (int(crop[0]), int(crop[1]))
+
+
 def _cropped(camera: np.ndarray, corner: tuple[int, int], crop: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     """A camera's motion (F, 3, 3) in pixels of `size` after a crop (height, width) at `corner` (top, left)."""
     scale = size[1] / crop[1], size[0] / crop[0]
@@ -264,14 +345,14 @@ def _cropped(camera: np.ndarray, corner: tuple[int, int], crop: tuple[int, int],
     return np.asarray(moved @ camera @ np.linalg.inv(moved))
 
 
-def _part(mattes: np.ndarray, corner: tuple[int, int], crop: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """The part (height, width) at `corner` (top, left), in pixels of frames of `size`, of mattes (F, P, h, w) of such frames."""
-    scale = mattes.shape[2] / size[0], mattes.shape[3] / size[1]
+def _part(areas: np.ndarray, corner: tuple[int, int], crop: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """The part (height, width) at `corner` (top, left), in pixels of frames of `size`, of maps (..., h, w) of such frames."""
+    scale = areas.shape[-2] / size[0], areas.shape[-1] / size[1]
     rows, columns = (
         slice(round(start * s), max(round(start * s) + 1, round((start + side) * s)))
         for start, side, s in zip(corner, crop, scale)
     )
-    return mattes[..., rows, columns]
+    return areas[..., rows, columns]
 
 
 def read_frames(reader: VideoReader, numbers: np.ndarray) -> np.ndarray:
@@ -323,7 +404,19 @@ def read_clip(video: Path, cues: Path) -> Clip:
     if pose is None or not pose.people:
         raise BunrakuError(f"{cues} has no keypoints of a person; remove the clip, or make it again: bunraku perceive")
     seen = np.flatnonzero((pose.scores[:, 0, BODY] >= SCORE).sum(-1) >= JOINTS)
-    return Clip(video, cues, seen, "camera" in known.maps, "mattes" in known.maps)
+    matted, box = seen[:0], (0.0, 0.0, 1.0, 1.0)
+    if (mattes := known.maps.get("mattes")) is not None and len(seen):
+        there = bridge_mattes(mattes[:, 0], round(LOST * known.fps))[seen] >= 128
+        matted = seen[there.any((1, 2))]
+        box = _box(np.asarray(there.any(0))) if len(matted) else box
+    return Clip(video, cues, seen, frozenset(known.maps), matted, box)
+
+
+def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Top, left, bottom, right of a mask (h, w) that is not empty, as shares of its sides."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    height, width = mask.shape
+    return rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width
 
 
 def _listed(paths: Sequence[Path | Slice], most: int = 5) -> str:

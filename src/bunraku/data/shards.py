@@ -166,7 +166,14 @@ def _entries(archive: Path, clips: dict[str, Clip]) -> list[dict[str, Any]]:
             kind = "cues" if suffix == "cues" else "video"
             places.setdefault(key, {})[kind] = [member.offset_data, member.offset_data + member.size]
     return [
-        {"name": clip.video.name, **places[key], "seen": _runs(clip.seen), "camera": clip.camera, "mattes": clip.mattes}
+        {
+            "name": clip.video.name,
+            **places[key],
+            "seen": _runs(clip.seen),
+            "maps": sorted(clip.maps),
+            "matted": _runs(clip.matted),
+            "box": [float(side) for side in clip.box],
+        }
         for key, clip in clips.items()
     ]
 
@@ -215,8 +222,10 @@ def _clip(archive: Path, entry: dict[str, Any]) -> Clip:
         Slice(archive, entry[kind][0], entry[kind][1], name)
         for kind, name in (("video", entry["name"]), ("cues", f"{Path(entry['name']).stem}.cues"))
     )
-    seen = np.concatenate([np.arange(0), *(np.arange(*run) for run in entry["seen"])])
-    return Clip(video, cues, seen, entry["camera"], entry["mattes"])
+    seen, matted = (
+        np.concatenate([np.arange(0), *(np.arange(*run) for run in entry[name])]) for name in ("seen", "matted")
+    )
+    return Clip(video, cues, seen, frozenset(entry["maps"]), matted, tuple(entry["box"]))
 
 
 class ClipShards(ClipSamples):

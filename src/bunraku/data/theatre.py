@@ -10,8 +10,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
-from bunraku.cues.shape_mask import Law, character_hole, rescale_character, sample_scale
+from bunraku.cues.shape_mask import Law
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
+from bunraku.data.self_supervised import self_supervised
 from bunraku.errors import BunrakuError
 from bunraku.perception.matte import still_mattes
 from bunraku.perception.pose import PoseTrack
@@ -47,7 +48,7 @@ Domain = Literal["puppets", "wide", "humans", "photographs", "crowds", "stage", 
 base that is to be general. "humans": human proportions alone, for a narrow second training. "photographs": all of it photographed or
 drawn, with cloth, light, shadows, turned bodies and moving cameras, from references that cameras and files have worn. "crowds": one to three puppets who walk past each other, most seen by a camera that moves.
 "stage": puppets with something in hand, before and behind set pieces, cut out of the scene as Animate Anyone 2 learns from clips
-(`self_supervised`); the reference is cut out too, on another background. "mixed": half of the
+(`data.self_supervised`); the reference is cut out too, on another background. "mixed": half of the
 samples wide, half photographs. "everything": see `EVERYTHING`."""
 
 
@@ -124,9 +125,7 @@ class TheatreSamples(Dataset):
             still = self._on_other_ground(scene, reference, colours, rng)
             if self.split == "train":
                 law = self.styles.get("mask", {}).get("law", "clip")
-                known[0] = self_supervised(
-                    known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng, law
-                )
+                known[0] = _seen_again(known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng, law)
         mattes = _mattes(rendering.instances[0], rendering.pose.people) if rng.random() < EXACT else None
         if self.misled and rng.random() < self.misled:
             known = [replace(cues, pose=pose) for cues, pose in zip(known, _misled(rendering.pose, rng))]
@@ -205,30 +204,13 @@ class TheatreViews(TheatreSamples):
         return made
 
 
-def self_supervised(
-    cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.random.Generator, law: Law = "clip"
-) -> Cues:
-    """What Animate Anyone 2 is shown of a clip that it is to make again: the character cut out with a hole that does not tell its shape.
-
-    Chance holds for the whole clip. In half of the clips character and prop are scaled first, so that the hole may be smaller than who is
-    to fill it.
-
-    Args:
-        cues: of one person, with pixels, mattes and objects.
-        empty: uint8 (F, H, W, 3), the stage without anything on it.
-        labels: of `Rendering`.
-        law: of the hole, see `character_hole`.
-
-    Source: Animate Anyone 2 (arXiv 2502.06145), "Environment formulation".
-    """
-    masks, held = cues.maps["mattes"][:, 0] >= 128, labels == 2
-    frames, pieces = np.asarray(cues.pixels), labels > 2
-    behind = np.where((masks | held)[..., None], empty, frames)
-    scaled = rescale_character(frames, masks, sample_scale(rng), behind, held)
-    things = scaled.objects | (pieces & ~scaled.masks)
-    hole = character_hole(scaled.masks, law, rng=rng)
-    maps = {"objects": np.uint8(255) * things, "hole": np.uint8(255) * hole}
-    return replace(cues, maps=cues.maps | maps, pixels=scaled.frames)
+def _seen_again(cues: Cues, empty: np.ndarray, labels: np.ndarray, rng: np.random.Generator, law: Law) -> Cues:
+    """`self_supervised` of one person's clip, with exact labels of `Rendering` and the stage without anything on it, uint8 (F, H, W, 3)."""
+    held = labels == 2
+    hidden = (labels == 1) | held
+    return self_supervised(
+        cues, lambda: np.where(hidden[..., None], empty, np.asarray(cues.pixels)), held, rng, law, pieces=labels > 2
+    )
 
 
 def _misled(pose: PoseTrack, rng: np.random.Generator) -> tuple[PoseTrack, PoseTrack]:

@@ -15,6 +15,11 @@ SIDE, PATCH = 518, 14  # pixels of the shorter side that the network sees, and o
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
 
+def depth_is_here() -> bool:
+    """Whether `bunraku models pull depth-anything` has been there."""
+    return (home() / WEIGHTS / "config.json").is_file()
+
+
 class DepthEstimator(Protocol):
     """How near the pixels of a picture are. `name` is the backend, for the user to see."""
 
