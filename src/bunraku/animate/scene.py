@@ -125,8 +125,8 @@ def open_scene(options: AnimateOptions, clip: Driving) -> Scene:
 
 def _tell_lost(cues: Cues) -> None:
     """Say in which frames driver or things are not found; raise BunrakuError where the driver never is."""
-    there = (cues.maps["mattes"] >= 128).any((1, 2, 3))
-    posed = there if cues.pose is None else (cues.pose.scores[..., BODY] >= SEEN).any((1, 2))
+    there: np.ndarray = np.asarray((cues.maps["mattes"] >= 128).any((1, 2, 3)))
+    posed = there if cues.pose is None else np.asarray((cues.pose.scores[..., BODY] >= SEEN).any((1, 2)))
     look = "look with `bunraku perceive --matte --debug`, or give masks (`bunraku perceive --mask`)"
     if not there.any():
         raise BunrakuError(f"nobody is cut out of any frame of {cues.source}, so that nobody can be replaced; {look}")
@@ -135,7 +135,7 @@ def _tell_lost(cues: Cues) -> None:
     )
     _tell(~posed & ~there, "the driver is out of the picture in frames %s of %s, and so is the character", cues)
     if (objects := cues.maps.get("objects")) is not None:
-        lost = ~(objects >= 128).any((1, 2))
+        lost = np.asarray(~(objects >= 128).any((1, 2)))
         _tell(
             lost, "the thing in hand is not found in frames %s of %s: nothing is in front of the character there", cues
         )

@@ -91,7 +91,7 @@ class AnimateAnyone2(AnimateAnyone):
 
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         maps = {"pose": self._posed(inputs)}
-        given = {
+        given: dict[str, Tensor] = {
             name: inputs.kept(name, latents[name])
             for name in ("environment", "object")
             if name in latents and name in self.reads.frames
