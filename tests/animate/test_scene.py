@@ -1,6 +1,7 @@
 """The scene behind the character: the driver's emptied, others, none; what is refused; transparent files."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from PIL import Image
 
 from bunraku.animate import AnimateOptions, animate
 from bunraku.animate.canvas import choose_canvas
-from bunraku.animate.scene import Backdrop, Emptied, on_canvas
+from bunraku.animate.driving import excerpt, open_driving
+from bunraku.animate.options import MotionOptions
+from bunraku.animate.scene import Backdrop, Emptied, Scene, on_canvas
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_pose
+from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
-from bunraku.media import FramesByNumber, VideoReader, VideoWriter, open_frames, write_image
+from bunraku.media import FrameArray, FramesByNumber, VideoReader, VideoWriter, open_frames, write_image
+from bunraku.perception.pose import PoseTrack
 from bunraku.theatre import render, sample_scene
 from tests.tiny import walking_track
 
@@ -156,3 +161,98 @@ def test_contacts_are_kept_in_the_drivers_scene_unless_asked():
     assert AnimateOptions().retargeting == "full"
     assert AnimateOptions(scene="driving").retargeting == "off"
     assert AnimateOptions(scene="driving", retarget="fit").retargeting == "fit"
+
+
+def opened(cues: Cues, stage: np.ndarray | None = None) -> Scene:
+    return Scene("driving", cues.pixels if stage is None else stage, cues.size)
+
+
+def test_what_is_lost_in_a_scene_is_said(caplog):
+    cues, _ = moving_stage(30)
+    mattes, objects = cues.maps["mattes"].copy(), np.zeros((30, *SIZE), np.uint8)
+    mattes[4:7] = 0  # a moment, which is bridged
+    mattes[15:] = 0
+    objects[:20, :10, :10] = 255
+    scores = cues.pose.scores.copy()
+    scores[25:] = 0
+    pose = PoseTrack(cues.pose.keypoints, scores, SIZE)
+    cues = replace(cues, pose=pose, maps=cues.maps | {"mattes": mattes, "objects": objects})
+    known = opened(cues).of(cues, None)
+    assert "no matte of the driver in frames 15-24 of a test" in caplog.text
+    assert "out of the picture in frames 25-29 of a test, and so is the character" in caplog.text
+    assert "the thing in hand is not found in frames 20-29" in caplog.text
+    assert (known.maps["mattes"][5] >= cues.maps["mattes"][3]).all()
+    with pytest.raises(BunrakuError, match="nobody is cut out of any frame of a test, so that nobody can be replaced"):
+        opened(cues).of(replace(cues, maps=cues.maps | {"mattes": 0 * mattes}), None)
+    with pytest.raises(BunrakuError, match=r"the cues are of frames of 128x96 px, and a test has 64x48 px now"):
+        Scene("driving", cues.pixels, (48, 64)).of(cues, None)
+
+
+def test_limbs_that_a_matte_has_lost_do_not_stay_in_the_scene():
+    cues, stage = moving_stage(4)
+    mattes = cues.maps["mattes"].copy()
+    mattes[:, :, 55:] = 0
+    known = opened(cues).of(replace(cues, maps=cues.maps | {"mattes": mattes}), None)
+    skeletons = draw_skeleton(cues.pose).any(-1)
+    assert (known.maps["mattes"][:, 0][skeletons] == 255).mean() > 0.95
+    emptied = Emptied(known)[range(4)]
+    assert np.abs(emptied[skeletons].astype(int) - stage[skeletons]).mean() < 3
+
+
+def test_an_excerpt_finds_its_place_on_the_plate():
+    """Frames 3 and 5 of a camera that pans, at half the rate: the plate is still that of frame 0."""
+    cues, stage = moving_stage(8)
+    ways = np.tile(np.eye(3), (8, 1, 1))
+    ways[:, 0, 2] = -2 * np.arange(8)
+    cues = replace(cues, maps=cues.maps | {"from_plate": ways})
+    part = excerpt(replace(cues, pixels=None), Path("a.cues"), MotionOptions(start=3, stop=7, fps=Fraction(6)))
+    chosen = [int(-way[0, 2] / 2) for way in part.maps["from_plate"]]
+    assert "camera" not in part.maps
+    assert min(chosen) >= 3
+    frames = Emptied(replace(part, pixels=cues.pixels[chosen]))[range(len(part))]
+    hole = part.maps["mattes"][:, 0] > 0
+    assert np.abs(frames[hole].astype(int) - stage[chosen][hole]).max() <= 1
+
+
+def test_a_plate_that_shows_something_else_is_not_used():
+    cues, stage = moving_stage(2)
+    cues = replace(cues, plate=255 - cues.plate)
+    frames = Emptied(cues)[[0]]
+    hole = cues.maps["mattes"][0, 0] > 0
+    assert np.abs(frames[0][hole].astype(int) - (255 - stage[0][hole])).mean() > 10
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_moving_camera_before_a_still_is_told(known, caplog):
+    cues, _ = moving_stage(12)
+    frames = None if known else FrameArray(cues.pixels, Fraction(12))
+    maps = {} if not known else {"camera": cues.maps["camera"]}
+    Scene("reference").of(replace(cues, maps=maps, plate=None, pixels=None), frames)
+    assert "the camera of a test moves, and the background of the still does not" in caplog.text
+    caplog.clear()
+    rest = {"camera": np.tile(np.eye(3), (12, 1, 1))}
+    Scene("reference").of(replace(cues, maps=rest, plate=None, pixels=None), None)
+    Scene("transparent").of(replace(cues, maps=maps, plate=None, pixels=None), frames)
+    assert not caplog.text
+
+
+def test_cues_of_footage_without_sound_know_its_pictures(files, tmp_path):
+    """Perceived once, then the scene of the footage; the canvas has its shape."""
+    shown = render(sample_scene(2), 6, SIZE)
+    with VideoWriter(tmp_path / "film.mp4", fps=12, size=SIZE) as video:
+        for frame in shown.frames:
+            video.write(frame)
+    clip = open_driving(tmp_path / "film.mp4", MotionOptions(start=1))
+    maps = {"mattes": np.uint8(255) * (shown.labels[1:, None] == 1)}
+    known = Cues(12, SIZE, "film.mp4", pose=shown.pose[1:], maps=maps, plate=shown.background[0])
+    replace(replace(clip, perceived=known).cues(MotionOptions()), media=clip.film, media_start=clip.sound_start).save(
+        tmp_path / "film.cues"
+    )
+    later = open_driving(tmp_path / "film.cues", MotionOptions(start=2))
+    assert later.sound is None
+    assert later.pictures is not None
+    read = np.stack(list(later.pictures))
+    assert np.abs(read.astype(int) - shown.frames[3:]).mean() < 4
+    options = AnimateOptions(model="puppet-warp", scene="driving", mask=files["mask.png"], device="cpu")
+    made = animate(files["still.png"], tmp_path / "film.cues", tmp_path / "out.mp4", options)
+    assert (made.size, made.frames) == (SIZE, 5)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bunraku.cues.character_region import character_regions, kernel_sides, torso_lengths
+from bunraku.cues.character_region import body_masks, character_regions, kernel_sides, torso_lengths
 from bunraku.cues.skeleton import draw_skeleton
+from bunraku.perception.pose import PoseTrack
 from tests.tiny import crowd
 
 
@@ -73,3 +74,15 @@ def test_sides_that_are_no_kernels(sides):
         next(character_regions(crowd(1, 2, (32, 32), np.random.default_rng(0)), sides=np.array(sides)))
     with pytest.raises(ValueError, match="a kernel is square or ellipse"):
         next(character_regions(crowd(1, 2, (32, 32), np.random.default_rng(0)), kernel="round"))
+
+
+def test_bodies_have_feet():
+    points = np.zeros((1, 1, 18, 2), np.float32)
+    points[0, 0, [1, 8, 9, 10]] = [(40, 20), (40, 50), (40, 70), (40, 90)]
+    scores = np.zeros((1, 1, 18), np.float32)
+    scores[0, 0, [1, 8, 9, 10]] = 1
+    body = body_masks(PoseTrack(points, scores, (120, 80)))[0, 0]
+    assert body[20:95, 40].all()
+    assert body[97, 40]
+    assert not body[108:].any()
+    assert body_masks(PoseTrack(points, 0 * scores, (120, 80))).sum() == 0

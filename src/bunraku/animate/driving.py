@@ -56,6 +56,7 @@ class Driving:
         source: its pictures ("rgb", "skeleton", "drawn"), or its cues, where they only had to be read ("openpose", "bvh", "cues").
         sound: the file whose sound belongs to the frames, if there is one.
         sound_start: seconds of it that lie before the first frame.
+        film: the video file that shows the frames, and begins as the sound does, if there is one.
         perceived: everybody's cues in these frames, where they are known already, perhaps mended by hand.
     """
 
@@ -65,6 +66,7 @@ class Driving:
     sound: Path | None = None
     sound_start: Fraction = Fraction(0)
     perceived: Cues | None = None
+    film: Path | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -72,7 +74,7 @@ class Driving:
     @property
     def files(self) -> list[Path]:
         """What is read, and must not be written to."""
-        return [self.path] if self.sound is None else [self.path, self.sound]
+        return [self.path, *(file for file in dict.fromkeys((self.film, self.sound)) if file not in (None, self.path))]  # type: ignore[misc]
 
     @property
     def has_keypoints(self) -> bool:
@@ -111,7 +113,7 @@ class Driving:
                 self.source, str(self.path), detector or options.detector, on_frame=on_frame, device=options.device,
                 max_people=people_looked_for(options),
             )  # fmt: skip
-        return replace(cues, media=self.sound, media_start=self.sound_start)
+        return replace(cues, media=self.film, media_start=self.sound_start)
 
     def followed(
         self,
@@ -139,11 +141,11 @@ class Driving:
 
     @property
     def pictures(self) -> VideoReader | FrameFolder | FrameArray | None:
-        """The frames that are driven, where they can be read; cues from a file know the video they are from if it has sound."""
+        """The frames that are driven, where they can be read; cues from a file know the video that they are from."""
         if isinstance(self.source, Cues):
-            if self.sound is None:
+            if self.film is None or self.source.skeleton is not None:
                 return None
-            whole = open_frames(self.sound, fps=self.source.fps)
+            whole = open_frames(self.film, fps=self.source.fps)
             first = round(self.sound_start * self.source.fps)
             return whole.part(first, first + len(self)) if first + len(self) <= len(whole) else None
         return self.source if self.kind == "rgb" else None  # type: ignore[return-value]
@@ -172,12 +174,27 @@ def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> 
     if kind in ("rgb", "skeleton", "drawn"):
         frames, seconds = _chosen_frames(path, options)
         sound = path if isinstance(frames, VideoReader) and frames.has_audio else None
-        return Driving(path, kind, frames, sound, seconds if sound else Fraction(0))
+        film = path if isinstance(frames, VideoReader) else None
+        return Driving(path, kind, frames, sound, seconds if film else Fraction(0), film=film)
     cues = _read_cues(path, kind, options)
     if cues.media is not None and not cues.media.is_file():
-        logger.info("%s, which the cues are from, is not there any more: there will be no sound", cues.media)
+        logger.info(
+            "%s, which the cues are from, is not there any more: there will be no sound, and no scene", cues.media
+        )
         cues = replace(cues, media=None)
-    return Driving(path, kind, cues, cues.media, cues.media_start)
+    return Driving(path, kind, cues, cues.media if _has_sound(cues.media) else None, cues.media_start, film=cues.media)
+
+
+def _has_sound(film: Path | None) -> bool:
+    if film is None:
+        return False
+    try:
+        return VideoReader(film).has_audio
+    except BunrakuError as error:
+        logger.warning(
+            "%s, which the cues are from, cannot be read: there will be no sound, and no scene (%s)", film, error
+        )
+        return False
 
 
 def perceive(

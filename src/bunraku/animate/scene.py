@@ -12,7 +12,7 @@ import numpy as np
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.still import is_still
-from bunraku.cues.character_region import character_regions
+from bunraku.cues.character_region import body_masks
 from bunraku.cues.cues import Cues
 from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
 from bunraku.cues.shape_mask import bridge_mattes, vanished
@@ -37,6 +37,10 @@ LOST = 0.5  # seconds for which a matte that is lost is bridged
 GLANCES, GLANCE = 6, 256  # frames in which a moving camera is looked for, and their longest side
 PANNED = 0.03  # of the longest side, that a camera moves before it is worth a word
 STILL = 0.005  # of the longest side: poses nearer than this are where the driver's are
+RING, OTHER = (
+    0.03,
+    30,
+)  # how far round the hole the plate must show what the frame does, and by how many levels it may differ
 SOFT = 0.004  # of the longest side: sigma of the seam between plate and frame
 
 
@@ -90,7 +94,11 @@ class Scene:
         mattes = np.stack([bridge_mattes(one, longest) for one in cues.maps["mattes"].swapaxes(0, 1)], 1)
         cues = replace(cues, maps=cues.maps | {"mattes": mattes}, pixels=self.pictures)
         _tell_lost(cues)
-        return cues
+        if cues.pose is None:
+            return cues
+        # limbs that a matte has lost would stay in the scene
+        whole = np.maximum(mattes, np.uint8(255) * body_masks(cues.pose, mattes.shape[2:]))
+        return replace(cues, maps=cues.maps | {"mattes": whole})
 
 
 def open_scene(options: AnimateOptions, clip: Driving) -> Scene:
@@ -173,10 +181,7 @@ def _glances(cues: Cues, frames: Frames | None) -> list[np.ndarray]:
     numbers = np.unique(np.linspace(0, len(cues) - 1, GLANCES).round().astype(int)).tolist()
     size = (round(frames.size[0] * GLANCE / max(frames.size)), round(frames.size[1] * GLANCE / max(frames.size)))
     seen = [resize(image, size) for image in FramesByNumber(frames)[numbers]]  # type: ignore[arg-type]
-    hidden = np.zeros((len(numbers), *size), bool)
-    for mask, regions in zip(hidden, character_regions(cues.pose[numbers], size)):
-        for region in regions:
-            mask[region.at] |= region.mask > 0
+    hidden = body_masks(cues.pose[numbers], size).any(1)
     scale = np.diag([cues.size[1] / size[1], cues.size[0] / size[0], 1])
     found = [camera_motion(a, b, p | q) for a, b, p, q in zip(seen, seen[1:], hidden, hidden[1:])]
     return [scale @ motion @ np.linalg.inv(scale) for motion in found if motion is not None]
@@ -208,9 +213,12 @@ class Emptied:
     def __init__(self, cues: Cues) -> None:
         assert cues.pixels is not None and cues.plate is not None  # noqa: PT018
         self._pixels, self._plate, self._cues = cues.pixels, cues.plate, cues
-        camera = cues.maps.get("camera")
-        steps = [None if np.isnan(step).any() else step for step in camera[:-1]] if camera is not None else []
-        self._ways = from_first(steps) if camera is not None else [np.eye(3)] * len(cues)
+        camera, placed = cues.maps.get("camera"), cues.maps.get("from_plate")
+        self._ways: Sequence[np.ndarray | None] = [np.eye(3)] * len(cues)
+        if placed is not None:
+            self._ways = [way if np.isfinite(way).all() else None for way in placed]
+        elif camera is not None:
+            self._ways = from_first([None if np.isnan(step).any() else step for step in camera[:-1]])
 
     def __len__(self) -> int:
         return len(self._cues)
@@ -225,7 +233,9 @@ class Emptied:
         filled, way = fill(image, hole), self._ways[number]
         if way is not None:
             shown, known = self._seen_plate(way, (height, width))
-            filled = np.where(known[..., None], shown, filled)
+            round_it = grown(hole, RING) & ~hole & known
+            if round_it.any() and np.abs(shown[round_it].astype(int) - image[round_it]).mean() < OTHER:
+                filled = np.where(known[..., None], shown, filled)
         # the seam lies outside of the hole's rim, where plate and frame show the same
         share = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), SOFT * max(height, width))[..., None]
         share = np.maximum(share, hole[..., None])

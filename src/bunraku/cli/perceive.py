@@ -276,7 +276,7 @@ def perceive_clip(
     people = None if cues.pose is None else cues.pose.people
     return {
         "cues": target, "frames": len(cues), "fps": cues.fps, "size": cues.size, "people": people, "source": cues.source,
-        "sound": cues.media, "layers": sorted(cues.maps),
+        "sound": driving.sound, "layers": sorted(cues.maps),
     }  # fmt: skip
 
 

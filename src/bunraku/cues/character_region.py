@@ -16,6 +16,8 @@ Kernel = Literal["square", "ellipse"]
 _KERNELS = {"square": cv2.MORPH_RECT, "ellipse": cv2.MORPH_ELLIPSE}
 
 _NECK, _HIPS = 1, (8, 11)
+_SHINS = ((9, 10), (12, 13))
+FOOT = 0.3  # of the shin: how far a foot reaches beyond the ankle
 
 
 class Region(NamedTuple):
@@ -118,6 +120,28 @@ def character_regions(
             drawn = draw_skeleton(frame.person(person), style="dwpose", line_width=line_width, threshold=threshold)[0]
             regions.append(_dilated(drawn, element))
         yield regions
+
+
+def body_masks(track: PoseTrack, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Where bodies are at least, bool (F, P, H, W): skeletons as thick as `character_regions` has them, with feet.
+
+    Args:
+        track: F frames of P people.
+        size: (height, width) of the masks; default: the track's.
+    """
+    size = size or track.size
+    sides, placed = kernel_sides(track, size), track.scaled(size)
+    masks = np.zeros((len(track), track.people, *size), np.uint8)
+    for frame, regions in enumerate(character_regions(track, size, sides)):
+        for person, region in enumerate(regions):
+            masks[frame, person][region.at] |= region.mask
+            points, scores = placed.keypoints[frame, person], placed.scores[frame, person]
+            for knee, ankle in _SHINS:
+                if min(scores[knee], scores[ankle]) >= SEEN and np.isfinite(points[[knee, ankle]]).all():
+                    toe = points[ankle] + FOOT * (points[ankle] - points[knee])
+                    ends = [tuple(np.rint(p).astype(int).tolist()) for p in (points[ankle], toe)]
+                    cv2.line(masks[frame, person], ends[0], ends[1], 255, int(sides[person]))
+    return masks > 0
 
 
 def _dilated(drawn: np.ndarray, element: np.ndarray) -> Region:

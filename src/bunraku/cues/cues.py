@@ -48,6 +48,11 @@ LAYERS = {
     "camera": Layer(
         "float64", (3, 3), "map of the background to the next frame, in pixels of the clip; NaN where it is not known"
     ),
+    "from_plate": Layer(
+        "float64",
+        (3, 3),
+        "map of the plate to this frame, in pixels of the clip; a guess where the camera is not known, NaN behind a cut",
+    ),
     "flow": Layer(
         "float16",
         ("h", "w", 2),
@@ -90,7 +95,7 @@ class Cues:
         source: where the cues come from, for people to read: a file name, a detector.
         pose: the people's keypoints, or None.
         skeleton: uint8 (F, H, W, 3) RGB, an already drawn skeleton video, or None. There is either pose or skeleton.
-        media: the video that shows these frames, for its sound; by reference, so it may be gone by now. None: there is none.
+        media: the video that shows these frames, for its sound and its pictures; by reference, so it may be gone by now. None: there is none.
         media_start: seconds of that video that lie before the first frame.
         maps: what else was perceived, frame by frame, arrays (F, ...) by name. Those of `LAYERS` have the types that it says; others
             are kept as they are.

@@ -73,8 +73,10 @@ def perceive_layers(
     samples = set(np.linspace(0, len(cues) - 1, SAMPLES).round().astype(int).tolist())
     motions: list[np.ndarray | None] = []
     cuts: list[int] = []
+    ways = [np.eye(3)]  # from the first frame, which is the plate's
     kept: list[tuple[int, np.ndarray, np.ndarray]] = []
     before: tuple[np.ndarray, np.ndarray] | None = None
+    first: tuple[np.ndarray, np.ndarray] | None = None
     shown, looked_at = _tee_last(_reduced(frames, size))
     pose = cues.pose.scaled(size)
     found = clip_mattes(shown, pose, segmenter) if masks is None else _given(shown, _reduced(masks, size), pose)
@@ -90,9 +92,12 @@ def perceive_layers(
             if unexplained(np.stack([before[0], frame]), flow.flow[None]):
                 cuts.append(i)
                 flows[i - 1], motions[-1] = np.nan, None
+            # behind a cut there is another background
+            ways.append(np.full((3, 3), np.nan) if cuts else _way(ways[-1], motions[-1], first, (frame, hidden)))
         if depths is not None and depth is not None:
             depths[i] = -_resized(depth(frame), depths.shape[1:])
         before = frame, hidden
+        first = before if i == 0 else first
         if i in samples:
             kept.append((i, frame, hidden))
         if on_frame:
@@ -104,9 +109,12 @@ def perceive_layers(
         )  # fmt: skip
     if len(flows) > 1:
         flows[-1] = flows[-2]
-    ways = from_first(motions)
-    plate = _plate([(frame, hidden, ways[i]) for i, frame, hidden in kept])
-    maps = cues.maps | {"mattes": mattes, "flow": flows, "camera": _in_pixels_of_the_clip(motions, size, cues.size)}
+    exact = from_first(motions)
+    plate = _plate([(frame, hidden, exact[i]) for i, frame, hidden in kept])
+    maps = cues.maps | {
+        "mattes": mattes, "flow": flows, "camera": _in_pixels_of_the_clip(motions, size, cues.size),
+        "from_plate": _in_pixels_of_the_clip(ways, size, cues.size)[:-1],
+    }  # fmt: skip
     if depths is not None:
         maps |= {"depth": depths, "nearness": nearness(cues.pose, depths)}
     if things:
@@ -204,6 +212,20 @@ def _tee_last(frames: Iterable[np.ndarray]) -> tuple[Iterator[np.ndarray], list[
             yield frame
 
     return passed(), last
+
+
+def _way(
+    before: np.ndarray,
+    motion: np.ndarray | None,
+    first: tuple[np.ndarray, np.ndarray] | None,
+    now: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """The map (3, 3) from the first frame to one, given that to the one before: by the camera's motion between the two, or else the one
+    that is found between the first and this, or else as before. Frames are given with what hides their background."""
+    if motion is not None:
+        return np.asarray(motion @ before)
+    found = None if first is None else camera_motion(first[0], now[0], first[1] | now[1])
+    return before if found is None else found
 
 
 def from_first(motions: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from bunraku.cues.character_region import character_regions
+from bunraku.cues.character_region import body_masks
 from bunraku.cues.cues import Cues
 from bunraku.cues.shape_mask import shape_agnostic_mask
 from bunraku.errors import BunrakuError
@@ -40,22 +40,15 @@ def in_still(cues: Cues, picture: np.ndarray, own: PoseTrack | None, figure: np.
         shape = np.asarray(figure).reshape(-1, *figure.shape[-2:]).max(0) > 0
         still = cv2.resize(shape.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     elif own is not None:
-        still = _bodies(own, size)[0]
+        still = np.asarray(body_masks(own, size).any(1))[0]
     else:
         still = np.zeros(size, bool)
     block = max(1, round(10 * max(size) / max(cues.size)))
-    hole = shape_agnostic_mask(_bodies(cues.pose, size), block=block) | shape_agnostic_mask(still[None], block=block)
+    hole = shape_agnostic_mask(np.asarray(body_masks(cues.pose, size).any(1)), block=block) | shape_agnostic_mask(
+        still[None], block=block
+    )
     pixels = np.broadcast_to(picture, (len(cues), *picture.shape))
     return replace(cues, maps=cues.maps | {"hole": np.uint8(255) * hole}, pixels=pixels)
-
-
-def _bodies(track: PoseTrack, size: tuple[int, int]) -> np.ndarray:
-    """bool (F, h, w): skeletons as thick as bodies."""
-    bodies = np.zeros((len(track), *size), bool)
-    for body, regions in zip(bodies, character_regions(track, size)):
-        for region in regions:
-            body[region.at] |= region.mask > 0
-    return bodies
 
 
 def _within(size: tuple[int, int], side: int) -> tuple[int, int]:

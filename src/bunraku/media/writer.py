@@ -96,7 +96,7 @@ class VideoWriter:
     On clean exit the finished file takes the place of `path`; on any exception, Ctrl-C included, nothing is left behind
     and an existing file stays as it was. The same frames and settings give the same bytes on any number of cores.
 
-    By extension: .mp4 .mov .mkv (H.264, yuv420p), .webm (VP9), all tagged BT.709 limited range, an odd width or height
+    By extension: .mp4 .mov .mkv (H.264, yuv420p; with alpha .mov is ProRes 4444), .webm (VP9), all tagged BT.709 limited range, an odd width or height
     grown to even by repeating the last column or row; .gif (at most 50 fps, a palette per frame) and .webp, both
     looping; PNG frames into a folder (no extension, 0000.png on) or by a pattern such as out/%04d.png.
 
@@ -108,7 +108,7 @@ class VideoWriter:
         audio_start: seconds of that file that fall on the first frame written; the sound ends with the last one.
         crf: quality of H.264 (0 to 51) and VP9 (0 to 63), lower is better.
         overwrite: whether pictures that the folder holds may be replaced; those behind the last frame stay, with a warning.
-        alpha: whether frames have a fourth channel, how opaque they are: PNG frames, .webp and .webm.
+        alpha: whether frames have a fourth channel, how opaque they are: PNG frames, .webp, .webm and .mov.
 
     Raises:
         BunrakuError: see `check_video_output`; also when the disk is full, or at the end when no frame was written.
@@ -218,7 +218,7 @@ class _Container:
 
 
 class _Encoded:
-    """H.264 or VP9 with sound."""
+    """H.264, VP9 or ProRes with sound."""
 
     def __init__(
         self,
@@ -232,8 +232,12 @@ class _Encoded:
     ) -> None:
         suffix = temporary.suffix.lower()
         self._fps, self._pixels = fps, "yuva420p" if alpha else "yuv420p"
+        coding: dict[str, str]
         self._odd = (size[0] % 2, size[1] % 2)
-        if suffix in H264_SUFFIXES:
+        if alpha and suffix == ".mov":
+            self._pixels = "yuva444p10le"
+            codec, coding = "prores_ks", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
+        elif suffix in H264_SUFFIXES:
             # With the macroblock tree x264 gave other bytes from run to run at some sizes, even on one thread.
             codec, coding = "libx264", {"crf": str(crf), "preset": "medium", "mbtree": "0"}
         else:
