@@ -168,8 +168,11 @@ def opened(cues: Cues, stage: np.ndarray | None = None) -> Scene:
 
 
 def test_what_is_lost_in_a_scene_is_said(caplog):
-    cues, _ = moving_stage(30)
-    mattes, objects = cues.maps["mattes"].copy(), np.zeros((30, *SIZE), np.uint8)
+    one, _ = moving_stage(1)
+    maps = {name: one.maps[name].repeat(30, 0) for name in ("mattes", "camera")}
+    pixels = np.asarray(one.pixels).repeat(30, 0)
+    cues = replace(one, pose=walking_track(30, SIZE), maps=maps, pixels=pixels)
+    mattes, objects = maps["mattes"].copy(), np.zeros((30, *SIZE), np.uint8)
     mattes[4:7] = 0  # a moment, which is bridged
     mattes[15:] = 0
     objects[:20, :10, :10] = 255

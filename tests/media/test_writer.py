@@ -339,3 +339,17 @@ def test_times_are_even(tmp_path, moving):
         times = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
         assert {b - a for a, b in pairwise(times)} == {round(1001 / 30000 / stream.time_base)}
         assert times[0] == 0
+
+
+def test_a_mov_with_alpha_is_prores_4444(tmp_path, moving):
+    frames = np.concatenate([moving(4), np.zeros((4, *moving(4).shape[1:3], 1), np.uint8)], -1)
+    frames[:, :, : frames.shape[2] // 2, 3] = 255
+    frames[:, : frames.shape[1] // 2, frames.shape[2] // 2 :, 3] = 100
+    path = save(tmp_path / "a.mov", frames, alpha=True)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.format.name) == ("prores", "yuva444p12le")
+        shown = np.stack([frame.to_ndarray(format="rgba") for frame in container.decode(stream)])
+    assert np.abs(shown[..., 3].astype(int) - frames[..., 3]).max() <= 1
+    assert psnr(shown[..., :3], frames[..., :3]) > 35
+    assert path.read_bytes() == save(tmp_path / "b.mov", frames, alpha=True).read_bytes()

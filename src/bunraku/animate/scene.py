@@ -181,7 +181,7 @@ def _glances(cues: Cues, frames: Frames | None) -> list[np.ndarray]:
     numbers = np.unique(np.linspace(0, len(cues) - 1, GLANCES).round().astype(int)).tolist()
     size = (round(frames.size[0] * GLANCE / max(frames.size)), round(frames.size[1] * GLANCE / max(frames.size)))
     seen = [resize(image, size) for image in FramesByNumber(frames)[numbers]]  # type: ignore[arg-type]
-    hidden = body_masks(cues.pose[numbers], size).any(1)
+    hidden: np.ndarray = np.asarray(body_masks(cues.pose[numbers], size).any(1))
     scale = np.diag([cues.size[1] / size[1], cues.size[0] / size[0], 1])
     found = [camera_motion(a, b, p | q) for a, b, p, q in zip(seen, seen[1:], hidden, hidden[1:])]
     return [scale @ motion @ np.linalg.inv(scale) for motion in found if motion is not None]

@@ -152,7 +152,7 @@ def animate(
         typer.Option(
             metavar="reference|driving|transparent|PICTURE",
             help="What is behind the character, for puppet-warp: its own picture's background; driving: the driver's scene, in which it "
-            "takes the driver's place; transparent: nothing (.webm, .webp, PNG frames); or a picture or video.",
+            "takes the driver's place; transparent: nothing (.webm, .mov, .webp, PNG frames); or a picture or video.",
         ),
     ] = "reference",
     order: Annotated[

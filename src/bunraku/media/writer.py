@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 H264_SUFFIXES = (".mp4", ".mov", ".mkv")
 VIDEO_SUFFIXES = (*H264_SUFFIXES, ".webm", ".gif", ".webp")
-ALPHA_SUFFIXES = (".webm", ".webp")
+ALPHA_SUFFIXES = (".webm", ".mov", ".webp")
 _ACCURATE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _NUMBER = re.compile(r"%(0?\d*)d")
 # The number of threads changes how x264 and libvpx cut up their work, hence the bytes; the machine must not decide it.
