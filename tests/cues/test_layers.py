@@ -66,7 +66,7 @@ def test_the_camera_rests(layers: Cues) -> None:
 def test_one_file_holds_all(layers: Cues, tmp_path: Path) -> None:
     layers.save(tmp_path / "a.cues")
     again = Cues.load(tmp_path / "a.cues")
-    assert again.maps.keys() == {"mattes", "camera", "flow"}
+    assert again.maps.keys() == {"mattes", "camera", "flow", "from_plate"}
     assert np.array_equal(again.maps["flow"], layers.maps["flow"], equal_nan=True)
     assert np.array_equal(again.maps["mattes"], layers.maps["mattes"])
     assert np.array_equal(again.maps["camera"], layers.maps["camera"], equal_nan=True)
