@@ -36,7 +36,7 @@ class Canvas:
         output: the part of the canvas that is written.
         mode: how the reference was brought onto the canvas.
         driving_mode: how driving pictures of another shape are brought into the reference's place.
-        in_scene: whether the driving picture covers the canvas, and the reference takes the driver's place in it.
+        in_scene: whether the canvas is that of the driving picture, and the reference takes the driver's place in it.
     """
 
     size: tuple[int, int]
@@ -58,15 +58,8 @@ class Canvas:
         return frames[..., top:bottom, left:right, :]
 
     def picture(self, image: np.ndarray) -> np.ndarray:
-        """The reference on the canvas, uint8 (H, W, 3). What it leaves free continues its edges, blurred: bars of one
-        colour would be taken for a part of the scene."""
-        top, bottom, left, right = self.reference
-        height, width = self.size
-        inner = fit(image, self.size, self.mode)[0][top:bottom, left:right]
-        wide = cv2.copyMakeBorder(inner, top, height - bottom, left, width - right, cv2.BORDER_REPLICATE)
-        blurred = cv2.GaussianBlur(wide, (0, 0), BLUR * max(self.size))
-        blurred[top:bottom, left:right] = inner
-        return blurred
+        """The reference on the canvas, uint8 (H, W, 3), its edges continued."""
+        return continued(image[None], self.size, self.mode)[0]
 
     def matte(self, matte: np.ndarray) -> np.ndarray:
         """Mattes of the reference, uint8 (..., H, W), on the canvas; there is nothing of the figure in what it leaves free."""
@@ -149,7 +142,11 @@ def choose_canvas(
         whole = choose_canvas(
             reference, model, any_size=False, size=size or (own if any_size else model), multiple=multiple
         )
-        return replace(whole, driving_mode="crop", in_scene=True)
+        if any_size or size is not None:
+            return replace(whole, driving_mode="crop", in_scene=True)
+        # a model of one size sees the whole scene; what is added to it is cut off again
+        output = _even(_covered(scene, model, "letterbox"), model)
+        return replace(whole, driving_mode="letterbox", in_scene=True, output=output)
     own_shape = fitting == "auto" and size is None and any_size
     if own_shape:
         factor = math.sqrt(math.prod(model) / math.prod(reference))
@@ -157,15 +154,37 @@ def choose_canvas(
     canvas = _rounded(size, multiple, logging.INFO if own_shape else logging.WARNING) if size else model
     mode: Mode = "crop" if fitting == "crop" or own_shape else "letterbox"
     transform = placement(reference, canvas, mode)
-    corners = np.rint(transform.points(np.array([(0, 0), reference[::-1]], float)))
+    covered = _covered(reference, canvas, mode)
+    output = (0, canvas[0], 0, canvas[1]) if size else _even(covered, canvas)
+    return Canvas(canvas, transform, covered, output, mode, "crop" if fitting == "crop" else "letterbox")
+
+
+def continued(images: np.ndarray, size: tuple[int, int], mode: Mode) -> np.ndarray:
+    """Pictures uint8 (F, H, W, 3) brought to `size`, (F, *size, 3). What they leave free continues their edges, blurred: bars of one
+    colour would be taken for a part of the scene."""
+    top, bottom, left, right = _covered((images.shape[1], images.shape[2]), size, mode)
+    fitted = fit(images, size, mode)[0]
+    if (top, left) == (0, 0) and (bottom, right) == tuple(size):
+        return fitted
+    inner = fitted[:, top:bottom, left:right]
+    border = (top, size[0] - bottom, left, size[1] - right)
+    wide = [cv2.copyMakeBorder(image, *border, cv2.BORDER_REPLICATE) for image in inner]
+    blurred = np.stack([cv2.GaussianBlur(image, (0, 0), BLUR * max(size)) for image in wide])
+    blurred[:, top:bottom, left:right] = inner
+    return blurred
+
+
+def _covered(shape: tuple[int, int], canvas: tuple[int, int], mode: Mode) -> Box:
+    """The part of a canvas that a picture of (height, width) covers."""
+    corners = np.rint(placement(shape, canvas, mode).points(np.array([(0, 0), shape[::-1]], float)))
     (left, top), (right, bottom) = np.clip(corners, 0, canvas[::-1]).astype(int).tolist()
-    if size:
-        output = (0, canvas[0], 0, canvas[1])
-    else:  # even, as video codecs want it
-        output = (top, min(bottom + (bottom - top) % 2, canvas[0]), left, min(right + (right - left) % 2, canvas[1]))
-    return Canvas(
-        canvas, transform, (top, bottom, left, right), output, mode, "crop" if fitting == "crop" else "letterbox"
-    )
+    return top, bottom, left, right
+
+
+def _even(box: Box, canvas: tuple[int, int]) -> Box:
+    """With even sides, as video codecs want it."""
+    top, bottom, left, right = box
+    return top, min(bottom + (bottom - top) % 2, canvas[0]), left, min(right + (right - left) % 2, canvas[1])
 
 
 def _size(box: Box) -> tuple[int, int]:

@@ -289,7 +289,7 @@ class PipelineAdapter:
         """What is known of the drivers on a canvas of that size."""
         cues = cues_of(poses)
         if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
-            cues = on_canvas(scene.cues, poses, size)
+            cues = on_canvas(scene.cues, poses, size, scene.mode)
         elif scene is None and "environment" in self._pipeline.reads.frames:
             cues = in_still(cues, reference, reference_pose, matte)
         return cues if order is None else replace(cues, maps=cues.maps | {"nearness": order.astype(np.float64)})

@@ -9,6 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from bunraku.animate.canvas import Mode, continued
 from bunraku.animate.driving import Driving
 from bunraku.animate.options import AnimateOptions
 from bunraku.animate.still import is_still
@@ -59,10 +60,15 @@ class Scene:
     size: tuple[int, int] | None = None
     path: Path | None = None
 
-    def backdrop(self, cues: Cues) -> "Backdrop | None":
-        """What `ModelAdapter.stream` is given; None: the still's own background. `cues`: from `of`."""
+    def backdrop(self, cues: Cues, mode: Mode = "crop") -> "Backdrop | None":
+        """What `ModelAdapter.stream` is given; None: the still's own background.
+
+        Args:
+            cues: from `of`.
+            mode: how the driver's scene is brought onto the canvas.
+        """
         if self.kind == "driving":
-            return Backdrop(Emptied(cues), cues)
+            return Backdrop(Emptied(cues), cues, mode)
         if self.kind == "transparent":
             return Backdrop(TRANSPARENT)
         if self.pictures is None:
@@ -260,10 +266,12 @@ class Backdrop:
     Attributes:
         behind: as of `PuppetWarp.stream`.
         cues: of the driver, with pixels, in the driver's scene.
+        mode: how that scene is brought onto the canvas.
     """
 
     behind: Pictures
     cues: Cues | None = None
+    mode: Mode = "crop"
 
     def in_front(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Consecutive frames, uint8 (f, H, W, C), behind the things that the driver has in hand, where they are known."""
@@ -288,33 +296,37 @@ def _with_objects(frames: np.ndarray, cues: Cues, numbers: Sequence[int]) -> np.
 
 
 @dataclass(frozen=True)
-class Cropped:
-    """Pictures cropped about their centre to the aspect ratio of `size` (height, width)."""
+class Fitted:
+    """Pictures brought to `size` (height, width), their edges continued where they leave some of it free."""
 
     pictures: Pictures
     size: tuple[int, int]
+    mode: Mode
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, frames: Sequence[int]) -> np.ndarray:
-        return fit(np.asarray(self.pictures[list(frames)]), self.size, "crop")[0]
+        return continued(np.asarray(self.pictures[list(frames)]), self.size, self.mode)
 
 
-def on_canvas(cues: Cues, poses: PoseTrack, size: tuple[int, int]) -> Cues:
-    """The driver's cues as a canvas of `size` shows its scene, which fills it, with other poses (F, P, K) there, which take depth along."""
-    factor = max(size[0] / cues.size[0], size[1] / cues.size[1])
+def on_canvas(cues: Cues, poses: PoseTrack, size: tuple[int, int], mode: Mode = "crop") -> Cues:
+    """The driver's cues as a canvas of `size` shows its scene, with other poses (F, P, K) there, which take depth along."""
+    factor = (max if mode == "crop" else min)(size[0] / cues.size[0], size[1] / cues.size[1])
+    # how much of a side is cut off at either end, or, below 0, is added
     margins = [(1 - side / (factor * whole)) / 2 for side, whole in zip(size, cues.size)]
 
-    def cropped(values: np.ndarray) -> np.ndarray:
+    def placed(name: str, values: np.ndarray) -> np.ndarray:
         height, width = values.shape[-2:]
         y, x = round(margins[0] * height), round(margins[1] * width)
-        return values[..., y : height - y, x : width - x]
+        inner = values[..., max(y, 0) : height - max(y, 0), max(x, 0) : width - max(x, 0)]
+        added = [(0, 0)] * (values.ndim - 2) + [(max(-y, 0),) * 2, (max(-x, 0),) * 2]
+        return np.pad(inner, added, constant_values=np.nan if name == "depth" else 0)
 
-    maps = {name: cropped(values) for name, values in cues.maps.items() if name in AREAS}
+    maps = {name: placed(name, values) for name, values in cues.maps.items() if name in AREAS}
     if cues.pose is not None and "depth" in maps:
-        own = PoseTrack(placement(cues.size, size, "crop").points(cues.pose.keypoints), cues.pose.scores, size)
+        own = PoseTrack(placement(cues.size, size, mode).points(cues.pose.keypoints), cues.pose.scores, size)
         if np.nanmax(np.abs(own.keypoints - poses.keypoints), initial=0) > STILL * max(size):
             maps["depth"] = carry_depth(own, maps["depth"], poses)
-    pixels = None if cues.pixels is None else Cropped(cues.pixels, size)
+    pixels = None if cues.pixels is None else Fitted(cues.pixels, size, mode)
     return replace(cues, size=size, pose=poses, maps=maps, pixels=pixels, plate=None)
