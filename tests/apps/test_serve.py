@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,11 @@ def ben(server: Server) -> Iterator[httpx.Client]:
 
 
 def request_of(client: httpx.Client, puppets: Path, driving: str = "b.cues", **more: Any) -> dict[str, Any]:
-    """A job that takes a second: its poses are known."""
-    return {
-        "reference": send(client, puppets / "a.png"), "driving": send(client, puppets / driving),
-        "reference_pose": send(client, puppets / "a.pose.json"), "options": QUICK, **more,
-    }  # fmt: skip
+    """A job that takes a second: its poses are known. Files are sent once."""
+    files = {"reference": "a.png", "driving": driving, "reference_pose": "a.pose.json"}
+    there = {file["name"]: file["id"] for file in client.get("/v1/files").json()}
+    ids = {use: there.get(name) or send(client, puppets / name) for use, name in files.items()}
+    return {**ids, "options": QUICK, **more}
 
 
 def slow(request: dict[str, Any]) -> dict[str, Any]:
@@ -118,10 +119,25 @@ def test_same_as_the_command_line_to_the_byte(server: Server, ann: httpx.Client,
     assert got.headers["x-content-type-options"] == "nosniff"
 
 
+def test_preview_and_cues_that_drive_other_jobs(ann: httpx.Client, puppets: Path, tmp_path: Path) -> None:
+    request = request_of(ann, puppets)
+    preview = ended(ann, ask(ann, request | {"task": "preview"}).json()["id"])
+    (tmp_path / "preview.png").write_bytes(ann.get(f"/v1/jobs/{preview['id']}/result").content)
+    shown = read_image(tmp_path / "preview.png").shape
+    assert (preview["result"]["height"], preview["result"]["width"]) == shown[:2]
+    perceive = ended(
+        ann, ask(ann, {"task": "perceive", "driving": request["driving"], "options": {"stop": 5}}).json()["id"]
+    )
+    assert (perceive["result"]["frames"], perceive["result"]["files"]) == (5, ["result.cues"])
+    cues = ann.post("/v1/files", content=ann.get(f"/v1/jobs/{perceive['id']}/result").content).json()
+    assert (cues["kind"], cues["frames"], cues["fps"]) == ("cues", 5, 12)
+    assert ended(ann, ask(ann, request | {"driving": cues["id"]}).json()["id"])["result"]["frames"] == 5
+
+
 def test_nobody_comes_without_a_token_and_nobody_sees_what_is_anothers(
     server: Server, ann: httpx.Client, ben: httpx.Client, puppets: Path
 ) -> None:
-    file = send(ann, puppets / "a.png")
+    file = request_of(ann, puppets)["reference"]
     job = ask(ann, request_of(ann, puppets)).json()["id"]
     routes = [
         ("GET", "/v1/files"), ("GET", f"/v1/files/{file}"), ("DELETE", f"/v1/files/{file}"), ("POST", "/v1/files"), ("GET", "/v1/jobs"),
@@ -136,9 +152,9 @@ def test_nobody_comes_without_a_token_and_nobody_sees_what_is_anothers(
             assert httpx.request(method, server.url + path, headers=header).status_code == 401, path
         if file in path or job in path:
             assert ben.request(method, path).status_code == 404, path
-    assert ben.get("/v1/files").json() == []
-    assert ben.get("/v1/jobs").json() == []
-    mine = {"reference": send(ben, puppets / "a.png"), "driving": file}
+    assert file not in str(ben.get("/v1/files").json())
+    assert job not in str(ben.get("/v1/jobs").json())
+    mine = request_of(ben, puppets) | {"driving": file}
     assert ask(ben, mine).status_code == 404
     assert ended(ann, job)["state"] == "done"
 
@@ -158,6 +174,10 @@ def test_nobody_comes_without_a_token_and_nobody_sees_what_is_anothers(
         ({"options": {"driving_kind": "rgb"}}, "driving_kind of b.cues is auto or cues"),
         ({"scene": "/etc/passwd"}, "no file 'passwd'"),
         ({"format": "exe"}, "mp4"),
+        ({"format": "cues"}, "format of animate is mp4"),
+        ({"reference": None}, "animate needs a reference"),
+        ({"options": {"strengths": [{"condition": "pose", "amount": 99}]}}, "must be from 0 to 10"),
+        ({"options": {"debug": "/tmp"}}, "Extra inputs"),
         ({"sheet": "/tmp/x.png"}, "boolean"),
     ],
 )
@@ -193,6 +213,7 @@ def test_a_body_without_end_is_cut_off(server: Server, ann: httpx.Client) -> Non
         with suppress(httpx.TransportError):  # it may have closed the connection
             assert ann.post(path, content=endless()).status_code == 413
     assert not [name for name in server.files() if name.endswith(".part")]
+    assert ann.post("/v1/jobs", content=b" " * 2**21).status_code == 413
     assert ann.get("/health").status_code == 200
 
 
@@ -279,12 +300,22 @@ def test_two_hundred_hostile_uploads(server: Server, ann: httpx.Client, puppets:
     assert process.memory_info().rss < memory + 100 * 2**20
     assert {path: set(os.listdir(path)) for path in outside} == outside
     with server.client("ben") as ben:
-        taken = {file["id"] for file in ben.get("/v1/files").json()}
         names = set(server.files()) - kept_before
+        taken = {file["id"] for file in ben.get("/v1/files").json()} - {Path(name).stem for name in kept_before}
         assert {Path(name).stem for name in names if name.startswith("files/")} == taken
         assert not [name for name in names if name.endswith(".part")]
         for id in taken:
             assert ben.delete(f"/v1/files/{id}").status_code == 204
+
+
+def test_no_path_of_the_server_can_be_an_option() -> None:
+    """Whoever adds an option that is a path adds nothing here."""
+    from bunraku.animate import AnimateOptions
+    from bunraku.apps.serve.requests import OURS, Options
+
+    paths = {"reference_pose", "mask", "scene", "sheet", "side_by_side", "debug"}
+    assert paths <= {field.name for field in fields(AnimateOptions)} - set(Options.model_fields)
+    assert {field.name for field in fields(AnimateOptions)} == {*paths, *OURS, *Options.model_fields}
 
 
 def test_metrics_and_the_page_that_needs_no_network(server: Server, ann: httpx.Client, puppets: Path) -> None:

@@ -28,6 +28,7 @@ COMMANDS = (
     "theatre",
     "train",
     "evaluate",
+    "serve",
     "doctor",
     "models list",
     "models pull",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
@@ -19,16 +19,20 @@ from bunraku.cues.openpose_json import sidecar
 from bunraku.errors import BunrakuError
 from bunraku.media import FOLDER_FPS
 
-OURS = ("device", "dtype", "sheet", "side_by_side", "debug", "overwrite")
-"""Options that are the server's own."""
+OURS = ("device", "dtype", "overwrite")
+"""Options that are the server's own; so is each that is a path, whoever adds it: a request would read or write files of the server."""
 FILES = ("reference_pose", "mask", "scene")
-"""Options that are files, or may be."""
-OPTIONS = tuple(field for field in fields(AnimateOptions) if field.name not in (*OURS, *FILES))
+"""Options that uploads are taken for."""
 SCENES = ("reference", "driving", "transparent")
 RATE = r"\d{1,5}(\.\d{1,6})?(/\d{1,5})?"
 LONGEST_KEY = 200
 
-Format = Literal["mp4", "webm", "mov", "mkv", "gif", "webp"]
+Task = Literal["animate", "preview", "perceive"]
+Format = Literal["mp4", "webm", "mov", "mkv", "gif", "webp", "png", "cues"]
+FORMATS: dict[Task, tuple[Format, ...]] = {
+    "animate": ("mp4", "webm", "mov", "mkv", "gif", "webp"), "preview": ("png", "mp4", "webm", "gif"), "perceive": ("cues",),
+}  # fmt: skip
+"""What each task can make; the first unless another is asked for."""
 
 
 def _rate(value: Any) -> Any:
@@ -61,10 +65,16 @@ def described(*kinds: type) -> dict[str, str]:
     return found
 
 
+def _holds(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_holds(inner, kind) for inner in get_args(annotation))
+
+
 def _options_model() -> type[BaseModel]:
     types, texts = get_type_hints(AnimateOptions) | {"fps": Rate | None}, described(MotionOptions, AnimateOptions)
     made: dict[str, Any] = {}
-    for field in OPTIONS:
+    for field in fields(AnimateOptions):
+        if field.name in OURS or _holds(types[field.name], Path):
+            continue
         bounds: dict[str, Any] = {}
         if (limits := AnimateOptions.limits.get(field.name)) and field.name not in ("fps", "size", "canvas"):
             bounds = {"ge": limits.least, "le": None if limits.most == math.inf else limits.most}
@@ -81,7 +91,12 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reference: str = Field(description="Picture of the character.")
+    task: Task = Field(
+        "animate",
+        description="animate: the video. preview: reference, driver and retargeted skeletons, in seconds. perceive: the motion as cues, "
+        "which can be sent as `driving` of other jobs, so that perception is paid once.",
+    )
+    reference: str | None = Field(None, description="Picture of the character; all but perceive need it.")
     driving: str = Field(description="The motion: a video, BVH, OpenPose JSON or cues.")
     reference_pose: str | None = Field(None, description="OpenPose JSON of the reference; null: it is detected.")
     mask: str | None = Field(
@@ -90,7 +105,10 @@ class JobRequest(BaseModel):
     scene: str = Field(
         "reference", description=f"What is behind the character: {', '.join(SCENES)}, or the id of a picture or video."
     )
-    format: Format = Field("mp4", description="Of the result.")
+    format: Format | None = Field(
+        None,
+        description=f"Of the result: {'; '.join(f'{task}: ' + ', '.join(formats) for task, formats in FORMATS.items())}.",
+    )
     sheet: bool = Field(False, description="Whether a picture of reference, driver, poses and results is made as well.")
     options: Options = Field(default_factory=Options, description="How it is animated.")  # type: ignore[valid-type]
 
@@ -111,6 +129,10 @@ class JobRequest(BaseModel):
         Raises:
             BunrakuError: a file of the wrong kind, an option out of its range, more frames or pixels than are granted.
         """
+        if self.reference is None and self.task != "perceive":
+            raise BunrakuError(f"{self.task} needs a reference")
+        if self.format is not None and self.format not in FORMATS[self.task]:
+            raise BunrakuError(f"the format of {self.task} is {' or '.join(FORMATS[self.task])}, not {self.format}")
         for name, kinds in TAKES.items():
             if (file := files.get(name)) and file.media.kind not in kinds:
                 raise BunrakuError(f"{name} is {' or '.join(kinds)}; {file.name} is {file.media.kind}")
@@ -136,10 +158,11 @@ class JobRequest(BaseModel):
         """What the worker is told: names of files in the job's own folder, options as JSON."""
         places = {name: f"{PLACES.get(name, name)}{file.media.suffix}" for name, file in files.items()}
         return {
-            **places,
+            "task": self.task,
+            "files": places,
             "names": {places[name]: file.name for name, file in files.items()},
             "scene_is": self.scene if self.scene in SCENES else "file",
-            "format": self.format,
+            "format": self.format or FORMATS[self.task][0],
             "sheet": self.sheet,
             "options": self.options.model_dump(mode="json", exclude_unset=True),  # type: ignore[attr-defined]
         }
@@ -155,7 +178,7 @@ PLACES = {"reference_pose": sidecar(Path("reference")).stem}
 def animate_options(request: Mapping[str, Any], folder: Path, attempt: Path, device: str | None) -> AnimateOptions:
     """The options of a stored request whose files are in `folder`."""
     given = Options.model_validate(request["options"])
-    files = {name: folder / request[name] for name in FILES if name in request}
+    files = {name: folder / file for name, file in request["files"].items() if name in FILES}
     scene = {} if request["scene_is"] == "file" else {"scene": request["scene_is"]}
     sheet = attempt / "sheet.png" if request["sheet"] else None
     return AnimateOptions(**dict(given), **files, **scene, sheet=sheet, device=device)
@@ -223,10 +246,10 @@ class ResultView(BaseModel):
     fps: float
     width: int
     height: int
-    model: str
-    device: str
-    seed: int
-    seconds: dict[str, float] = Field(description="How long each part took.")
+    model: str | None = None
+    device: str | None = None
+    seed: int | None = None
+    seconds: dict[str, float] | None = Field(None, description="How long each part took.")
     files: list[str] = Field(description="Names under `/v1/jobs/{id}/files/`.")
 
 

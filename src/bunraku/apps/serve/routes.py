@@ -99,7 +99,7 @@ async def ask(
         str | None, Header(max_length=LONGEST_KEY, description="Asking twice with the same key makes one job.")
     ] = None,
 ) -> JobView:
-    """Ask for an animation."""
+    """Ask for an animation, a preview of one, or cues."""
     made = here.ask(job, owner, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{made.id}"
     return here.view(made)
@@ -151,7 +151,7 @@ async def delete_job(job: OwnJob, here: Here) -> None:
 
 @router.get("/v1/jobs/{id}/result", response_class=Response, tags=["jobs"])
 async def result(job: OwnJob, here: Here) -> Response:
-    """The video. 409: the job is not done."""
+    """What was asked for. 409: the job is not done."""
     return here.made(job, f"result.{job.request['format']}")
 
 

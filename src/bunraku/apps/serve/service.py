@@ -82,7 +82,7 @@ class Service:
 
         def fill(folder: Path) -> None:
             for name, file in files.items():
-                _linked(self.store.file_path(file), folder / request[name])
+                _linked(self.store.file_path(file), folder / request["files"][name])
 
         try:
             job = self.store.add_job(

@@ -10,21 +10,58 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from bunraku.animate.jobs import Job
+from bunraku.animate.options import AnimateOptions
 from bunraku.apps.serve.requests import animate_options, in_fields
 from bunraku.errors import BunrakuError
+from bunraku.progress import Progress
 
 Tell = Callable[[dict[str, Any]], None]
+Files = Mapping[str, Path]
 
 SECONDS_BETWEEN = 0.1  # reports of the same thing
 FAULT = "an error of the program, not of yours; whoever runs it finds it in the log"
 
 
-def perform(work: dict[str, Any], tell: Tell) -> None:
+class Tasks:
+    """What can be done, by the name that `JobRequest.task` has; a model stays open as long as jobs ask for the same.
+
+    Each takes the place of the result, the stored request, the folder with its files, options, and a progress, and returns what is to
+    be known of the result.
+    """
+
+    def __init__(self) -> None:
+        from bunraku.animate.batch import AnimateWork
+
+        self._animations = AnimateWork()
+
+    def animate(self, output: Path, files: Files, options: AnimateOptions, report: Progress) -> dict[str, Any]:
+        made = self._animations.do(Job("job", files["reference"], files["driving"], output, options), None, report)
+        facts = {"model": made.model, "device": made.device, "seed": made.seed, "seconds": made.seconds}
+        return facts | {"frames": made.frames, "fps": float(made.fps), "size": made.size}
+
+    def preview(self, output: Path, files: Files, options: AnimateOptions, report: Progress) -> dict[str, Any]:
+        from bunraku.animate.preview import METHODS, draw_retargeting
+
+        methods = METHODS if options.retarget is None else (options.retarget,)
+        drawn = draw_retargeting(files["reference"], files["driving"], output, methods, options, report)
+        return {"frames": drawn.frames, "fps": float(drawn.fps), "size": drawn.size}
+
+    def perceive(self, output: Path, files: Files, options: AnimateOptions, report: Progress) -> dict[str, Any]:
+        from bunraku.animate.driving import perceive
+
+        cues = perceive(files["driving"], options, on_frame=lambda done, total: report("perceive", done, total))
+        replace(cues, media=None).save(output)  # it would be a path of this machine
+        return {"frames": len(cues), "fps": float(cues.fps), "size": cues.size}
+
+
+def perform(work: dict[str, Any], tasks: Tasks, tell: Tell) -> None:
     """Run one job and tell how it ended.
 
     Args:
@@ -32,33 +69,21 @@ def perform(work: dict[str, Any], tell: Tell) -> None:
             `requests.JobRequest.stored` makes it.
         tell: called with each message.
     """
-    from bunraku.animate import animate
-
     folder, attempt, request = Path(work["folder"]), Path(work["attempt"]), work["request"]
     names = {str(folder / file): shown for file, shown in request["names"].items()}
     remarks = Remarks(lambda text: tell({"remark": in_names(text, names)}))
     logger = logging.getLogger("bunraku")
     logger.addHandler(remarks)
     try:
-        output = attempt / f"result.{request['format']}"
         options = animate_options(request, folder, attempt, work["device"])
-        made = animate(folder / request["reference"], folder / request["driving"], output, options, Reports(tell))
-        for path in [path for path in (made.output, made.sheet) if path]:
+        files = {name: folder / file for name, file in request["files"].items()}
+        do = {"animate": tasks.animate, "preview": tasks.preview, "perceive": tasks.perceive}[request["task"]]
+        facts = do(attempt / f"result.{request['format']}", files, options, Reports(tell))
+        made = sorted(attempt.iterdir())
+        for path in made:
             with path.open("rb") as file:
                 os.fsync(file.fileno())  # the database will say that it is there
-        facts = {
-            "frames": made.frames,
-            "fps": float(made.fps),
-            "size": made.size,
-            "model": made.model,
-            "device": made.device,
-        }
-        tell(
-            {
-                "done": facts
-                | {"seed": made.seed, "seconds": made.seconds, "files": sorted(p.name for p in attempt.iterdir())}
-            }
-        )
+        tell({"done": facts | {"files": [path.name for path in made]}})
     except BunrakuError as error:
         tell({"failed": in_names(str(error), names)})
     finally:
@@ -112,12 +137,11 @@ def main() -> None:
         messages.write(json.dumps(message) + "\n")
         messages.flush()
 
-    import bunraku.animate.run  # before the first job asks for it  # noqa: F401
-
+    tasks = Tasks()
     while True:
         work = json.loads(lines.get())
         try:
-            perform(work, tell)
+            perform(work, tasks, tell)
         except BaseException:
             tell({"failed": FAULT})
             raise  # what it has left in this process is not to be trusted
