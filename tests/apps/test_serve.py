@@ -343,6 +343,35 @@ def test_the_client_of_the_documentation(server: Server, tmp_path: Path) -> None
     assert "write" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("limit", "options", "why"),
+    [
+        (
+            ("--minutes", 0.05),
+            {"model": "puppet-warp", "size": [256, 176], "fps": 1000},
+            "longer than the 0.05 minutes",
+        ),
+        (("--memory", 0.5), {"model": "mini"}, "more than the 0.5 GB of memory"),
+    ],
+)
+def test_a_job_that_takes_too_much_is_stopped_and_what_is_old_is_deleted(
+    tmp_path: Path, puppets: Path, limit: tuple[str, float], options: dict[str, Any], why: str
+) -> None:
+    server = Server(tmp_path / "work", *limit, "--keep-hours", 0.01).start()
+    try:
+        with server.client() as client:
+            job = ended(client, ask(client, request_of(client, puppets) | {"options": options}).json()["id"])
+            assert why in job["error"]
+            assert job["expires"] - job["finished"] == pytest.approx(36)
+            until = time.monotonic() + 120
+            while server.files() and time.monotonic() < until:
+                time.sleep(0.5)
+            assert server.files() == []
+            assert client.get("/v1/jobs").json() == client.get("/v1/files").json() == []
+    finally:
+        server.stop()
+
+
 def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path: Path, puppets: Path) -> None:
     outcome = killed_again_and_again(puppets, tmp_path / "work", kills=3, seed=0)
     assert outcome["jobs"] >= 3

@@ -185,7 +185,7 @@ class Runner:
                 self._store.expire()
             except (sqlite3.Error, OSError) as error:
                 logger.error("what is old cannot be deleted: %s", error)
-            await asyncio.sleep(SECONDS_BETWEEN_DELETIONS)
+            await asyncio.sleep(min(SECONDS_BETWEEN_DELETIONS, 3600 * self._settings.keep_hours))
 
 
 async def _alive(process: Process | None) -> Process:
