@@ -5,6 +5,7 @@ Whatever FFmpeg and Pillow do with a hostile file, they do it in a process of it
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import unicodedata
@@ -24,7 +25,10 @@ NO_MOVIES = (b"avif", b"avis", b"heic", b"heix", b"heif", b"mif1", b"msf1", b"jp
 """Brands of pictures in the container of MP4."""
 MOVIE_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 LARGEST_CANVAS = 16384  # px, of poses
-SECONDS = 60  # that a file may take to be looked at
+SECONDS = 60  # of computing that looking at a file may take
+PATIENCE = 600  # seconds on the clock, of a machine that has much else to do
+OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)
+TOO_LONG = f"it takes longer than {SECONDS} s merely to be read; export it again"
 DAMAGED = "it is damaged; export it again"
 RATES = (0.1, 1000)  # frames per second
 MEMORY = 2 * 2**30  # bytes that looking at it may take
@@ -103,13 +107,16 @@ def examine(path: Path, limits: Limits = Limits(), name: str | None = None) -> M
     if (size := path.stat().st_size) > limits.bytes:
         raise BunrakuError(f"{name} has {size / 2**20:.1f} MB; at most {limits.bytes / 2**20:.0f} MB are taken")
     told(path, name)
-    request = {"path": str(path), "limits": asdict(limits)}
+    request = {"path": str(path), "limits": asdict(limits), "seconds": SECONDS}
     command = [sys.executable, "-m", "bunraku.apps.uploads"]
     try:
-        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        raise BunrakuError(f"{name} takes longer than {SECONDS} s merely to be read; export it again") from None
-    answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"error": DAMAGED}
+        raise BunrakuError(f"{name} cannot be used: {TOO_LONG}") from None
+    if done.returncode == 0:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    else:
+        answer = {"error": TOO_LONG if done.returncode == -OUT_OF_TIME else DAMAGED}
     if "error" in answer:
         raise BunrakuError(f"{name} cannot be used: {answer['error'].replace(str(path), name)}")
     return Media.read(answer)
@@ -235,23 +242,20 @@ def _check_canvas(size: tuple[int, int]) -> None:
         raise BunrakuError(f"its poses are for a picture of {size[1]}x{size[0]} px; at most {LARGEST_CANVAS} are taken")
 
 
-def _bounded(memory: int) -> None:
+def _bounded(memory: int, seconds: int) -> None:
     """Bounds what this process may allocate and how long it may compute, where the system can."""
     try:
         import resource
     except ImportError:  # Windows
         return
-    for limit, value in (
-        (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_CPU, 2 * SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # at the second number the signal would be SIGKILL
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _main() -> None:
     request = json.loads(sys.stdin.read())
-    _bounded(MEMORY)
+    _bounded(MEMORY, request["seconds"])
     try:
         answer = asdict(looked_at(Path(request["path"]), Limits(**request["limits"])))
     except BunrakuError as error:
