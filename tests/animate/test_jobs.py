@@ -41,6 +41,18 @@ def test_a_line_is_a_job_with_the_options_of_its_columns(tmp_path: Path) -> None
     )  # fmt: skip
 
 
+def test_further_characters_and_views_are_pictures_beside_the_table(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "reference,driving,output,references,view",
+        "a.png,b.mp4,c.mp4,d.png; e.png,f.png",
+        "a.png,b.mp4,g.mp4",
+    )
+    one, two = read_jobs(path)
+    assert (one.reference, one.options.references) == (tmp_path / "a.png", (tmp_path / "d.png", tmp_path / "e.png"))
+    assert (one.options.views, two.options.references) == ((tmp_path / "f.png",), ())
+
+
 @pytest.mark.parametrize(("separator", "encoding"), [(";", "utf-8-sig"), ("\t", "utf-8")])
 def test_tables_as_spreadsheets_write_them(tmp_path: Path, separator: str, encoding: str) -> None:
     lines = ("reference,driving,output", "ä.png,b.mp4,c.mp4")

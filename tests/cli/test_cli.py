@@ -15,6 +15,7 @@ import pytest
 from bunraku import __version__
 from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import read_openpose_json
+from bunraku.errors import BunrakuError
 from bunraku.media import VideoWriter, read_image, write_image
 from bunraku.perception.pose import WHOLE_BODY, Detections
 from bunraku.recipes import RECIPES
@@ -624,3 +625,25 @@ def test_mattes_are_written_in_colours_and_taken_again(
         code, _, err = bunraku("perceive", footage, "-o", tmp_path / "z.cues", *arguments)
         assert code == 2
         assert message in " ".join(err.split())
+
+
+def test_several_pictures_and_the_order_reach_the_options(bunraku, tmp_path, monkeypatch):
+    asked = []
+
+    def animated(reference, driving, output, options, *rest):
+        asked.append(options)
+        raise BunrakuError("enough")
+
+    monkeypatch.setattr("bunraku.animate.animate", animated)
+    picture = tmp_path / "a.png"
+    picture.touch()
+    bunraku(
+        "animate", picture, tmp_path / "b.mp4", "-o", tmp_path / "c.mp4", "--reference", "d.png", "--reference", "e.png", "--view", "f.png",
+        "--order", "reference",
+    )  # fmt: skip
+    (options,) = asked
+    assert (options.references, options.views, options.order) == (
+        (Path("d.png"), Path("e.png")),
+        (Path("f.png"),),
+        "reference",
+    )

@@ -252,6 +252,8 @@ def _column(name: str) -> str:
     plain = name.strip().lower().lstrip("-").replace("-", "_").replace(" ", "_")
     if plain in REQUIRED:  # the option --reference adds further pictures to it
         return plain
+    if plain in REQUIRED:  # as an option, --reference gives further characters: the column references
+        return plain
     return {option(f.name).lstrip("-").replace("-", "_"): f.name for f in fields(AnimateOptions)}.get(
         "max_people" if plain == "people" else plain, plain
     )
@@ -260,7 +262,11 @@ def _column(name: str) -> str:
 def _check_columns(table: Path, columns: list[str]) -> None:
     known = [*REQUIRED, *(f.name for f in fields(AnimateOptions))]
     if unknown := [name for name in columns if name not in known]:
-        names = [*REQUIRED, *(option(f.name).lstrip("-") for f in fields(AnimateOptions))]
+        names = [
+            *REQUIRED,
+            *(o for f in fields(AnimateOptions) if (o := option(f.name).lstrip("-")) not in REQUIRED),
+            *SEVERAL,
+        ]
         raise BunrakuError(f"{table} has a column {unknown[0]!r}, which means nothing; there are {', '.join(names)}")
     if missing := [name for name in REQUIRED if name not in columns]:
         raise BunrakuError(f"{table} has no column {' and '.join(missing)}; its first line names the columns")
@@ -309,6 +315,9 @@ def _value(column: str, text: str, kind: Any, folder: Path) -> Any:
                 raise BunrakuError(f"{option(column)} {text!r} is no {'whole ' * (number is int)}number") from None
     return text
 
+
+SEVERAL = ("references", "views")
+"""Columns of several pictures, with ; between them."""
 
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 PARSERS: dict[str, Callable[[str], Any]] = {
