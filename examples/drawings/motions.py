@@ -106,7 +106,7 @@ def main() -> None:
     folder = parser.parse_args().output
     written(dance(), "dance", 4, folder)
     written(wave(), "wave", 4, folder)
-    written(Walk(-0.32, 0.32, 2), "walk", 4, folder)
+    written(Walk(-0.22, 0.22, 2), "walk", 4, folder)
 
 
 if __name__ == "__main__":
