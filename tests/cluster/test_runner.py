@@ -133,7 +133,8 @@ def test_nothing_more_is_given_to_a_machine_whose_disk_is_full(tmp_path: Path) -
     assert sum(noted(tmp_path, f"do-fills {i}") for i in range(5)) == 6
 
 
-def test_where_every_disk_is_full_everything_left_is_named(tmp_path: Path) -> None:
+def test_where_every_disk_is_full_everything_left_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outcomes = run(tmp_path, *tasks(*(f"full {i}" for i in range(4))))
     assert {outcome.error for outcome in outcomes.values()} == {"not done: the disk of every machine is full"}
     assert sum(noted(tmp_path, f"do-full {i}") for i in range(4)) == 2
+    assert "no worker is there" not in caplog.text

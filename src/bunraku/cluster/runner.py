@@ -293,8 +293,8 @@ class _Run:
             for rank, answer in enumerate(call.answers)
             if rank not in call.ended
         }
-        ready, _ = self._ray.wait(list(answers), timeout=PATIENCE)
-        if not ready and not self._idle and not any(call.piece or call.shared for call in self._calls):
+        ready, _ = self._ray.wait(list(answers), timeout=PATIENCE) if answers else ([], [])
+        if answers and not ready and not self._idle and not any(call.piece or call.shared for call in self._calls):
             logger.warning("no worker is there: %d are waited for", len(self._members))
         for answer in ready:
             call, rank = answers[answer]
