@@ -15,6 +15,7 @@ from bunraku.perception.matte import (
     alpha_channel,
     clip_mattes,
     create_segmenter,
+    grown_figure,
     guided_filter,
     outlined,
     read_matte,
@@ -81,6 +82,18 @@ def test_a_network_that_finds_lines_but_no_body_is_not_believed() -> None:
     assert np.array_equal(
         still_mattes(shown.frames[0], shown.pose, Outline()), still_mattes(shown.frames[0], shown.pose)
     )
+
+
+def test_an_arm_that_a_network_leaves_out_grows_back() -> None:
+    """And a thing beside the body that it takes along is let go."""
+    shown = puppet(0)
+    truth, body = shown.character_mask[0], shown.pose.keypoints[0, 0]
+    rows, columns = np.mgrid[:256, :256] + 0.5
+    hand = np.hypot(columns - body[4, 0], rows - body[4, 1]) < np.linalg.norm(body[4] - body[3])
+    found = np.where(hand, 0, truth).astype(np.float32)
+    figure = grown_figure(shown.frames[0], shown.pose, found) > 0.5
+    assert (figure & truth & hand).sum() > 0.6 * (truth & hand).sum()
+    assert overlap(figure, truth) > 0.93
 
 
 def test_an_outline_lies_on_the_edges_of_the_picture() -> None:

@@ -1,8 +1,9 @@
 """Mattes: how much of every pixel each person covers, soft at the edge, and the colours of the figure alone.
 
-A matte starts from one of two proposals. A network for salient objects knows hair, hands, shoes and robes, but may take a disc behind
-the figure for a part of it; the cut-out by pose and colour (`cutout`) has no idea of either. The one whose outline lies better on edges
-of the picture is taken, and its edge moved onto them by a guided filter.
+A matte starts from one of three proposals. A network for salient objects knows hair, hands, shoes and robes, but may take a disc behind
+the figure for a part of it, or leave an arm out; the cut-out by pose and colour (`cutout`) has no idea of either; and what the network is sure
+of and the bones of the pose can be grown to a figure by its colours (`grown_figure`). The one is taken whose outline lies best on edges of the
+picture, and which best agrees with the pose; its edge is moved onto those edges by a guided filter.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image
-from bunraku.perception.cutout import body_distances, cut_out, touching
+from bunraku.perception.cutout import CORE, body_distances, cut_out, touching
 from bunraku.perception.flow import carried, checked_flow
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
@@ -26,6 +27,22 @@ SIDE = 1024  # longest side in pixels at which edges are found
 ROUGH = 256  # longest side at which distances from bodies are measured
 LEAST = 0.1  # of a network that is a part of its figure; parts that hang together with no body are somebody else
 MIDDLE, HELD = 0.5, 0.7  # half thicknesses of the usual body, and the share of it that a network must have found
+BEYOND, MOST_BEYOND, BODY_CORE = (
+    1.5,
+    3.0,
+    0.8,
+)  # half thicknesses of the usual body: what reaches farther is odd, what lies within is it
+ODD, MISSING = (
+    5.0,
+    30.0,
+)  # units of contrast that a half thickness beyond the body on average costs, and a figure that misses all of it
+GROWN = 320  # longest side in pixels at which a figure is grown
+SURE, UNSURE, NEAR = (
+    0.9,
+    0.1,
+    3.0,
+)  # of a network: certainly the figure where a body is near, and certainly not outside of one
+GROWTH = 3  # rounds of GrabCut
 CLEAR = 40.0  # contrast of a clear edge in CIELAB, as Sobel's operator gives it
 FAR = 6.0  # half thicknesses of the usual body beyond which nothing is a person of a clip
 LEAST_JOINTS, ROOM = 3, 0.25  # of the body, to look for it; and beyond its joints, in sizes of the box
@@ -150,13 +167,46 @@ def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None
     Raises:
         BunrakuError: as `cutout.cut_out`.
     """
-    mattes = [refined(image, (cut_out(image, pose) > 0).astype(np.float32))]
+    proposals, body = [(cut_out(image, pose) > 0).astype(np.float32)], _bodies(pose, image.shape[:2]).min(0)
     if segmenter:
-        found, middle = segmenter(image), _bodies(pose, image.shape[:2]).min(0) < MIDDLE
+        found, middle = segmenter(image), body < MIDDLE
         if np.mean(found[middle] > 0.5) > HELD:
-            mattes.append(refined(image, np.where(touching(found > LEAST, middle), found, 0)))
-    alpha = max(mattes, key=lambda matte: outlined(image, matte))
+            proposals += [np.where(touching(found > LEAST, middle), found, 0), grown_figure(image, pose, found)]
+    alpha = max(
+        (refined(image, one) for one in proposals), key=lambda matte: outlined(image, matte) - _odd(matte, body)
+    )
     return shared(alpha, pose)
+
+
+def _odd(matte: np.ndarray, body: np.ndarray) -> float:
+    """How little a matte agrees with the usual body, whose distances (H, W) are in half thicknesses; in units of `outlined`."""
+    inside = matte > 0.5
+    beyond = float(np.clip(body - BEYOND, 0, MOST_BEYOND)[inside].mean()) if inside.any() else 0.0
+    return ODD * beyond + MISSING * float((~inside[body < BODY_CORE]).mean() if (body < BODY_CORE).any() else 0.0)
+
+
+def grown_figure(image: np.ndarray, pose: PoseTrack, found: np.ndarray) -> np.ndarray:
+    """A figure, float32 (H, W) in [0, 1], grown by its colours (GrabCut) from what a network is sure of and from the bones of a pose.
+
+    Args:
+        image: uint8 (H, W, 3).
+        pose: (1, P, K) in its pixels.
+        found: float32 (H, W) of a segmenter.
+    """
+    height, width = found.shape
+    factor = min(1.0, GROWN / max(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    small, sure = (cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA) for values in (image, found))
+    bones, body = (_bodies(pose, size, part).min(0) for part in (0, 1))
+    state = np.where((sure > 0.5) | (body < 1), cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    state[(sure < UNSURE) & (body > BEYOND) | (body > FAR)] = cv2.GC_BGD
+    state[(sure > SURE) & (body < NEAR) | (bones < CORE)] = cv2.GC_FGD
+    if (state % 2 == cv2.GC_BGD).any() and (state % 2 == cv2.GC_FGD).any():
+        cv2.setRNGSeed(0)  # the colour models start from k-means
+        models = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(np.ascontiguousarray(small), state, None, *models, GROWTH, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    figure = touching(state % 2 == cv2.GC_FGD, bones < CORE).astype(np.float32)
+    return np.asarray(cv2.resize(figure, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def shared(alpha: np.ndarray, pose: PoseTrack) -> np.ndarray:
@@ -167,12 +217,12 @@ def shared(alpha: np.ndarray, pose: PoseTrack) -> np.ndarray:
     return np.stack([np.where(owner == i, levels, 0) for i in range(pose.people)])
 
 
-def _bodies(pose: PoseTrack, size: tuple[int, ...]) -> np.ndarray:
-    """float32 (P, H, W): distance of every pixel from each person's usual body, in half thicknesses."""
+def _bodies(pose: PoseTrack, size: tuple[int, ...], part: int = 1) -> np.ndarray:
+    """float32 (P, H, W): distance of every pixel from each person's usual body, in half thicknesses; with `part` 0 from its bones."""
     factor = min(1.0, ROUGH / max(size))
     small = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     pose = pose.scaled(small)
-    found = [body_distances(pose.person(i), small)[1].clip(0, 1e6).astype(np.float32) for i in range(pose.people)]
+    found = [body_distances(pose.person(i), small)[part].clip(0, 1e6).astype(np.float32) for i in range(pose.people)]
     return np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in found])
 
 
@@ -319,7 +369,7 @@ def _coarse(frame: np.ndarray, people: PoseTrack, segmenter: Segmenter | None) -
         found[top:bottom, left:right] = segmenter(np.ascontiguousarray(frame[top:bottom, left:right]))
         found *= np.clip(FAR - body, 0, 1)
         if np.mean(found[body < MIDDLE] > 0.5) > HELD:
-            return found
+            return grown_figure(frame, people, found)
     return (cut_out(frame, people) > 0).astype(np.float32)
 
 
