@@ -36,6 +36,7 @@ ODD, MISSING = (
     5.0,
     30.0,
 )  # units of contrast that a half thickness beyond the body on average costs, and a figure that misses all of it
+LAST_RESORT = 2.0  # units by which a figure that was grown must be better than the others
 GROWN = 320  # longest side in pixels at which a figure is grown
 SURE, UNSURE, NEAR = (
     0.9,
@@ -167,14 +168,14 @@ def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None
     Raises:
         BunrakuError: as `cutout.cut_out`.
     """
-    proposals, body = [(cut_out(image, pose) > 0).astype(np.float32)], _bodies(pose, image.shape[:2]).min(0)
+    proposals, body = [((cut_out(image, pose) > 0).astype(np.float32), 0.0)], _bodies(pose, image.shape[:2]).min(0)
     if segmenter:
         found, middle = segmenter(image), body < MIDDLE
         if np.mean(found[middle] > 0.5) > HELD:
-            proposals += [np.where(touching(found > LEAST, middle), found, 0), grown_figure(image, pose, found)]
-    alpha = max(
-        (refined(image, one) for one in proposals), key=lambda matte: outlined(image, matte) - _odd(matte, body)
-    )
+            proposals.append((np.where(touching(found > LEAST, middle), found, 0), 0.0))
+            proposals.append((grown_figure(image, pose, found), LAST_RESORT))
+    mattes = [(refined(image, proposal), handicap) for proposal, handicap in proposals]
+    alpha, _ = max(mattes, key=lambda pair: outlined(image, pair[0]) - _odd(pair[0], body) - pair[1])
     return shared(alpha, pose)
 
 
