@@ -90,6 +90,11 @@ def test_the_whole_way(chromium: Any, url: str, tmp_path: Path) -> None:
     page.wait_for_function(
         "before => document.querySelector('.bk-preview .bk-skeletons').innerHTML !== before", arg=first
     )
+    page.click("[data-scene=driving]")
+    page.wait_for_selector(".bk-preview video")
+    page.wait_for_selector(".bk-preview .bk-skeletons .dot")
+    page.click("[data-scene=reference]")
+    page.wait_for_selector(".bk-preview img")
     page.click("#go")
     page.wait_for_selector(".bk-compare")
     page.wait_for_function("document.querySelector('.bk-after').videoWidth > 0")
