@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bunraku.animate.gallery import CHARACTERS
+from bunraku.animate.reference import open_reference
 from bunraku.apps.studio import session as module
 from bunraku.apps.studio import views
 from bunraku.apps.studio.session import MOST_RUNS, MOST_WAITING, Rules, Session, Sessions
@@ -60,6 +62,18 @@ def test_an_uploaded_picture_in_which_nobody_is_found_gets_a_figure_by_hand(sess
     assert session.still.people.keypoints[0, 0, 4].tolist() == [12, 34]
     session.unpin("still")
     assert session.still.people.keypoints[0, 0, 4].tolist() != [12, 34]
+
+
+def test_a_drawing_of_the_gallery_keeps_its_mask(session: Session) -> None:
+    drawn = CHARACTERS[0]
+    laid(session, drawn.key, "dance")
+    assert session.still is not None
+    assert session.still.outline is not None
+    session.pin("still", Pin(0, 0, 4, (1.0, 2.0)))
+    reference, shipped = session.still.reference(), open_reference(drawn.file)
+    assert reference.matte is not None
+    assert (reference.matte == shipped.matte).all()
+    assert reference.known_people is session.still.people
 
 
 def test_uploaded_motion_drives(session: Session, puppets: Path) -> None:

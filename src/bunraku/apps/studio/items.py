@@ -20,8 +20,8 @@ from bunraku.cues.corrections import Pin, corrected
 from bunraku.cues.cues import Cues
 from bunraku.cues.retarget import Retarget
 from bunraku.errors import BunrakuError
-from bunraku.media import FramesByNumber, VideoWriter, open_frames, read_image, resize
-from bunraku.perception.matte import alpha_channel, create_segmenter, still_mattes
+from bunraku.media import FramesByNumber, VideoWriter, open_frames, resize
+from bunraku.perception.matte import create_segmenter, still_mattes
 from bunraku.perception.objects import Click
 from bunraku.perception.pose import PoseTrack
 from bunraku.progress import Progress, silent
@@ -72,8 +72,8 @@ class Still:
         return None if self.found is None else corrected(self.found, self.pins)
 
     def reference(self) -> Reference:
-        """As `animate` takes it."""
-        return Reference(self.path, read_image(self.path), self.people, matte=alpha_channel(self.path))
+        """As `animate` takes it, with the mask that lies beside it."""
+        return replace(open_reference(self.path), known_people=self.people)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +212,7 @@ def look_at_still(path: Path, name: str, show: Callable[[Still], None], report: 
         return replace(still, notes=(str(error),))
     show(still)
     report("outline", 0, 1)
-    return outlined(still, opened.image)
+    return outlined(still)
 
 
 def drafted(still: Still) -> Still:
@@ -220,15 +220,16 @@ def drafted(still: Still) -> Still:
     return replace(still, found=standing(still.size), pins=(), drafted=True, notes=())
 
 
-def outlined(still: Still, image: np.ndarray | None = None) -> Still:
+def outlined(still: Still) -> Still:
     """With everybody's matte as the cut-out finds it, written beside the picture."""
     if still.people is None:
         return still
     height, width = Image.open(still.shown).size[::-1]
-    matte = alpha_channel(still.path)
+    opened = open_reference(still.path)
+    matte = opened.matte if opened.matte is None or opened.matte.ndim == 2 else opened.matte.max(0)
     try:
         if matte is None:
-            small = resize(read_image(still.path) if image is None else image, (height, width))
+            small = resize(opened.image, (height, width))
             matte = still_mattes(small, still.people.scaled((height, width)), create_segmenter()).max(0)
     except BunrakuError:
         return replace(still, outline=None)
