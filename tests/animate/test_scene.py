@@ -18,10 +18,12 @@ from bunraku.cues.cues import Cues
 from bunraku.cues.openpose_json import write_pose
 from bunraku.cues.skeleton import draw_skeleton
 from bunraku.errors import BunrakuError
-from bunraku.media import FrameArray, FramesByNumber, VideoReader, VideoWriter, open_frames, write_image
+from bunraku.media import FrameArray, FramesByNumber, VideoReader, VideoWriter, fit, open_frames, write_image
 from bunraku.perception.pose import PoseTrack
+from bunraku.pipeline import AnimationPipeline
 from bunraku.theatre import render, sample_scene
-from tests.tiny import walking_track
+from tests.recipes.test_animate_anyone_2 import tiny_parts
+from tests.tiny import build_tiny_pipeline, randomise, walking_track
 
 SIZE = (96, 128)
 
@@ -259,3 +261,64 @@ def test_cues_of_footage_without_sound_know_its_pictures(files, tmp_path):
     options = AnimateOptions(model="puppet-warp", scene="driving", mask=files["mask.png"], device="cpu")
     made = animate(files["still.png"], tmp_path / "film.cues", tmp_path / "out.mp4", options)
     assert (made.size, made.frames) == (SIZE, 5)
+
+
+def test_a_model_of_one_size_sees_the_whole_scene():
+    canvas = choose_canvas((200, 100), (64, 64), any_size=False, scene=(96, 128))
+    assert (canvas.size, canvas.output_size, canvas.driving_mode) == ((64, 64), (48, 64), "letterbox")
+    assert canvas.output == (8, 56, 0, 64)
+    cues, _ = moving_stage()
+    placed = canvas.poses(cues, None, "off")
+    np.testing.assert_allclose(placed.keypoints, cues.pose.keypoints / 2 + (0, 8), atol=1e-3)
+    depth = np.full((6, *SIZE), 5, np.float32)
+    known = on_canvas(replace(cues, maps=cues.maps | {"depth": depth}), placed, (64, 64), "letterbox")
+    assert known.maps["mattes"].shape == (6, 1, 128, 128)
+    np.testing.assert_array_equal(known.maps["mattes"][..., 16:112, :], cues.maps["mattes"])
+    assert np.isnan(known.maps["depth"][:, :16]).all()
+    assert (known.maps["depth"][:, 16:112] == 5).all()
+    frames = known.pixels[[1, 4]]
+    assert frames.shape == (2, 64, 64, 3)
+    np.testing.assert_array_equal(frames[:, 8:56], fit(cues.pixels[[1, 4]], (48, 64), "crop")[0])
+    assert np.abs(frames[:, 7].astype(int) - frames[:, 8]).mean() < 60  # the edge goes on
+
+
+def test_a_model_for_scenes_is_shown_the_drivers(files, tmp_path, monkeypatch):
+    """Conditions of a real run: the scene with a hole in blocks, the thing in hand, the pose where the driver's is."""
+    parts = {name: randomise(part).eval() for name, part in tiny_parts().items()}
+    build_tiny_pipeline(recipe="animate-anyone-2", **parts).save_pretrained(tmp_path / "model")
+    shown = render(sample_scene(2, props=True), 6, SIZE)
+    with VideoWriter(tmp_path / "film.mp4", fps=12, size=SIZE, crf=1) as video:
+        for frame in shown.frames:
+            video.write(frame)
+    maps = {
+        "mattes": np.uint8(255) * (shown.labels[:, None] == 1), "objects": np.uint8(255) * (shown.labels == 2), "depth": shown.depth,
+    }  # fmt: skip
+    known = Cues(
+        12, SIZE, "film.mp4", pose=shown.pose, maps=maps, plate=shown.background[0], media=tmp_path / "film.mp4"
+    )
+    known.save(tmp_path / "film.cues")
+    seen: dict[str, np.ndarray] = {}
+    whole = AnimationPipeline.stream
+
+    def watched(self, stills, frames, *more, **named):
+        seen.update({name: drawn[range(6)] for name, drawn in frames.items()})
+        return whole(self, stills, frames, *more, **named)
+
+    monkeypatch.setattr(AnimationPipeline, "stream", watched)
+    for scene, cues in (("driving", "film.cues"), ("reference", "motion.cues")):
+        seen.clear()
+        options = AnimateOptions(model=str(tmp_path / "model"), scene=scene, device="cpu", mask=files["mask.png"])
+        driving = tmp_path / cues if scene == "driving" else files[cues]
+        made = animate(files["still.png"], driving, tmp_path / f"{scene}.mp4", options)
+        hole = seen["mask"][..., 0] > 0
+        assert not seen["environment"][hole].any()
+        assert 0.05 < hole.mean() < 0.9
+        if scene == "driving":
+            assert set(seen) == {"pose", "structured_depth", "environment", "mask", "object"}
+            drawn = draw_skeleton(shown.pose.scaled(made.size)).any(-1)
+            assert hole[drawn].mean() > 0.95
+            small = fit(shown.frames, made.size, "crop")[0].astype(int)
+            assert np.abs(seen["environment"] - small)[~hole].mean() < 8
+            assert seen["object"].any((1, 2, 3)).any()
+        else:
+            assert set(seen) == {"pose", "environment", "mask"}
