@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -303,3 +304,14 @@ def test_a_web_address_is_no_file() -> None:
     for address in ("https://example.org/dance.mp4", Path("https://example.org/dance.mp4")):
         with pytest.raises(BunrakuError, match="is a web address; download it first"):
             open_driving(address)
+
+
+def test_cues_whose_clip_is_damaged_still_drive(
+    puppets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cues = replace(Cues.load(puppets / "b.cues"), media=tmp_path / "film.mp4")
+    (tmp_path / "film.mp4").write_bytes(b"no video")
+    cues.save(tmp_path / "a.cues")
+    clip = open_driving(tmp_path / "a.cues")
+    assert (clip.film, clip.sound, clip.pictures) == (None, None, None)
+    assert "cannot be read: there will be no sound, and no scene" in caplog.text

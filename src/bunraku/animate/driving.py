@@ -182,19 +182,21 @@ def open_driving(path: str | Path, options: MotionOptions = MotionOptions()) -> 
             "%s, which the cues are from, is not there any more: there will be no sound, and no scene", cues.media
         )
         cues = replace(cues, media=None)
-    return Driving(path, kind, cues, cues.media if _has_sound(cues.media) else None, cues.media_start, film=cues.media)
+    film, sound = _film_and_sound(cues.media)
+    return Driving(path, kind, replace(cues, media=film), sound, cues.media_start, film=film)
 
 
-def _has_sound(film: Path | None) -> bool:
+def _film_and_sound(film: Path | None) -> tuple[Path | None, Path | None]:
+    """The video that cues are from, if it can be read, and the same if it has sound."""
     if film is None:
-        return False
+        return None, None
     try:
-        return VideoReader(film).has_audio
+        return film, film if VideoReader(film).has_audio else None
     except BunrakuError as error:
         logger.warning(
             "%s, which the cues are from, cannot be read: there will be no sound, and no scene (%s)", film, error
         )
-        return False
+        return None, None
 
 
 def perceive(
