@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bunraku.perception.plate import grown, median_plate
+from bunraku.perception.plate import grown, laid, median_plate
 
 
 @pytest.fixture
@@ -49,3 +49,18 @@ def test_a_mask_grows_by_its_reach() -> None:
     mask[50, 25] = True
     assert grown(mask, 0.03).sum() == 7 * 7
     assert grown(mask, 0).sum() == 9
+
+
+def test_a_patch_takes_on_the_light_round_it():
+    """A patch that is darker by a constant, or by a slope, shows no seam."""
+    image = np.random.default_rng(0).integers(60, 200, (6, 8, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    hole = np.zeros(image.shape[:2], bool)
+    hole[30:60, 40:90] = True
+    slope = np.linspace(0, 40, image.shape[1])[None, :, None]
+    for darker in (30, slope):
+        patch = (image - darker).round().astype(np.uint8)
+        made = laid(np.where(hole[..., None], 0, image).astype(np.uint8), hole, patch)
+        np.testing.assert_array_equal(made[~hole], image[~hole])
+        assert np.abs(made.astype(int) - image)[hole].max() <= 4
+    np.testing.assert_array_equal(laid(image, ~hole & False, patch), image)
+    np.testing.assert_array_equal(laid(image, hole | True, patch), patch)

@@ -23,7 +23,7 @@ from bunraku.media import Frames, FramesByNumber, fit, open_frames, placement, r
 from bunraku.media.frames import Pictures
 from bunraku.perception.camera import camera_motion
 from bunraku.perception.matte import create_footage_segmenter
-from bunraku.perception.plate import fill, grown
+from bunraku.perception.plate import fill, grown, laid
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 from bunraku.puppet_warp import TRANSPARENT
 
@@ -241,7 +241,7 @@ class Emptied:
             shown, known = self._seen_plate(way, (height, width))
             round_it = grown(hole, RING) & ~hole & known
             if round_it.any() and np.abs(shown[round_it].astype(int) - image[round_it]).mean() < OTHER:
-                filled = np.where(known[..., None], shown, filled)
+                filled = laid(image, hole, np.where(known[..., None], shown, filled))
         # the seam lies outside of the hole's rim, where plate and frame show the same
         share = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), SOFT * max(height, width))[..., None]
         share = np.maximum(share, hole[..., None])

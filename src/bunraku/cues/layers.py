@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from bunraku.cues.background_flow import unexplained
+from bunraku.cues.character_region import body_masks
 from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import nearness
 from bunraku.cues.identity import people_shown, read_identities
@@ -84,7 +85,9 @@ def perceive_layers(
         frame = looked_at[0]
         for person in range(people):
             mattes[i, person] = _resized(matte[person], mattes.shape[2:])
-        hidden = grown(matte.max(0, initial=0) > COVERED, RIM)
+        # limbs that a matte has lost are no background either
+        bodies = body_masks(pose[[i]], size)[0]
+        hidden = grown((matte.max(0, initial=0) > COVERED) | bodies.any(0), RIM)
         if before is not None:
             motions.append(camera_motion(before[0], frame, before[1] | hidden))
             flow = checked_flow(before[0], frame)

@@ -26,6 +26,25 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return np.where(known[..., None], image, np.rint(filled).clip(0, 255).astype(np.uint8))
 
 
+def laid(image: np.ndarray, hole: np.ndarray, patch: np.ndarray) -> np.ndarray:
+    """A patch laid into the hole of an image, its light fitted to what is round it: what it differs by at the rim goes on smoothly inside.
+
+    Args:
+        image, patch: uint8 (H, W, C).
+        hole: bool (H, W).
+
+    Returns:
+        uint8 (H, W, C).
+
+    Source: Perez, Gangnet and Blake 2003, seamless cloning, as the membrane of `fill`.
+    """
+    known = ~np.asarray(hole, bool)
+    if known.all() or not known.any():
+        return image if known.all() else patch
+    fitted = patch + _membrane(image.astype(np.float32) - patch, known.astype(np.float32))
+    return np.where(known[..., None], image, np.rint(fitted).clip(0, 255).astype(np.uint8))
+
+
 def _membrane(image: np.ndarray, known: np.ndarray, relaxations: int = 12) -> np.ndarray:
     """float32 (H, W, C) with `known` (H, W) in [0, 1], the share of a pixel that is known, as the weight of its colour."""
     height, width = known.shape
