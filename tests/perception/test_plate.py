@@ -62,5 +62,9 @@ def test_a_patch_takes_on_the_light_round_it():
         made = laid(np.where(hole[..., None], 0, image).astype(np.uint8), hole, patch)
         np.testing.assert_array_equal(made[~hole], image[~hole])
         assert np.abs(made.astype(int) - image)[hole].max() <= 4
+    rest = image.copy()
+    rest[50:70, 40:70] = (255, 0, 0)  # of somebody, in and below the hole
+    made = laid(rest, hole, (image - 10).astype(np.uint8))
+    assert np.abs(made.astype(int) - image)[hole].max() <= 4
     np.testing.assert_array_equal(laid(image, ~hole & False, patch), image)
     np.testing.assert_array_equal(laid(image, hole | True, patch), patch)

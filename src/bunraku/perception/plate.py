@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 
 
+LIGHT = 40
+"""Levels by which light differs between two pictures of one place."""
+
+
 def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Continue an image smoothly into a hole, as a membrane that is fixed at the rim (Laplace's equation).
 
@@ -29,6 +33,8 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 def laid(image: np.ndarray, hole: np.ndarray, patch: np.ndarray) -> np.ndarray:
     """A patch laid into the hole of an image, its light fitted to what is round it: what it differs by at the rim goes on smoothly inside.
 
+    Pixels that differ by more than `LIGHT` levels show something else, such as a rest of who was there, and say nothing of light.
+
     Args:
         image, patch: uint8 (H, W, C).
         hole: bool (H, W).
@@ -39,9 +45,10 @@ def laid(image: np.ndarray, hole: np.ndarray, patch: np.ndarray) -> np.ndarray:
     Source: Perez, Gangnet and Blake 2003, seamless cloning, as the membrane of `fill`.
     """
     known = ~np.asarray(hole, bool)
-    if known.all() or not known.any():
-        return image if known.all() else patch
-    fitted = patch + _membrane(image.astype(np.float32) - patch, known.astype(np.float32))
+    if known.all():
+        return image
+    change = image.astype(np.float32) - patch
+    fitted = patch + _membrane(change, (known & (np.abs(change).max(-1) <= LIGHT)).astype(np.float32))
     return np.where(known[..., None], image, np.rint(fitted).clip(0, 255).astype(np.uint8))
 
 
