@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-
 LIGHT = 40
 """Levels by which light differs between two pictures of one place."""
 
