@@ -17,7 +17,7 @@ _KERNELS = {"square": cv2.MORPH_RECT, "ellipse": cv2.MORPH_ELLIPSE}
 
 _NECK, _HIPS = 1, (8, 11)
 _SHINS = ((9, 10), (12, 13))
-FOOT = 0.3  # of the shin: how far a foot reaches beyond the ankle
+FOOT = 0.45  # of the shin: how far a foot reaches beyond the ankle
 
 
 class Region(NamedTuple):
