@@ -16,6 +16,7 @@ from bunraku.cues.openpose_json import write_pose
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, write_image
 from bunraku.perception.pose import PoseTrack
+from bunraku.sampling.strength import Strength
 
 
 def run(node: str, **given: Any) -> tuple[Any, ...]:
@@ -134,6 +135,36 @@ def test_an_own_pipeline_is_opened_once_and_kept(
     )
     assert one.shape == other.shape == (5, 64, 64, 3)
     assert not torch.equal(one, other)
+    more, weaker = (
+        run("BunrakuAnimate", model=model, image=image, driving=driving, reference=reference, steps=1, seed=1, **given)[
+            0
+        ]
+        for given in (
+            {"more_images": 1 - image},
+            {"strengths": run("BunrakuStrength", condition="reference", strength=0.2)[0]},
+        )
+    )
+    assert not torch.equal(one, more)
+    assert not torch.equal(one, weaker)
+    with pytest.raises(BunrakuError, match="at most 5 pictures"):
+        run(
+            "BunrakuAnimate",
+            model=model,
+            image=image,
+            driving=driving,
+            reference=reference,
+            more_images=image.expand(5, -1, -1, -1),
+        )
+
+
+def test_strengths_are_a_chain() -> None:
+    (first,) = run("BunrakuStrength", condition="pose", strength=0.5)
+    (both,) = run("BunrakuStrength", condition="reference", strength=2.0, start=0.1, end=0.6, strengths=first)
+    assert both == (Strength("pose", 0.5), Strength("reference", 2.0, 0.1, 0.6))
+    (again,) = run("BunrakuStrength", condition="pose", strength=1.0, strengths=both)
+    assert again == (Strength("reference", 2.0, 0.1, 0.6), Strength("pose", 1.0))
+    with pytest.raises(BunrakuError, match="from a start to a later end"):
+        run("BunrakuStrength", start=0.6, end=0.5)
 
 
 def test_keypoints_go_out_and_come_back_into_the_same_cues(

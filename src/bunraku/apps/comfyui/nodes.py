@@ -382,6 +382,7 @@ class Animate(Node):
     RETURN_NAMES = ("frames", "alpha", "fps")
     DESCRIPTION = (
         "Animates the first image. `reference`: cues of that image (poses and masks), else they are found. `mask`: where the character is. "
+        "`more_images`: up to four further pictures of the same character, such as its back or its face. "
         "0 and -1 leave a setting to the model. `alpha` is 1 where the figure is, everywhere but in a transparent scene."
     )
 
@@ -401,6 +402,7 @@ class Animate(Node):
             "optional": {
                 "reference": (CUES_TYPE,),
                 "mask": ("MASK",),
+                "more_images": ("IMAGE",),
                 "scene_images": ("IMAGE",),
                 "strengths": (STRENGTHS,),
                 "pairs": ("STRING", {"default": "", "tooltip": "character:driver, such as 0:1,1:0"}),
@@ -424,6 +426,7 @@ class Animate(Node):
         guidance: float,
         reference: Cues | None = None,
         mask: Tensor | None = None,
+        more_images: Tensor | None = None,
         scene_images: Tensor | None = None,
         strengths: tuple[Strength, ...] = (),
         pairs: str = "",
@@ -441,8 +444,9 @@ class Animate(Node):
             window=window or None, overlap=None if overlap < 0 else overlap, smoothing=smooth, strengths=strengths,
         )  # fmt: skip
         report, clip = host.report(), _driving(driving)
+        character = replace(_reference(image, reference, mask), views=_views(more_images))
         prepared = prepare(
-            _reference(image, reference, mask), clip, options, report,
+            character, clip, options, report,
             scene=_scene(scene_images, clip) if scene == "images" else None,
             model=open_model(options, clip, report, model.pipeline),
         )  # fmt: skip
@@ -516,6 +520,11 @@ def _reference(images: Tensor, cues: Cues | None, mask: Tensor | None) -> Refere
         if matte.ndim == 3 and (people is None or len(matte) != people.people):
             raise BunrakuError(f"{len(matte)} masks need `reference` cues with as many people, in the same order")
     return Reference(Path("the image"), np.ascontiguousarray(picture[..., :3]), people, None, matte)
+
+
+def _views(images: Tensor | None) -> tuple[Reference, ...]:
+    pictures = () if images is None else pictures_of(images)[..., :3]
+    return tuple(Reference(Path(f"more_images {i}"), np.ascontiguousarray(one)) for i, one in enumerate(pictures))
 
 
 def _scene(images: Tensor | None, clip: Driving) -> Scene:
