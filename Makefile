@@ -4,7 +4,7 @@ BIN := .venv/bin
 # spinning OpenMP threads cost a loaded machine a multiple of their work
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-cluster install lint clean
+.PHONY: demo test test-cluster install lint docs clean
 
 install: .venv/installed
 
@@ -35,6 +35,9 @@ test: lint
 test-cluster: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cluster]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/cluster
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv out
