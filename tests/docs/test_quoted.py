@@ -47,15 +47,16 @@ def parse(arguments: str, in_a_sentence: bool = False) -> None:
     Raises:
         USAGE_ERROR: there is no such command or option, something is missing, or a value cannot be.
     """
-    command, (name, *given) = COMMAND, shlex.split(arguments) or [""]
-    context = command.make_context("bunraku", [name, *given], resilient_parsing=True)
-    while hasattr(command, "get_command"):
-        command = command.get_command(context, name)
-        if command is None:
-            raise USAGE_ERROR(f"there is no command {name!r}")
-        if hasattr(command, "get_command"):
-            name, *given = given or [""]
+    command, name, given, context = COMMAND, "bunraku", shlex.split(arguments), None
     try:
+        while hasattr(command, "get_command"):
+            if not given and in_a_sentence:
+                return
+            context = command.make_context(name, given, parent=context)
+            name, *given = [*context._protected_args, *context.args]
+            command = command.get_command(context, name)
+            if command is None:
+                raise USAGE_ERROR(f"there is no command {name!r}")
         command.make_context(name, given, parent=context)
     except USAGE_ERROR as error:
         if not (in_a_sentence and type(error).__name__ == "MissingParameter"):
