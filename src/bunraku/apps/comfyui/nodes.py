@@ -523,7 +523,9 @@ def _reference(images: Tensor, cues: Cues | None, mask: Tensor | None) -> Refere
 
 
 def _views(images: Tensor | None) -> tuple[Reference, ...]:
-    pictures = () if images is None else pictures_of(images)[..., :3]
+    if images is None:
+        return ()
+    pictures = pictures_of(images)[..., :3]
     return tuple(Reference(Path(f"more_images {i}"), np.ascontiguousarray(one)) for i, one in enumerate(pictures))
 
 
