@@ -68,7 +68,8 @@ def test_it_opens_offline_within_seconds_and_leaves_nothing(tmp_path: Path) -> N
         assert list(tmp_path.glob("bunraku-studio-*"))
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE)
-    assert spent < MOST, f"{spent:.1f} s"
+    crowded = os.getloadavg()[0] > (os.cpu_count() or 1)  # then the same computing takes longer
+    assert spent < (2 * MOST if crowded else MOST), f"{spent:.1f} s"
     assert url.rstrip("/") in said.decode()
     assert not list(tmp_path.glob("bunraku-studio-*"))
 
