@@ -27,8 +27,8 @@ def drawn(frames=5):
 
 @pytest.mark.parametrize("name", ["clip.cues", "clip.safetensors"])
 def test_pose_and_maps_round_trip(tmp_path, name):
-    flow = np.random.default_rng(1).normal(0, 1, (5, 2, 12, 16)).astype(np.float16)[..., ::2]
-    cues = Cues(FPS, SIZE, "dance.mp4, dwpose", pose=pose(), maps={"flow": flow, "masks": flow[:, 0] > 0})
+    flow = np.random.default_rng(1).normal(0, 1, (5, 12, 16, 2)).astype(np.float16)[:, :, ::2]
+    cues = Cues(FPS, SIZE, "dance.mp4, dwpose", pose=pose(), maps={"flow": flow, "masks": flow[..., 0] > 0})
     cues.save(tmp_path / name)
     result = Cues.load(tmp_path / name)
     assert (result.fps, result.size, result.source, len(result)) == (FPS, SIZE, "dance.mp4, dwpose", 5)

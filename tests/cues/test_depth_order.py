@@ -1,7 +1,5 @@
 """The depth order: painting, ranks over time, and scores against the theatre's truth."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -193,34 +191,6 @@ def test_the_theatres_masks_contradict_its_order_turned_round_and_not_the_right_
     ranks = ranks_over_time(nearness(shown.pose, shown.depth))
     assert contradictions(shown.pose, ranks, shown.instances) == []
     assert len(contradictions(shown.pose, 1 - ranks, shown.instances)) >= 3
-
-
-def test_eight_people_cost_no_more_than_drawing_seven_more():
-    """The order itself and the painting are nearly free: beyond one person, no more than twice the drawing of the others' skeletons."""
-    frames, size = 6, (512, 512)
-    track = crowd(frames, 8, (200, 60), np.random.default_rng(0), 134)
-    eight = PoseTrack(
-        track.keypoints + 55 * np.arange(8, dtype=np.float32)[:, None, None], np.ones_like(track.scores), size
-    )
-
-    def seconds(run):
-        times = []
-        for _ in range(5):
-            start = time.process_time()
-            run()
-            times.append(time.process_time() - start)
-        return min(times)
-
-    def others():
-        for person in range(1, 8):
-            for frame in eight.person(person).frames():
-                draw_skeleton(frame, style="dwpose")
-
-    def paint(track):
-        draw_depth_order(track, ranks_over_time(standing_nearness(track)))
-
-    beyond_one = seconds(lambda: paint(eight)) - seconds(lambda: paint(eight.person(0)))
-    assert beyond_one < 2 * seconds(others)
 
 
 @pytest.mark.parametrize("ranks", [[[0, 0]], [[1, 2]], [[0, 1], [0, 1]], [[0]]])

@@ -57,7 +57,7 @@ def halves(
     animator: AnimateAnyone, token: torch.Tensor, reference: torch.Tensor, maps: torch.Tensor, noisy: torch.Tensor, step: int
 ) -> list[torch.Tensor]:  # fmt: skip
     """The predictions of the conditional half and of the other."""
-    encoded = Encoded({"token": token, "reference": reference}, {"pose": maps})
+    encoded = Encoded({"token": token, "reference": reference[:, None]}, {"pose": maps})
     frames, timestep = range(noisy.shape[2]), torch.tensor(step)
     return [
         animator.denoiser(noisy, timestep, animator.ports(encoded, frames, noisy, timestep, s)) for s in (True, False)
@@ -96,7 +96,7 @@ def sampled(animator: AnimateAnyone, noise: torch.Tensor, images: torch.Tensor, 
     scheduler.step = recorded
     recorded.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
     encoded = Encoded(
-        {"token": given["clip_image_embeds"][:, None], "reference": given["ref_latents"]}, {"pose": guided(animator, images)}
+        {"token": given["clip_image_embeds"][:, None], "reference": given["ref_latents"][:, None]}, {"pose": guided(animator, images)}
     )  # fmt: skip
 
     def conditions(window: Any, noisy: torch.Tensor, timestep: torch.Tensor, shown: bool) -> Any:

@@ -87,7 +87,7 @@ def _widest_room(taken: list[Span], width: int) -> tuple[float, float]:
     """Middle and width of the widest part of a picture in which nobody is.
 
     >>> _widest_room([(10, 30), (50, 60)], 100)
-    (80.0, 40)
+    (80.0, 40.0)
     """
     borders = [(0.0, 0.0), *sorted(taken), (float(width), float(width))]
     reached, rooms = 0.0, list[Span]()

@@ -230,7 +230,7 @@ def animate(
     output = Path(output)
     report, seconds = on_progress or silent, dict[str, float]()
     character, clip, scene = check_animation(reference, driving, output, options)
-    character = replace(character, doubtful=(_frames_folder(output) or output).with_suffix(DOUBTFUL))
+    character = replace(character, doubtful=(_frames_folder(output) or output).absolute().with_suffix(DOUBTFUL))
     if scene.kind == "driving" and options.retarget is None:
         logger.warning(
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "

@@ -261,7 +261,9 @@ def test_in_a_browser(browse, width: int) -> None:
         loaded = "video => video.readyState >= 2 || new Promise(done => video.onloadeddata = video.onerror = done)"
         page.evaluate(f"Promise.all([...document.querySelectorAll('video')].map({loaded}))")
         sizes = page.evaluate("[...document.querySelectorAll('video')].map(video => [video.videoWidth, video.error])")
-        assert sizes == [[196, None]] * 4
+        # some builds of Chromium count the macroblocks that a decoder pads with
+        assert len(sizes) == 4
+        assert all(196 <= size <= 208 and error is None for size, error in sizes)
         dot = page.locator("svg[data-metric=psnr] circle").first
         dot.scroll_into_view_if_needed()
         dot.hover(force=True)

@@ -510,10 +510,10 @@ class Sessions:
         for session in sessions:
             if session.busy:
                 session.seen = time.monotonic()
-            if time.monotonic() - session.seen > self.rules.keep:
+            elif time.monotonic() - session.seen > self.rules.keep:
                 self._end(session)
-            else:
-                session.sweep()
+                continue
+            session.sweep()
 
     def _end(self, session: Session) -> None:
         with self._lock:

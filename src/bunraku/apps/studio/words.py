@@ -36,7 +36,7 @@ def plain(message: str, names: Mapping[Path, str]) -> str:
         names: what people call files.
 
     >>> plain("nobody was found in /tmp/x/still.png; use another, or mend it (`bunraku perceive`)", {Path("/tmp/x/still.png"): "elf.png"})
-    'Nobody was found in elf.png; use another.'
+    'Nobody was found in elf.png; use another, or mend it.'
     """
     for path, name in sorted(names.items(), key=lambda item: -len(str(item[0]))):
         message = message.replace(str(path), name).replace(path.name, name)
