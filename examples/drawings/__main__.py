@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--output", type=Path, default=GALLERY)
     options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
     for name in options.names:
         character = importlib.import_module(name)
         ground, page = character.draw()

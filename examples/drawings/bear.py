@@ -265,8 +265,8 @@ def ground(page: Page) -> np.ndarray:
         trees = np.zeros(page.size, np.uint8)
         for i in range(count):
             at = (i + 0.5 + rng.uniform(-0.3, 0.3)) * 768 / count
-            if depth and abs(at - 384) < 150 + 30 * depth:
-                at += np.sign(at - 384 + 1) * 170
+            if depth and abs(at - 384) < 200 + 30 * depth:
+                at += np.sign(at - 384 + 1) * 190
             tall, wide = rng.uniform(330, 520) * (0.8 + 0.2 * depth), rng.uniform(54, 92)
             trees = joined(trees, page.tube([(at, foot - 60), (at, foot + 20)], [14, 18], flat=True))
             step = tall / 7.5

@@ -1,5 +1,7 @@
 """Captain Holm, in ink on paper: lines that swell in the shadow, and hatching where no light falls."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 from brush import FINE, Mask, Page, Patch, both, grown, hand, joined, mix, moved, noise, rgb, without
@@ -131,15 +133,15 @@ def draw() -> tuple[np.ndarray, Page]:
         (474, 340),
         (478, 420),
         (480, 520),
-        (494, 600),
-        (506, 668),
-        (506, 668),
-        (450, 684),
-        (384, 690),
-        (318, 684),
-        (262, 668),
-        (262, 668),
-        (274, 600),
+        (494, 590),
+        (506, 640),
+        (506, 640),
+        (450, 653),
+        (384, 658),
+        (318, 653),
+        (262, 640),
+        (262, 640),
+        (274, 590),
         (288, 520),
         (290, 420),
         (294, 340),
@@ -172,9 +174,9 @@ def draw() -> tuple[np.ndarray, Page]:
                 ends=(0.9, 0.1),
             )
     # the front: overlap, buttons, pockets
-    pen(page, (402, 404), (412, 520), (418, 686), width=3.6, ends=(0.7, 0.7))
-    pen(page, (408, 408), (418, 520), (424, 684), width=1.8, ends=(0.7, 0.7))
-    for row in (438, 502, 566, 630):
+    pen(page, (402, 404), (412, 520), (418, 655), width=3.6, ends=(0.7, 0.7))
+    pen(page, (408, 408), (418, 520), (423, 653), width=1.8, ends=(0.7, 0.7))
+    for row in (432, 488, 544, 600):
         for x in (346, 442):
             button = page.ellipse(x, row, 12, 12)
             page.paint(page.ellipse(x + 2.5, row + 3, 13, 13), INK, 0.85)
@@ -183,7 +185,7 @@ def draw() -> tuple[np.ndarray, Page]:
             pen(page, (x, row - 6), (x, row + 6), width=1.8)
             pen(page, (x - 5, row + 2), (x, row - 5), (x + 5, row + 2), width=1.6)
     for out in (-1, 1):
-        slit = page.tube([(384 + out * 92, 560), (384 + out * 100, 622)], [15, 15], flat=True)
+        slit = page.tube([(384 + out * 86, 536), (384 + out * 92, 592)], [15, 15], flat=True)
         inked(page, slit, 80, 41 + out, 9, 0.0, 2.6)
 
     # --- jersey and collar ---
@@ -399,8 +401,8 @@ def ground(page: Page) -> np.ndarray:
     stage, pale = Page(*SIZE), "#6d5f58"
     rng = np.random.default_rng(4)
 
-    def thin(*points: tuple[float, float], width: float = 1.7, shade: float = 0.75) -> None:
-        stage.paint(stage.stroke(points, width, (0.5, 0.4)), pale, shade)
+    def thin(*points: tuple[float, float], width: float = 1.7, shade: float = 0.75, x: float = 0) -> None:
+        stage.paint(stage.stroke([(px + x, py) for px, py in points], width, (0.5, 0.4)), pale, shade)
 
     thin((20, 720), (230, 716), width=1.8)
     thin((540, 716), (748, 720), width=1.8)
@@ -410,20 +412,20 @@ def ground(page: Page) -> np.ndarray:
             x0 = rng.choice([rng.uniform(24, 220), rng.uniform(548, 700)])
             long = rng.uniform(16, 60)
             thin((x0, level), (x0 + long / 2, level - 2.5), (x0 + long, level), width=1.5, shade=0.55)
-    # a lighthouse and a boat
-    thin((104, 716), (114, 560), (114, 560)), thin((156, 716), (146, 560), (146, 560))
-    (
-        thin((106, 560), (154, 560)),
-        thin((112, 548), (112, 526), (148, 526), (148, 548)),
-        thin((108, 526), (130, 506), (152, 526)),
-    )
+    # a lighthouse and a boat, where no hand hides them
+    light, boat = partial(thin, x=-68), partial(thin, x=50)
+    light((104, 716), (114, 560), (114, 560))
+    light((156, 716), (146, 560), (146, 560))
+    light((106, 560), (154, 560))
+    light((112, 548), (112, 526), (148, 526), (148, 548))
+    light((108, 526), (130, 506), (152, 526))
     for t in range(6):
-        thin((150 - t * 0.6, 700 - 23 * t), (134 - t * 0.3, 706 - 23 * t), width=1.5)
-        thin((149 - t * 0.6, 690 - 23 * t), (138 - t * 0.3, 694 - 23 * t), width=1.5)
-    for t in (-1, 0, 1):
-        thin((130 + 34 * (t or 1.4), 516 + 10 * t), (130 + 84 * (t or 1.2), 512 + 26 * t), width=1.4, shade=0.5)
-    thin((600, 706), (622, 722), (690, 722), (712, 702), (712, 702), (600, 706)), thin((654, 704), (654, 596))
-    thin((650, 602), (612, 690), (650, 694), (650, 694)), thin((659, 610), (702, 690), (659, 694), (659, 694))
+        light((150 - t * 0.6, 700 - 23 * t), (134 - t * 0.3, 706 - 23 * t), width=1.5)
+        light((149 - t * 0.6, 690 - 23 * t), (138 - t * 0.3, 694 - 23 * t), width=1.5)
+    boat((600, 706), (622, 722), (690, 722), (712, 702), (712, 702), (600, 706))
+    boat((654, 704), (654, 596))
+    boat((650, 602), (612, 690), (650, 694), (650, 694))
+    boat((659, 610), (702, 690), (659, 694), (659, 694))
     for bx, by in ((560, 130), (612, 104), (642, 150), (150, 170), (188, 140)):
         thin((bx - 17, by - 4), (bx - 8, by - 9), (bx, by)), thin((bx, by), (bx + 9, by - 9), (bx + 18, by - 3))
     for i in range(26):

@@ -21,7 +21,7 @@ SIZE = (768, 1024)
 FLOOR = (384, 964)
 JOINTS = (
     (384, 204), (384, 300), (326, 312), (256, 402), (192, 486), (442, 312), (512, 402), (576, 486),
-    (352, 520), (340, 708), (334, 900), (416, 520), (428, 708), (434, 900),
+    (352, 520), (304, 708), (280, 900), (416, 520), (464, 708), (488, 900),
     (358, 184), (410, 184), (324, 192), (444, 192),
 )  # fmt: skip
 
@@ -369,14 +369,14 @@ def ground(page: Page) -> np.ndarray:
     sky = ramp(
         y + 10 * noise((h, w), 60, 2) + 2 * dry, (0, "#27305f"), (380, "#4a5a8c"), (700, "#8f8fae"), (800, "#c9a5a0")
     )
-    moon = np.hypot(x - 384, y - 330)
-    sky = mix(sky, "#f4e3b6", 0.92 * np.clip((262 - moon + 1.2 * dry) / 2, 0, 1))
-    sky = mix(sky, "#fff3d2", 0.16 * np.clip((212 - moon + 2 * dry) / 2, 0, 1))
+    moon = np.hypot(x - 384, y - 412)
+    sky = mix(sky, "#f4e3b6", 0.92 * np.clip((332 - moon + 1.2 * dry) / 2, 0, 1))
+    sky = mix(sky, "#fff3d2", 0.16 * np.clip((276 - moon + 2 * dry) / 2, 0, 1))
     stage = Page(*SIZE)
     rng = np.random.default_rng(2)
     for _ in range(46):
         sx, sy = rng.uniform(0, 768), rng.uniform(0, 600)
-        if np.hypot(sx - 384, sy - 330) > 285:
+        if np.hypot(sx - 384, sy - 412) > 350:
             r = rng.uniform(1.2, 3.4)
             stage.paint(
                 stage.polygon(

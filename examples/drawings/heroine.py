@@ -163,6 +163,8 @@ def draw() -> tuple[np.ndarray, Page]:
     page.paint(star, GOLD)
     page.outline(star, 3.2, INK)
     page.outline(body, LINE, INK)
+    for out in (-1, 1):  # little ink where an arm leaves the body: it would stay there when the arm goes up
+        page.paint(both(body, page.ellipse(384 + out * 66, 358, 17, 17)), SUIT)
     for out in (-1, 1):
         page.paint(
             page.stroke([(384 + out * 30, 452), (384 + out * 40, 442), (384 + out * 49, 438)], 3.4, (0.1, 0.8)),

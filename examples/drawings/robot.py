@@ -265,10 +265,9 @@ def draw() -> tuple[np.ndarray, Page]:
     # shoulders
     for s in (2, 5):
         a = joint[s]
-        plate(page, page.ellipse(*a, 47, 46), STEEL, 44, 39 + s, 3.6)
-        page.outline(page.ellipse(*a, 30, 29), 2, LINE, opacity=0.55)
-        for angle in np.linspace(0, 2 * np.pi, 6, endpoint=False):
-            rivet(page, a[0] + 38 * np.cos(angle), a[1] + 37 * np.sin(angle), 3.4)
+        plate(page, page.ellipse(*a, 33, 33), BRASS, 32, 39 + s, 3.4)
+        page.outline(page.ellipse(*a, 20, 20), 2, LINE, opacity=0.55)
+        rivet(page, *a, 6)
 
     # --- neck and head ---
     bellows(page, np.array([384.0, 330]), np.array([384.0, 282]), 74, 41, 3)
