@@ -383,8 +383,11 @@ def open_pipeline(options: AnimateOptions, report: Progress = silent) -> "Animat
     import diffusers
 
     from bunraku.weights import load_pipeline
+    from bunraku.weights.states import FLICKER
 
     pipeline = load_pipeline(options.model, dtype=options.dtype, device=options.device, on_progress=report)
+    if not pipeline.denoiser.config.motion:
+        logger.warning("%s has no motion modules. %s", options.model, FLICKER)
     pipeline.set_progress_bar_config(disable=True)
     if options.scheduler:
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[options.scheduler]).from_config(pipeline.scheduler.config)

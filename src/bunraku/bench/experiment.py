@@ -9,6 +9,9 @@ from bunraku.cues.retarget import Retarget
 
 Expected = Literal["better", "worse"] | None
 
+SHIPPED = ("mini",)
+"""Trained models that come with the package, which a training may start from."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -16,7 +19,7 @@ class Training:
 
     Attributes:
         recipe, size, stage: what is trained.
-        init: name of the training whose model it starts from.
+        init: name of the training whose model it starts from, or of a model out of `SHIPPED`.
         settings: values of `TrainingConfig` that differ from the recipe's.
         seeds: it is run once with each of them; of several, the first is the one that other trainings start from.
     """
@@ -102,8 +105,10 @@ class Experiment:
     composite: str | None = None
 
     def __post_init__(self) -> None:
-        known: list[str] = []
+        known = list(SHIPPED)
         for name, training in self.trainings.items():
+            if name in SHIPPED:
+                raise ValueError(f"a training cannot be called {name}: a shipped model is")
             if training.init is not None and training.init not in known:
                 raise ValueError(f"training {name} starts from {training.init!r}, which does not come before it")
             known.append(name)
@@ -143,7 +148,7 @@ class Experiment:
     def _run(self, training: Training, seed: int) -> Training:
         """A training with one seed; it starts from that with the same seed, if there is one, else from the first."""
         start, settings = training.init, dict(training.settings) | ({"seed": seed} if seed else {})
-        if start is not None:
+        if start in self.trainings:
             seeds = self.trainings[start].seeds
             start = _of(start, seeds, seed if seed in seeds else seeds[0])
         return replace(training, init=start, settings=settings, seeds=(seed,))
@@ -164,7 +169,7 @@ class Experiment:
     def ancestors(self, run: str) -> list[str]:
         """A run and those that it goes back to, in the order in which they are made."""
         runs, found = self.runs, [run]
-        while (start := runs[found[0]].init) is not None:
+        while (start := runs[found[0]].init) in runs:
             found.insert(0, start)
         return found
 

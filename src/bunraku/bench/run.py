@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bunraku.bench.experiment import Experiment
+from bunraku.bench.experiment import SHIPPED, Experiment
 from bunraku.bench.findings import Finding, find, markdown
 from bunraku.bench.scores import Scores, asked_of, differences
 from bunraku.errors import BunrakuError
@@ -125,7 +125,10 @@ def commands(
     made = {}
     several = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes))
     for name, training in experiment.runs.items():
-        start = [] if training.init is None else ["--init", str(folder / "training" / training.init / "model")]
+        start = []
+        if training.init is not None:
+            init = training.init if training.init in SHIPPED else folder / "training" / training.init / "model"
+            start = ["--init", str(init)]
         made[name] = [
             *(sys.executable, *(several if processes > 1 else ())),
             *("-m", "bunraku", "train", training.recipe, "--size", training.size, "--stage", str(training.stage)),
@@ -148,8 +151,9 @@ def records(
         chosen = {**training.settings, **(settings or {})}
         config = asdict(training_config(training.recipe, training.size, training.stage, Path(), chosen))
         own = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT} | {"processes": processes}
-        start = {} if training.init is None else {f"{training.init}.{key}": v for key, v in made[training.init].items()}
-        made[name] = _plain(own | start)
+        from_which = {} if training.init is None else {"start": training.init}
+        start = {f"{training.init}.{key}": value for key, value in made.get(training.init or "", {}).items()}
+        made[name] = _plain(own | from_which | start)
     return made
 
 

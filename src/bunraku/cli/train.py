@@ -40,7 +40,7 @@ def train(
     data: Annotated[
         str, typer.Option(help="theatre, or a folder of clips or shards prepared by `bunraku perceive`.")
     ] = "theatre",
-    init: Annotated[str | None, typer.Option(help="Model folder to start from.", show_default=False)] = None,
+    init: Annotated[str | None, typer.Option(help="Model to start from: a folder or a name.", show_default=False)] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -29,7 +29,7 @@ class TrainingConfig:
         keep: folder that keeps the theatre's samples, so that each is drawn once; None: every sample is new.
         kept: how many samples it keeps.
         options: of the recipe, by name, where they are to differ from the size's own or the start model's (`Animator.Options`).
-        init: model folder to start from (stage 2 starts from stage 1's); None: from the recipe's start values.
+        init: model to start from, a folder or a name (stage 2 starts from stage 1's); None: from the recipe's start values.
         motion: where the motion modules that the stage trains start from: a model folder, or a file or folder in any layout that
             `models convert` reads (AnimateDiff's, or the MotionAdapter made from it). A module takes the weights of the module of the
             same name. A ControlNet's take those of the model's own ControlNet, or else those of the denoiser's down blocks. Every

@@ -19,7 +19,6 @@ from bunraku.errors import BunrakuError
 from bunraku.media.files import replacing
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.lora import add_lora, merge_lora
-from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import Animator, Reads
 from bunraku.recipes.parts import AUTOENCODERS
 from bunraku.recipes.recipe import with_options
@@ -27,6 +26,7 @@ from bunraku.training.binding import bound
 from bunraku.training.config import TrainingConfig
 from bunraku.training.trainer import Trainer
 from bunraku.training.validation import build_pipeline, validate
+from bunraku.weights.loading import load_pipeline
 from bunraku.weights.states import load_state, read_json
 from bunraku.weights.survey import survey
 
@@ -86,7 +86,7 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
         motion: modules for each part that may have some, from `read_motion`.
     """
     size, stage = config.chosen_size, config.chosen_stage
-    start = AnimationPipeline.from_pretrained(config.init) if config.init else None
+    start = load_pipeline(config.init, dtype=torch.float32, device="cpu") if config.init else None
     options = with_options(size.options, start.config.options if start is not None else {})
     animator = size.build(stage.motion, with_options(options, config.options))
     if start is not None:

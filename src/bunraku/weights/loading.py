@@ -15,7 +15,7 @@ from bunraku.pipeline import CONFIGURATION, AnimationPipeline
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.weights.download import Progress, described, pull
 from bunraku.weights.registry import MODELS, get
-from bunraku.weights.states import FLICKER, load_state, read_json, read_state, weight_files
+from bunraku.weights.states import load_state, read_json, read_state, weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,6 @@ def load_pipeline(
         raise BunrakuError(f"{folder}/model_index.json names no {', '.join(missing)}.")
     classes = {name: find_class(name, entries[name]) for name in entries if name not in CONFIGURATION}
     components = {name: load_component(cls, folder / name, name, dtype) for name, cls in classes.items()}
-    if not components["denoiser"].config.motion:
-        logger.warning("%s has no motion modules. %s", model, FLICKER)
     pipeline: Any = AnimationPipeline(**entries | components)
     return pipeline.to(device)
 
