@@ -121,7 +121,7 @@ def test_two_systems_need_two_files():
 def test_systems_of_animate_anyone_2_go_on_from_one_model_of_the_scene():
     two = get_experiment("animate-anyone-2")
     systems = {name: run for name, run in two.runs.items() if run.init == "scene"}
-    assert set(two.trainings) - set(systems) == {"base", "plain-1", "plain", "scene"}
+    assert set(two.trainings) - set(systems) == {"plain-1", "plain", "scene"}
     assert {run.settings["steps"] for run in systems.values()} == {two.trainings["plain"].settings["steps"]}
     assert two.trainings["plain-1"].settings["steps"] == two.trainings["scene"].settings["steps"]
     for name, run in systems.items():

@@ -247,7 +247,6 @@ def test_animate_anyone_2_from_the_base_to_a_verdict(tmp_path: Path) -> None:
     }
     assert {finding.claim.first for finding in findings} == {"composite", "copy", "exact mask"}
     assert {path.name for path in (tmp_path / "training").iterdir()} == {
-        "base",
         "plain-1",
         "plain",
         "scene",

@@ -19,6 +19,7 @@ from bunraku.perception.matte import (
     guided_filter,
     outlined,
     read_matte,
+    settled,
     shared,
     still_mattes,
     unmixed,
@@ -94,6 +95,28 @@ def test_an_arm_that_a_network_leaves_out_grows_back() -> None:
     figure = grown_figure(shown.frames[0], shown.pose, found) > 0.5
     assert (figure & truth & hand).sum() > 0.6 * (truth & hand).sum()
     assert overlap(figure, truth) > 0.93
+
+
+def test_edges_of_the_picture_settle_what_two_proposals_disagree_on() -> None:
+    """An arm that one of them leaves out stays, a piece of the ground that the other takes along goes: also where the figure shuts it in."""
+    shown = puppet(0)
+    truth, body = shown.character_mask[0], shown.pose.keypoints[0, 0]
+    rows, columns = np.mgrid[:256, :256] + 0.5
+    hand = np.hypot(columns - body[4, 0], rows - body[4, 1]) < np.linalg.norm(body[4] - body[3])
+    beside = (np.hypot(columns - body[6, 0], rows - body[6, 1]) < 30) & ~truth
+    first, second = (truth | beside).astype(np.float32), (truth & ~hand).astype(np.float32)
+    figure = settled(shown.frames[0], first, second, np.zeros((256, 256), bool)) > 0.5
+    assert overlap(figure, truth) > 0.95
+    assert (figure & truth & hand).sum() > 0.6 * (truth & hand).sum() and (figure & beside).sum() < 0.1 * beside.sum()
+    image = np.full((60, 60, 3), 210, np.uint8)
+    image[10:50, 10:50] = 90, 60, 40
+    image[20:40, 20:40] = 212
+    ring = (image[..., 0] == 90).astype(np.float32)
+    whole, ground = np.ones((60, 60), np.float32), np.hypot(*np.mgrid[-30:30, -30:30]) < 5
+    whole[:10], whole[50:], whole[:, :10], whole[:, 50:] = 0, 0, 0, 0
+    nowhere = np.zeros((60, 60), bool)
+    assert settled(image, whole, ring, nowhere).sum() == 40 * 40  # nothing tells that there is a hole
+    assert overlap(settled(image, whole, ring, ground) > 0.5, ring > 0.5) > 0.9
 
 
 def test_an_outline_lies_on_the_edges_of_the_picture() -> None:

@@ -1,9 +1,9 @@
 """Mattes: how much of every pixel each person covers, soft at the edge, and the colours of the figure alone.
 
-A matte starts from one of three proposals. A network for salient objects knows hair, hands, shoes and robes, but may take a disc behind
-the figure for a part of it, or leave an arm out; the cut-out by pose and colour (`cutout`) has no idea of either; and what the network is sure
-of and the bones of the pose can be grown to a figure by its colours (`grown_figure`). The one is taken whose outline lies best on edges of the
-picture, and which best agrees with the pose; its edge is moved onto those edges by a guided filter.
+The matte of a still starts from one of three proposals. A network for salient objects knows hair, hands, shoes and robes, but may take a disc
+behind the figure for a part of it, or leave an arm out; the cut-out by pose and colour (`cutout`) has no idea of either; and where the two
+disagree, the edges of the picture can decide (`settled`). The one is taken whose outline lies best on edges of the picture, and which best
+agrees with the pose; its edge is moved onto those edges by a guided filter. In clips a figure is grown by its colours (`grown_figure`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,6 +19,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import read_image
 from bunraku.perception.cutout import CORE, body_distances, cut_out, touching
 from bunraku.perception.flow import carried, checked_flow
+from bunraku.perception.plate import fill
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 
 SegmenterName = Literal["auto", "u2net", "none"]
@@ -36,7 +37,11 @@ ODD, MISSING = (
     5.0,
     30.0,
 )  # units of contrast that a half thickness beyond the body on average costs, and a figure that misses all of it
-LAST_RESORT = 2.0  # units by which a figure that was grown must be better than the others
+LAST_RESORT = 0.5  # units by which a settled figure must be better than those that it comes from
+OFF, ALIKE = (
+    0.5,
+    10.0,
+)  # half thicknesses from the usual body, and units of CIELAB from the ground's colours, for the ground to be told as such
 GROWN = 320  # longest side in pixels at which a figure is grown
 SURE, UNSURE, NEAR = (
     0.9,
@@ -172,8 +177,9 @@ def still_mattes(image: np.ndarray, pose: PoseTrack, segmenter: Segmenter | None
     if segmenter:
         found, middle = segmenter(image), body < MIDDLE
         if np.mean(found[middle] > 0.5) > HELD:
-            proposals.append((np.where(touching(found > LEAST, middle), found, 0), 0.0))
-            proposals.append((grown_figure(image, pose, found), LAST_RESORT))
+            network = np.where(touching(found > LEAST, middle), found, 0)
+            ground = (found < UNSURE) & (body > OFF)
+            proposals += [(network, 0.0), (settled(image, proposals[0][0], network, ground), LAST_RESORT)]
     mattes = [(refined(image, proposal), handicap) for proposal, handicap in proposals]
     alpha, _ = max(mattes, key=lambda pair: outlined(image, pair[0]) - _odd(pair[0], body) - pair[1])
     return shared(alpha, pose)
@@ -184,6 +190,43 @@ def _odd(matte: np.ndarray, body: np.ndarray) -> float:
     inside = matte > 0.5
     beyond = float(np.clip(body - BEYOND, 0, MOST_BEYOND)[inside].mean()) if inside.any() else 0.0
     return ODD * beyond + MISSING * float((~inside[body < BODY_CORE]).mean() if (body < BODY_CORE).any() else 0.0)
+
+
+def settled(image: np.ndarray, first: np.ndarray, second: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """What two proposals agree on, and of the rest what is reached from there before it is reached from outside, over the picture's
+    weakest edges (watershed).
+
+    Args:
+        image: uint8 (H, W, 3).
+        first, second: float32 (H, W) in [0, 1].
+        ground: bool (H, W), where it is background if it also looks as what both call background goes on.
+
+    Returns:
+        float32 (H, W), 0 or 1.
+
+    Source: Meyer, "Color image segmentation", 1992, as OpenCV's watershed.
+    """
+    votes = (first > 0.5).astype(np.int32) + (second > 0.5)
+    marks = np.choose(votes, (1, 0, 2)).astype(np.int32)
+    marks[(votes == 1) & ground & _continues(image, votes == 0)] = 1
+    if not (marks == 0).any():
+        return (marks == 2).astype(np.float32)
+    flooded = cv2.watershed(np.ascontiguousarray(cv2.GaussianBlur(image, (0, 0), 1)), marks)
+    figure = (flooded == 2).astype(np.uint8)
+    dams = (flooded == -1) & (cv2.dilate(figure, np.ones((3, 3), np.uint8)) > 0)
+    return np.asarray((figure > 0) | dams, np.float32)
+
+
+def _continues(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """bool (H, W): where a picture looks like what is known of it, bool (H, W), continued smoothly."""
+    height, width = known.shape
+    factor = min(1.0, ROUGH / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    there = cv2.resize(known.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    continued = cv2.resize(fill(small, ~there), (width, height), interpolation=cv2.INTER_LINEAR)
+    pictures = (cv2.cvtColor(one.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for one in (image, continued))
+    return np.asarray(np.linalg.norm(np.subtract(*pictures), axis=-1) < ALIKE)
 
 
 def grown_figure(image: np.ndarray, pose: PoseTrack, found: np.ndarray) -> np.ndarray:
