@@ -38,8 +38,8 @@ def hostile(puppets: Path, seed: int = 0) -> list[Hostile]:
     rng = np.random.default_rng(seed)
     good = good_files(puppets)
     found = [Hostile(name, good["a.png"], harmless=True) for name in NAMES]
-    found += _wrong(rng)
-    found += _bombs()
+    found += wrong(rng)
+    found += bombs()
     kinds = list(good)
     while len(found) < COUNT:
         name = kinds[len(found) % len(kinds)]
@@ -89,7 +89,7 @@ def _bvh() -> str:
 BVH = _bvh()
 
 
-def _wrong(rng: np.random.Generator) -> Iterator[Hostile]:
+def wrong(rng: np.random.Generator) -> Iterator[Hostile]:
     scripts = {
         "picture.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>fetch("http://127.0.0.1/")</script></svg>',
         "picture.png": b'<?xml version="1.0"?><svg onload="alert(1)"><image href="file:///etc/passwd"/></svg>',
@@ -124,7 +124,7 @@ def _wrong(rng: np.random.Generator) -> Iterator[Hostile]:
     yield Hostile("frames.tar.gz", tar.getvalue())
 
 
-def _bombs() -> Iterator[Hostile]:
+def bombs() -> Iterator[Hostile]:
     nothing = zlib.compress(bytes(30_000_000), 9)
     for width, height in ((60_000, 60_000), (2**31 - 1, 2**31 - 1), (1_000_000, 1), (20_000, 20_000), (0, 0)):
         yield Hostile("wide.png", _png(width, height, nothing))

@@ -1,10 +1,12 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from bunraku.errors import BunrakuError
-from bunraku.media import check_free, check_input, check_output, filling, replacing
+from bunraku.media import check_free, check_input, check_output, files, filling, replacing
 
 
 def test_replaces_only_on_clean_exit(tmp_path):
@@ -43,6 +45,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path, monkeypatch):
         move(source, target)
 
     monkeypatch.setattr(os, "replace", failing)
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
 
     def fails() -> None:
         with replacing(path) as temporary:
@@ -53,6 +56,48 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path, monkeypatch):
         fails()
     assert os.listdir(path) == ["new"]
     assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two folders")
+def test_a_folder_is_replaced_in_one_step(tmp_path, monkeypatch):
+    """A process that is killed in between would leave none of that name."""
+    path = tmp_path / "model"
+    path.mkdir()
+    monkeypatch.setattr(os, "replace", None)
+    with replacing(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(path) == ["new"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError('I/O error: File too large (os error 27) at path "a.safetensors"'),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+        RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+    ],
+)
+@pytest.mark.parametrize("way", [replacing, filling])
+def test_a_full_disk_is_told_whoever_met_it(tmp_path, way, error):
+    def full() -> None:
+        with way(tmp_path / "out"):
+            raise error
+
+    with pytest.raises(BunrakuError, match=r"the disk is full .* while writing .*out; free some space"):
+        full()
+    assert not os.listdir(tmp_path)
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BunrakuError, match="is a pipe or a device"):
+        check_input(tmp_path / "pipe")
+    with pytest.raises(BunrakuError, match="is a pipe or a device"):
+        check_input("/dev/zero")
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -130,14 +130,21 @@ def read_jobs(table: Path, defaults: AnimateOptions = AnimateOptions()) -> list[
         raise BunrakuError(f"{table} is not UTF-8 text ({error.reason}); save the table as CSV UTF-8") from error
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
-    rows = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    columns = [_column(name) for name in next(rows, [])]
+    try:
+        lines = [
+            (rows.line_num, row)
+            for rows in [csv.reader(StringIO(text, newline=""), delimiter=separator)]
+            for row in rows
+        ]
+    except csv.Error as error:
+        raise BunrakuError(f"{table} is no CSV table ({error})") from error
+    columns = [_column(name) for name in (lines[0][1] if lines else [])]
     _check_columns(table, columns)
     jobs, problems = [], []
-    for row in rows:
+    for number, row in lines[1:]:
         if not any(map(str.strip, row)):
             continue
-        name = f"{table.name} line {rows.line_num}"
+        name = f"{table.name} line {number}"
         try:
             if len(row) > len(columns):
                 raise BunrakuError(f"{len(row)} fields for {len(columns)} columns")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bunraku.animate.options import MotionOptions
 from bunraku.animate.reference import people_of
 from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.errors import BunrakuError
-from bunraku.media import check_free, check_output, plain_write_errors, read_image, replacing
-from bunraku.media.images import IMAGE_SUFFIXES
+from bunraku.media import check_free, check_output, read_image, replacing
+from bunraku.media.images import IMAGE_SUFFIXES, UNREADABLE
 from bunraku.perception.matte import create_segmenter
 from bunraku.perception.pose import PoseTrack
 
@@ -43,7 +43,7 @@ def is_still(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return getattr(image, "n_frames", 1) == 1
-    except (UnidentifiedImageError, OSError):
+    except UNREADABLE:
         return True  # whoever reads it says what is wrong
 
 
@@ -131,5 +131,5 @@ def _write_draft(track: PoseTrack, path: Path) -> None:
         '  "people": [{"person_id": [0], "pose_keypoints_2d": [\n'
         f"      {joints}]}}]}}\n"
     )
-    with plain_write_errors(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

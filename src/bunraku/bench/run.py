@@ -22,6 +22,7 @@ from bunraku.bench.experiment import SHIPPED, Experiment
 from bunraku.bench.findings import Finding, find, markdown
 from bunraku.bench.scores import Scores, asked_of, differences
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress
@@ -213,7 +214,7 @@ def _check_record(folder: Path, name: str, record: Mapping[str, Any]) -> None:
     if not (folder / RECORD).is_file():
         raise BunrakuError(f"{folder} holds a training, but no {RECORD} that says of which settings; {away}")
     try:
-        there = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        there = dict(parsed_json((folder / RECORD).read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise BunrakuError(f"{folder / RECORD} is damaged ({error}); {away}") from error
     if told := differences(there, record):
@@ -236,5 +237,5 @@ def _train(name: str, command: list[str]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    with plain_write_errors(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

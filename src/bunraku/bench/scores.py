@@ -176,7 +176,7 @@ class Scores:
             path.parent.mkdir(parents=True, exist_ok=True)
         results.save(path)
         kept = {_key(clip): system.kept[clip] for clip in self._shown() if clip in system.kept}
-        with plain_write_errors(path), replacing(self._films_of(name)) as temporary, temporary.open("wb") as file:
+        with replacing(self._films_of(name)) as temporary, temporary.open("wb") as file:
             np.savez(file, **kept)  # type: ignore[arg-type]
 
     def _shown(self) -> list[str]:

@@ -52,6 +52,13 @@ def main() -> None:
     except BunrakuError as error:
         err.print(f"error: {error}", style="red", soft_wrap=True, markup=False, highlight=False)
         sys.exit(2)
+    except OSError as error:  # what the system says of a path that no command looked at first
+        if error.filename is None or logging.getLogger("bunraku").isEnabledFor(logging.DEBUG):
+            raise
+        err.print(
+            f"error: {error.filename}: {error.strerror}", style="red", soft_wrap=True, markup=False, highlight=False
+        )
+        sys.exit(2)
     except SystemExit as exit:
         if exit.code == INTERRUPTED:  # typer turns Ctrl-C into it
             err.print("stopped by Ctrl-C; what was not finished is not written", style="yellow")

@@ -203,7 +203,7 @@ def _compare(first: Path, second: Path, output: Path | None, json_output: bool) 
 
     from bunraku.evaluation.compare import compare
     from bunraku.evaluation.results import Results
-    from bunraku.media import check_output, plain_write_errors, replacing
+    from bunraku.media import check_output, replacing
 
     names = (first.parent.name or first.stem, second.parent.name or second.stem)
     if names[0] == names[1]:
@@ -212,7 +212,7 @@ def _compare(first: Path, second: Path, output: Path | None, json_output: bool) 
     data: dict[str, Any] = found.to_json()
     if output is not None:
         path = check_output(output, (first, second))
-        with plain_write_errors(path), replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     if not json_output:
         Console().print(found.table())

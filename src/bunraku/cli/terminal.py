@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bunraku.errors import BunrakuError
 from bunraku.progress import ProgressLines, silent
+from bunraku.typed import is_of_type
 
 err = Console(stderr=True)
 logger = logging.getLogger("bunraku")
@@ -102,6 +103,8 @@ def parsed_settings(pairs: list[str], config: type) -> dict[str, Any]:
             if expected is float and type(value) is int
             else value
         )
-        if expected in (int, float, str, bool) and type(value) is not expected:
-            raise BunrakuError(f"{key} is {value!r}; expected {expected.__name__}")
+        if not is_of_type(value, expected):
+            raise BunrakuError(
+                f"{key} is {value!r}; expected {expected.__name__ if isinstance(expected, type) else expected}"
+            )
     return values

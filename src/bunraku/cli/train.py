@@ -1,6 +1,5 @@
 """`bunraku train`."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from bunraku.cli.options import JsonFlag
 from bunraku.cli.terminal import parsed_settings, result
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 
 app = typer.Typer()
 
@@ -40,7 +40,9 @@ def train(
     data: Annotated[
         str, typer.Option(help="theatre, or a folder of clips or shards prepared by `bunraku perceive`.")
     ] = "theatre",
-    init: Annotated[str | None, typer.Option(help="Model to start from: a folder or a name.", show_default=False)] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Model to start from: a folder or a name.", show_default=False)
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,6 +98,6 @@ def _check_folder(output: Path) -> None:
 
 def _is_run(config: Path) -> bool:
     try:
-        return {"output", "steps", "seed"} <= set(json.loads(config.read_text()))
+        return {"output", "steps", "seed"} <= set(parsed_json(config.read_text()))
     except (OSError, ValueError, TypeError):
         return False

@@ -13,12 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.media.files import replacing
 from bunraku.media.frames import Pictures
 from bunraku.perception.pose import PoseTrack
 
 VERSION = 1
 KEY = "bunraku.cues"
+MOST_FPS, LARGEST_SIDE = 1000, 100_000
+"""Of a clip: frames per second, and pixels on a side."""
 
 
 class Layer(NamedTuple):
@@ -123,8 +126,10 @@ class Cues:
     def __post_init__(self) -> None:
         if (self.pose is None) == (self.skeleton is None):
             raise ValueError("Cues need either pose or skeleton, and not both")
-        if self.fps <= 0:
-            raise ValueError(f"fps must be positive; got {self.fps}")
+        if not 0 < self.fps <= MOST_FPS:
+            raise ValueError(f"fps must be above 0, up to {MOST_FPS}; got {self.fps}")
+        if not all(1 <= side <= LARGEST_SIDE for side in self.size):
+            raise ValueError(f"a clip's sides are 1 to {LARGEST_SIDE} pixels; got {self.size}")
         if self.pose is not None and self.pose.size != self.size:
             raise ValueError(
                 f"pose is for frames of {self.pose.size}, the clip's are {self.size}; use pose.scaled(size)"
@@ -207,7 +212,7 @@ class Cues:
                         f"{path} is a safetensors file, but holds no cues (perhaps a model?). "
                         "Give a file made by `bunraku perceive`."
                     )
-                header = json.loads(metadata[KEY])
+                header = parsed_json(metadata[KEY])
                 if header["version"] > VERSION:
                     raise BunrakuError(
                         f"{path} was written by a newer version of this program (format {header['version']}; this one "
@@ -216,19 +221,23 @@ class Cues:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except BunrakuError:
             raise
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BunrakuError(f"{path} is not a cues file, or is damaged ({error}). {again}") from error
         try:
             size = (int(header["size"][0]), int(header["size"][1]))
             pose = None
             if "pose.keypoints" in tensors:
-                pose = PoseTrack(tensors["pose.keypoints"], tensors["pose.scores"], size)
+                pose = PoseTrack(
+                    *(tensors[f"pose.{name}"].astype(np.float32) for name in ("keypoints", "scores")), size
+                )
+                if not pose.keypoints.size:
+                    raise ValueError(f"poses of {pose.people} people in {len(pose)} frames")
             maps = {name.removeprefix("maps."): v for name, v in tensors.items() if name.startswith("maps.")}
             media, media_start = _media(header.get("media"), path)
             return cls(
                 Fraction(header["fps"]), size, str(header["source"]), pose, tensors.get("skeleton"), maps, media, media_start, tensors.get("plate")
             )  # fmt: skip
-        except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise BunrakuError(f"{path} has broken contents ({error}). {again}") from error
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from bunraku.cues.tracking import join, largest_first, link
 from bunraku.errors import BunrakuError
-from bunraku.media import filling, plain_write_errors, replacing
+from bunraku.json_text import parsed_json
+from bunraku.media import filling, replacing
 from bunraku.media.frames import natural_order
 from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, RIGHT_HAND, SEEN, WHOLE_BODY, PoseTrack
 
@@ -31,6 +32,9 @@ PAIRS = {2 * count for count in (18, 25, 68, 70, 21)}  # numbers of a part witho
 
 CANVAS = (("canvas_height", "canvas_width"), ("height", "width"))
 """What files call the size of the picture: those of OpenPose's kind, those of pose editors."""
+
+LARGEST_SIDE = 100_000
+"""Of a picture, in pixels."""
 
 FRACTIONS = 1.5  # coordinates of a part that nearly all lie within this are no pixels
 NEGATIVE = 0.1  # share of negative coordinates above which fractions are of [-1, 1] and not of [0, 1]
@@ -122,7 +126,7 @@ def write_openpose_json(track: PoseTrack, folder: str | Path) -> None:
     if json_files(folder):
         raise BunrakuError(f"{folder} has .json files already; choose an empty or new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with plain_write_errors(folder), filling(folder) as temporary:
+    with filling(folder) as temporary:
         for number, content in enumerate(_contents(track)):
             (temporary / f"{number:012d}_keypoints.json").write_text(content)
 
@@ -135,7 +139,7 @@ def sidecar(image: Path) -> Path:
 def write_pose(track: PoseTrack, path: Path) -> None:
     """Write the pose of a picture, (1, P, K), as one OpenPose JSON file, whole or not at all."""
     (content,) = _contents(track)
-    with plain_write_errors(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(content)
 
 
@@ -164,7 +168,7 @@ def json_files(folder: Path) -> list[Path]:
 def _content(file: Path) -> list[Any]:
     """The frames of a file, unchecked."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = parsed_json(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BunrakuError(f"cannot read {file}: {error.strerror}") from error
     except ValueError as error:
@@ -177,9 +181,12 @@ def _content(file: Path) -> list[Any]:
 def _canvas(path: str, frames: Sequence[dict[str, Any]], given: tuple[int, int] | None) -> tuple[int, int]:
     """(height, width) of the picture: what the files say, else what is given."""
     said: set[tuple[Any, Any]] = {
-        (frame.get(h), frame.get(w)) for frame in frames for h, w in CANVAS if frame.get(h) or frame.get(w)
+        (_side(frame.get(h)), _side(frame.get(w)))
+        for frame in frames
+        for h, w in CANVAS
+        if frame.get(h) or frame.get(w)
     }
-    whole = {(h, w) for h, w in said if all(isinstance(side, int | float) and side >= 1 for side in (h, w))}
+    whole = {(h, w) for h, w in said if not any(isinstance(side, str) for side in (h, w))}
     if len(said) == len(whole) == 1:
         height, width = whole.pop()
         return round(height), round(width)
@@ -192,6 +199,12 @@ def _canvas(path: str, frames: Sequence[dict[str, Any]], given: tuple[int, int] 
     else:
         reason = f"does not say how large the picture is (no {' or '.join(other_half or CANVAS[0])})"
     raise BunrakuError(f"{path} {reason}; give its size, such as --canvas 768x512 (height x width)")
+
+
+def _side(value: Any) -> float | str:
+    """Of a picture, in pixels; text where it is no such number."""
+    usable = isinstance(value, int | float) and 1 <= value <= LARGEST_SIDE
+    return value if usable else str(value)
 
 
 def _person(file: str, person: dict[str, Any], left_out: Counter[str]) -> np.ndarray:

@@ -3,7 +3,6 @@
 Protocol of all (DisCo's): the first frame of a clip is the source, all others are driven by the clip itself and scored.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.media import CLIPS, FrameFolder, VideoReader, open_frames
 from bunraku.media.frames import natural_order, pictures_in
 from bunraku.perception.pose import PoseTrack
@@ -216,7 +216,7 @@ def _bizarre_pose(root: Path, split: str) -> tuple[list[Footage], list[str]]:
     if folder is None:
         return [], ["annotations.json"]
     try:
-        annotations = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+        annotations = parsed_json((folder / "annotations.json").read_text(encoding="utf-8"))
         poses = {name: illustrated_pose(annotation) for name, annotation in annotations.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BunrakuError(

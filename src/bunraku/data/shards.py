@@ -17,7 +17,8 @@ import numpy as np
 
 from bunraku.data.clips import Clip, ClipSamples, read_clip, split_clips
 from bunraku.errors import BunrakuError
-from bunraku.media import Slice, check_output, plain_write_errors, replacing
+from bunraku.json_text import parsed_json
+from bunraku.media import Slice, check_output, replacing
 from bunraku.progress import Progress
 from bunraku.sampling.share import ALONE, Share
 from bunraku.work import Runner, Task, Work, attempt
@@ -134,7 +135,7 @@ class PackWork(Work):
             raise BunrakuError("webdataset writes shards, and is not installed: pip install 'bunraku[data]'") from None
         sources = item.sources
         clips: dict[str, Clip] = {}
-        with plain_write_errors(item.archive), replacing(item.archive) as temporary:
+        with replacing(item.archive) as temporary:
             with (
                 temporary.open("wb") as file,
                 TarWriter(file, user="bunraku", group="bunraku", mode=0o644, mtime=0) as tar,
@@ -150,7 +151,7 @@ class PackWork(Work):
                     tar.write({"__key__": key, video.suffix.lower()[1:]: video.read_bytes(), "cues": cues.read_bytes()})
             entries = _entries(temporary, clips)
         text = json.dumps({"version": VERSION, "shards": item.shards, "sources": sources, "clips": entries})
-        with plain_write_errors(item.index), replacing(item.index) as temporary:
+        with replacing(item.index) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return len(clips)
 
@@ -208,7 +209,7 @@ def read_shards(folder: Path) -> list[list[Clip]]:
 
 def _read(index: Path) -> dict[str, Any]:
     try:
-        content = json.loads(index.read_text(encoding="utf-8"))
+        content = parsed_json(index.read_text(encoding="utf-8"))
         version = content["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BunrakuError(f"{index} is not the index of a shard, or is damaged ({error})") from error

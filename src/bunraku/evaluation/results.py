@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.bootstrap import Estimate, estimate
 from bunraku.evaluation.metrics import Better, Metric
-from bunraku.media import check_input, check_output, plain_write_errors, replacing
+from bunraku.json_text import parsed_json
+from bunraku.media import check_input, check_output, replacing
+from bunraku.typed import is_of_type
 
 SCHEMA = 1
 """Version of the file. It grows when a reader of the old one would misread the new one."""
@@ -178,7 +180,7 @@ class Results:
             BunrakuError: missing or unwritable folder, full disk.
         """
         path = check_output(path)
-        with plain_write_errors(path), replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         return path
 
@@ -191,21 +193,17 @@ class Results:
         """
         path = check_input(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise BunrakuError(f"{path} is no JSON ({error}); give the report.json of `bunraku evaluate`") from error
         return cls.from_json(content, str(path))
 
     def _check(self) -> None:
-        for name, metric in self.metrics.items():
-            if metric.better not in get_args(Better):
-                raise ValueError(f"{name} is better {metric.better}")
-        for name, system in self.systems.items():
-            if system.role not in get_args(Role):
-                raise ValueError(f"{name} is a {system.role}")
-            scores = [*system.set.values(), *(value for clip in system.clips.values() for value in clip.values())]
-            if any(not isinstance(value, int | float | None) for value in scores):
-                raise ValueError(f"{name} has scores that are no numbers")
+        """Raises ValueError where a field is not of its type."""
+        for where, part in (("the report", self), *self.metrics.items(), *self.systems.items()):
+            for name, kind in get_type_hints(type(part)).items():
+                if not is_of_type(value := getattr(part, name), kind):
+                    raise ValueError(f"{name} of {where} is {str(value)[:80]}")
 
 
 def installed_versions() -> dict[str, str]:

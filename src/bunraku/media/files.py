@@ -1,5 +1,6 @@
 """Output files: checked before any work, written under a temporary name, put in place only when complete."""
 
+import ctypes
 import errno
 import os
 import re
@@ -15,14 +16,20 @@ from bunraku.errors import BunrakuError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_IN_WORDS = re.compile(
+    rf"os error ({'|'.join(map(str, _FULL))})\b|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+"
+)
+"""What safetensors and torch say of it, whose exceptions carry no number; torch of any file that it cannot write to the end."""
 
 
 def check_input(path: str | os.PathLike[str]) -> Path:
-    """The path of an existing, non-empty file. Raises BunrakuError when it is missing, a folder, empty or unreadable."""
+    """The path of an existing, non-empty file. Raises BunrakuError when it is missing, a folder, a pipe, empty or unreadable."""
     path = Path(path)
-    if path.is_dir():
-        raise BunrakuError(f"{path} is a folder; give the path of one file in it")
     try:
+        if path.is_dir():
+            raise BunrakuError(f"{path} is a folder; give the path of one file in it")
+        if path.exists() and not path.is_file():  # opening a pipe waits until somebody writes
+            raise BunrakuError(f"{path} is a pipe or a device; write what comes out of it into a file, and give that")
         with path.open("rb") as file:
             if not file.read(1):
                 raise BunrakuError(f"{path} is empty (0 bytes); copy or download it again")
@@ -76,17 +83,20 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` on clean exit and vanishes on any exception.
 
     Whether it becomes a file or a folder is up to the caller; a folder takes the place of a whole folder. An existing
-    `path` stays as it was until the end. What is written has the permissions of any new file, whoever wrote it.
+    `path` stays as it was until the end, whenever the process is killed. What is written has the permissions of any new file, whoever wrote it.
+
+    Raises:
+        BunrakuError: the disk is full.
     """
     temporary = _hidden(path)
     try:
-        yield temporary
-        ordinary_permissions(temporary)
-        if temporary.is_dir() and path.is_dir():
-            with _aside(path):
+        with plain_write_errors(path):
+            yield temporary
+            ordinary_permissions(temporary)
+            if temporary.is_dir() and path.is_dir():
+                _replace_folder(temporary, path)
+            else:
                 os.replace(temporary, path)
-        else:
-            os.replace(temporary, path)
     finally:
         _remove(temporary)
 
@@ -99,26 +109,27 @@ def filling(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         overwrite: whether files of the same names are replaced. Files of other names always stay.
 
     Raises:
-        BunrakuError: without `overwrite`, where a file of such a name has appeared meanwhile; says where the files are.
+        BunrakuError: without `overwrite`, where a file of such a name has appeared meanwhile; says where the files are. The disk is full.
     """
     # Inside, not beside, a folder that exists: it may be a drive of its own, or the current folder.
     temporary = _hidden(folder / "files" if folder.is_dir() else folder)
     try:
-        temporary.mkdir()
-        yield temporary
-        ordinary_permissions(temporary)
-        if not folder.exists():
-            os.replace(temporary, folder)
-            return
-        files = sorted(temporary.iterdir())
-        if not overwrite and (taken := [file.name for file in files if (folder / file.name).exists()]):
-            kept = temporary.with_name(temporary.name.lstrip("."))
-            os.replace(temporary, kept)
-            raise BunrakuError(
-                f"{folder / taken[0]} has appeared meanwhile and is not replaced; the files are in {kept}"
-            )
-        for file in files:
-            os.replace(file, folder / file.name)
+        with plain_write_errors(folder):
+            temporary.mkdir()
+            yield temporary
+            ordinary_permissions(temporary)
+            if not folder.exists():
+                os.replace(temporary, folder)
+                return
+            files = sorted(temporary.iterdir())
+            if not overwrite and (taken := [file.name for file in files if (folder / file.name).exists()]):
+                kept = temporary.with_name(temporary.name.lstrip("."))
+                os.replace(temporary, kept)
+                raise BunrakuError(
+                    f"{folder / taken[0]} has appeared meanwhile and is not replaced; the files are in {kept}"
+                )
+            for file in files:
+                os.replace(file, folder / file.name)
     finally:
         _remove(temporary)
 
@@ -150,17 +161,25 @@ def _hidden(path: Path) -> Path:
     return path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
 
 
-@contextmanager
-def _aside(folder: Path) -> Iterator[None]:
-    """Moves a folder out of the way: it comes back if the block fails, and is removed if it ends well."""
-    old = _hidden(folder)
-    os.replace(folder, old)
-    try:
-        yield
-    except BaseException:
-        os.replace(old, folder)
-        raise
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Puts a folder in the place of another, which is removed: in one step where the system can exchange two, so that there is always one."""
+    old = new
+    if not _exchange(new, folder):
+        old = _hidden(folder)
+        os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except BaseException:
+            os.replace(old, folder)
+            raise
     _remove(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two paths change places at once. False: this system or file system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def _remove(path: Path) -> None:
@@ -175,10 +194,10 @@ def plain_write_errors(path: Path) -> Iterator[None]:
     """Turns a full disk met while writing `path` into a BunrakuError."""
     try:
         yield
-    except OSError as error:
-        if is_disk_full(error):
+    except Exception as error:
+        if is_disk_full(error) and not isinstance(error, BunrakuError):
             raise BunrakuError(
-                f"the disk is full ({error.strerror}) while writing {path}; free some space or write elsewhere"
+                f"the disk is full ({getattr(error, 'strerror', None) or error}) while writing {path}; free some space or write elsewhere"
             ) from error
         raise
 
@@ -186,5 +205,7 @@ def plain_write_errors(path: Path) -> Iterator[None]:
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an exception, or what it was raised from, says that a disk is full."""
     return error is not None and (
-        (isinstance(error, OSError) and error.errno in _FULL) or is_disk_full(error.__cause__)
+        (isinstance(error, OSError) and error.errno in _FULL)
+        or _FULL_IN_WORDS.search(str(error)) is not None
+        or is_disk_full(error.__cause__)
     )

@@ -1,6 +1,8 @@
 """Still images: reading any of Pillow's formats as RGB, writing, and fitting to a size with the keypoints following."""
 
 import os
+import struct
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,9 +13,17 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bunraku.errors import BunrakuError
-from bunraku.media.files import IMAGE_SUFFIXES, check_input, check_output, plain_write_errors, replacing
+from bunraku.media.files import IMAGE_SUFFIXES, check_input, check_output, replacing
 
 Fit = Literal["crop", "letterbox", "stretch"]
+
+MOST_PIXELS = 2**26
+"""Of a picture: reading one of so many takes 1 GiB."""
+
+UNREADABLE = (
+    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow and its decoders say of a file that is damaged, or no picture."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ def read_image(
     profile are converted.
 
     Raises:
-        BunrakuError: the file is missing, not an image, truncated, or smaller than 32 px.
+        BunrakuError: the file is missing, not an image, truncated, smaller than 32 px, or larger than `MOST_PIXELS`.
     """
     if isinstance(source, Image.Image):
         name, image = "the image", source
@@ -57,15 +67,26 @@ def read_image(
         name = str(path := check_input(source))
         try:
             image = Image.open(path)
+            check_pixels(name, image.size)
             image.load()
+        except BunrakuError:
+            raise
         except UnidentifiedImageError:
             raise BunrakuError(f"{name} is not an image that Pillow can read; give a PNG, JPEG or WebP") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             raise BunrakuError(f"{name} cannot be decoded ({error}); it is damaged, export it again") from error
     array = _to_rgb(ImageOps.exif_transpose(image), background)
     if min(array.shape[:2]) < 32:
         raise BunrakuError(f"{name} is {array.shape[1]}x{array.shape[0]} px; 32 px is the least on either side")
     return array
+
+
+def check_pixels(name: str, size: tuple[int, int]) -> None:
+    """Raises BunrakuError where a picture of (width, height) has more than `MOST_PIXELS`."""
+    if size[0] * size[1] > MOST_PIXELS:
+        raise BunrakuError(
+            f"{name} is {size[0]}x{size[1]} px, more than {MOST_PIXELS // 10**6} million; make it smaller"
+        )
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
@@ -77,7 +98,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> Path:
     if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
         raise BunrakuError(f"cannot write {path}: unknown image extension; known are {', '.join(IMAGE_SUFFIXES)}")
     path = check_output(path)
-    with plain_write_errors(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         Image.fromarray(image).save(temporary, quality=95)  # of JPEG and WebP; others ignore it
     return path
 

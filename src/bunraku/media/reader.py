@@ -14,10 +14,13 @@ from av.video.reformatter import Colorspace, Interpolation
 
 from bunraku.errors import BunrakuError
 from bunraku.media.files import check_input
-from bunraku.media.images import over
+from bunraku.media.images import check_pixels, over
 from bunraku.media.source import STANDARD_RATES, Slice, Source, opened
 
 _ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+MOST_HELD = 10_000, 1000
+"""A clip has at most so many frames, or else so many for each picture that is in the file."""
 
 
 class VideoReader:
@@ -40,7 +43,8 @@ class VideoReader:
         has_audio: whether the file has a sound track.
 
     Raises:
-        BunrakuError: the file is missing, not a video, truncated, empty, or smaller than 32 px; the range is empty.
+        BunrakuError: the file is missing, not a video, truncated, empty, or smaller than 32 px; its pictures stand still for hours; the range
+            is empty.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class VideoReader:
                 raise BunrakuError(f"{self.path} has no frame that can be decoded; it is damaged or of no use")
             # As stored, stretched horizontally where the file says that its pixels are not square.
             self._stored_size = first.height, round(first.width * source.pixel_aspect)
+            check_pixels(str(self.path), (self._stored_size[1], self._stored_size[0]))
             # Once, because a frame asked for its side data is in a reference cycle and outlives its use.
             self._matrix = _display_matrix(first)
             self.size = self._rgb(first).shape[:2]
@@ -73,6 +78,11 @@ class VideoReader:
         if min(self.size) < 32:
             raise BunrakuError(f"{self.path} is {self.size[1]}x{self.size[0]} px; 32 px is the least on either side")
         total = max(1, self._slot(self._origin + duration))
+        if total > max(MOST_HELD[0], MOST_HELD[1] * len(times)):
+            raise BunrakuError(
+                f"{self.path} shows {len(times)} pictures over {float(duration * self._time_base):.0f} s, which is {total} frames at "
+                f"{float(self.fps):g} fps: its times are damaged; give it others, for example: ffmpeg -i INPUT -vf setpts=N/25/TB -r 25 OUTPUT.mp4"
+            )
         self._start, self._stop = (start or 0), total if stop is None else min(stop, total)
         if self._start < 0 or self._stop <= self._start:
             raise BunrakuError(

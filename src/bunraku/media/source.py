@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from bunraku.errors import BunrakuError
+from bunraku.media.images import UNREADABLE, check_pixels
 
 STANDARD_RATES = tuple(map(Fraction, (5, 8, 10, 12, 15, 16, 20, 24, 25, 30, 48, 50, 60, 90, 120))) + tuple(
     Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)
@@ -101,9 +102,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
             raise BunrakuError(f"{path} is {what} ({container.format.long_name}), not a video; give a video file")
         try:
             yield _Stream(container, stream)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, UnicodeDecodeError) as error:  # names and tags are text
             raise BunrakuError(
-                f"{path} is damaged ({error.strerror}); repair it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+                f"{path} is damaged ({getattr(error, 'strerror', None) or error}); repair it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
             ) from error
 
 
@@ -210,7 +211,7 @@ class _Animation:
         try:
             with Image.open(path) as image:
                 frames = getattr(image, "n_frames", 1)
-        except (OSError, SyntaxError, ValueError):
+        except UNREADABLE:
             return None
         return cls(path, frames) if frames > 1 else None
 
@@ -238,10 +239,13 @@ class _Animation:
         """The frames and how many milliseconds each is shown."""
         try:
             with Image.open(self._path) as image:
+                check_pixels(str(self._path), image.size)
                 for number in range(self._count):
                     image.seek(number)
                     image.load()
                     shown = image.info.get("duration") or 0
                     yield image, shown if shown > 10 else 100  # as browsers play it
-        except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except BunrakuError:
+            raise
+        except UNREADABLE as error:
             raise BunrakuError(f"{self._path} is damaged ({error}); export it again") from error

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image
+from bunraku.media.images import UNREADABLE
 from bunraku.perception.cutout import CORE, body_distances, cut_out, touching
 from bunraku.perception.flow import carried, checked_flow
 from bunraku.perception.plate import fill
@@ -154,7 +155,7 @@ def alpha_channel(path: Path) -> np.ndarray | None:
             if not upright.has_transparency_data:
                 return None
             alpha = np.asarray(upright.convert("RGBA"))[..., 3]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None  # whoever reads the picture says what is wrong
     return alpha.copy() if alpha.min() < 128 <= alpha.max() else None
 

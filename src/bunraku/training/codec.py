@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from bunraku.data.pictures import PictureCrops, sample_picture
 from bunraku.data.samples import StepSampler
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.machine import pick_device
 from bunraku.media import read_image, replacing, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
@@ -155,8 +156,11 @@ def start(config: CodecConfig) -> CodecRun:
         optimisers(codec, config),
     )
     if file.exists():
-        check_settings(config, json.loads(settings.read_text()))
-        run.load(torch.load(file, weights_only=True))
+        check_settings(config, parsed_json(settings.read_text()))
+        try:
+            run.load(torch.load(file, weights_only=True))
+        except Exception as error:  # of torch, pickle, zip files and the system
+            raise BunrakuError(f"the checkpoint {file} is damaged ({error}); remove it to begin again") from error
         logger.info("continued from step %d", run.step)
     config.output.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(asdict(config), indent=1, default=str) + "\n")

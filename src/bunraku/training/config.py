@@ -11,6 +11,18 @@ from bunraku.recipes import MOST_PICTURES, Size, Stage, get_recipe
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
 
+LARGEST = 4096
+"""Side of a picture."""
+
+LIMITS = {
+    "seed": (0, 2**63 - 1), "workers": (0, 1024), "learning_rate": (0, 1), "kernel_rate": (0, 1), "betas": (0, 1 - 1e-9), "weight_decay": (0, 1),
+    "clip_norm": (0, 1e9), "ema_decay": (0, 1), "drop_condition": (0, 1), "drop": (0, 1), "decay": (0, 1), "warmup": (0, 2**31), "misled": (0, 1),
+    "global_batch": (0, 2**31), "kept": (1, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
+    "validation_clips": (1, 2**31), "lora_rank": (1, 2**16), "pictured": (1, 2**31), "crop": (0, LARGEST), "noise_offset": (0, 100), "shared_noise": (0, 1),
+    "min_snr_gamma": (0, 1e6), "timestep_power": (1e-3, 1e3), "skeleton_weight": (0, 1e6), "picture_loss": (0, 1e6), "binding": (0, 1e6),
+}  # fmt: skip
+"""Smallest and largest value of settings."""
+
 MAY_CHANGE = (
     "output", "keep", "kept", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
 )  # fmt: skip
@@ -160,8 +172,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         self.output = Path(self.output)
         sides = (self.resolution,) if isinstance(self.resolution, int) else self.resolution
-        if len(sides) not in (1, 2) or any(side < 8 or side % 8 for side in sides):
-            raise BunrakuError(f"resolution {'x'.join(map(str, sides))} is not a multiple of 8")
+        if len(sides) not in (1, 2) or any(side < 8 or side % 8 or side > LARGEST for side in sides):
+            raise BunrakuError(f"resolution {'x'.join(map(str, sides))} is not a multiple of 8, up to {LARGEST}")
         for name, choices in (("domain", Domain), ("precision", Precision), ("reference_frame", ReferenceFrame)):
             if getattr(self, name) not in get_args(choices):
                 raise BunrakuError(f"{name} is one of {', '.join(get_args(choices))}, not {getattr(self, name)!r}")
@@ -177,6 +189,13 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise BunrakuError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            for number in (
+                value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+            ):
+                if not least <= number <= most:
+                    raise BunrakuError(f"{name} is from {least} to {most}, not {number}")
         if not 1 <= self.references <= MOST_PICTURES:
             raise BunrakuError(f"references is 1 to {MOST_PICTURES} pictures, not {self.references}")
         self.sizes = tuple((int(height), int(width)) for height, width in self.sizes)

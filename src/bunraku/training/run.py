@@ -16,7 +16,7 @@ from bunraku.data.cropped import CroppedSamples
 from bunraku.data.kept import KeptSamples
 from bunraku.data.theatre import TheatreSamples, TheatreViews
 from bunraku.errors import BunrakuError
-from bunraku.media.files import replacing
+from bunraku.media.files import plain_write_errors, replacing
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.lora import add_lora, merge_lora
 from bunraku.recipes import Animator, Reads
@@ -43,7 +43,8 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
         `config.output / "model"`; a run that stops before its last step (`until`) leaves only checkpoints.
 
     Raises:
-        BunrakuError: data, start weights or settings that cannot be used; before any training.
+        BunrakuError: data, start weights or settings that cannot be used; before any training. A full disk: the newest checkpoint
+            stays, and the same run goes on from there.
     """
     stage = config.chosen_stage
     if config.motion and not stage.motion:
@@ -59,7 +60,8 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     reads = bound(animator.reads) if config.binding else animator.reads
     held_out = dataset(config, reads, "val")
     trainer = Trainer(config, animator, vae, dataset(config, reads), lambda running: validate(running, held_out))
-    trainer.run(until)
+    with plain_write_errors(config.output):
+        trainer.run(until)
     final = config.output / "model"
     if trainer.step >= config.steps and trainer.accelerator.is_main_process:
         with trainer.averaged():

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from bunraku.cues.drawn import VIEWS
 from bunraku.data.samples import Sample, StepSampler, inputs_of, loader, with_pictures
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.media.files import ordinary_permissions
 from bunraku.nets.attention import Look
 from bunraku.nets.pixels import unit_clips, unit_pixels, with_detail
@@ -50,6 +51,9 @@ ENCODED = 8
 
 OUTER = ("conv_in", "conv_out", "embed")
 """In the names of kernels that meet pixels, latents, times or positions: no matrices by nature, see `Muon`."""
+
+UNFINISHED = "writing-"
+"""What the name of a checkpoint begins with until it is complete."""
 
 ALONE = ("reference_net", "image_encoder")
 """Parts that learn nothing from a sample without conditions."""
@@ -311,24 +315,42 @@ class Trainer:
         """Write a checkpoint under a temporary name, rename it, drop the oldest ones."""
         folder = self.config.output / "checkpoints"
         final = folder / f"step-{self.step}"
-        temporary = folder / f"writing-{self.step}"
-        self.accelerator.save_state(str(temporary), safe_serialization=True)
+        temporary = folder / f"{UNFINISHED}{self.step}"
+        try:
+            self.accelerator.save_state(str(temporary), safe_serialization=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             ordinary_permissions(temporary)
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             for old in self.checkpoints()[: -self.config.keep_checkpoints]:
-                shutil.rmtree(old)
+                shutil.rmtree(old.rename(temporary))  # never half of one under its name
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
-        """Load the newest checkpoint, if there is one."""
+        """Load the newest checkpoint, if there is one, and take away what a killed run had begun to write.
+
+        Raises:
+            BunrakuError: it is damaged.
+        """
+        if self.accelerator.is_main_process:
+            for unfinished in (self.config.output / "checkpoints").glob(f"{UNFINISHED}*"):
+                shutil.rmtree(unfinished)
+        self.accelerator.wait_for_everyone()
         if checkpoints := self.checkpoints():
-            self.accelerator.load_state(str(checkpoints[-1]))
+            newest = checkpoints[-1]
+            try:
+                self.accelerator.load_state(str(newest))
+            except Exception as error:  # of safetensors, torch, pickle, zip files and the system
+                raise BunrakuError(
+                    f"the checkpoint {newest} is damaged ({error}); remove it, and the run goes on from the one before"
+                ) from error
             if self.ema:
                 self.ema.to(self.accelerator.device)  # accelerate puts what it loads for others into main memory
-            self.step = int(checkpoints[-1].name[5:])
+            self.step = int(newest.name[5:])
             logger.info("continuing from step %d", self.step)
 
     def validate(self) -> None:
@@ -427,7 +449,7 @@ def _check_same_run(config: TrainingConfig) -> None:
     file = config.output / "config.json"
     if not _checkpoints(config.output) or not file.is_file():
         return
-    before: Mapping[str, Any] = json.loads(file.read_text())
+    before: Mapping[str, Any] = parsed_json(file.read_text())
     now = _plain(config)
     changed = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.media.files import replacing
 from bunraku.weights.registry import File, Model, get
 
@@ -193,7 +194,7 @@ def _known(model: Model, file: File) -> Record | None:
     if (registered := _registered(file)) is not None:
         return registered
     try:
-        kept = json.loads((model.folder / RECORDS).read_text(encoding="utf-8"))[file.path]
+        kept = parsed_json((model.folder / RECORDS).read_text(encoding="utf-8"))[file.path]
         record = Record(**kept)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -207,7 +208,7 @@ def _whole(model: Model, file: File) -> bool:
 
 def _keep(model: Model, records: Mapping[str, Record]) -> None:
     path = model.folder / RECORDS
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = parsed_json(path.read_text(encoding="utf-8")) if path.is_file() else {}
     kept |= {name: asdict(record) for name, record in records.items()}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(kept, indent=2), encoding="utf-8")

@@ -61,7 +61,12 @@ def load_pipeline(
         raise BunrakuError(f"{folder}/model_index.json names no {', '.join(missing)}.")
     classes = {name: find_class(name, entries[name]) for name in entries if name not in CONFIGURATION}
     components = {name: load_component(cls, folder / name, name, dtype) for name, cls in classes.items()}
-    pipeline: Any = AnimationPipeline(**entries | components)
+    try:
+        pipeline: Any = AnimationPipeline(**entries | components)
+    except BunrakuError:
+        raise
+    except Exception as error:
+        raise BunrakuError(f"{folder / 'model_index.json'} does not describe a model ({described(error)}).") from error
     return pipeline.to(device)
 
 
@@ -131,7 +136,11 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
     if not folder.is_dir():
         raise BunrakuError(f"{folder.parent} has no folder {name}; a model in diffusers' layout has one per component.")
     if name == "scheduler":
-        return cls.from_config(read_json(folder / "scheduler_config.json"))
+        config = read_json(file := folder / "scheduler_config.json")
+        try:
+            return cls.from_config(config)
+        except Exception as error:  # as in `empty_component`
+            raise BunrakuError(f"{file} does not describe a {cls.__name__} ({described(error)}).") from error
     network, state = empty_component(cls, folder)
     load_state(network, state, name=f"{name} in {folder}")
     # torch's own cast: diffusers' warns about parts to keep in float32 even where there are none
@@ -154,7 +163,7 @@ def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
                 network = cls(cls.config_class.from_dict(config))
             else:
                 network = cls.from_config(config)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a library's, of any kind, whatever a strange configuration meets first
         raise BunrakuError(f"{folder / 'config.json'} does not describe a {cls.__name__} ({error}).") from error
     return network, {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
 

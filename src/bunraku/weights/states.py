@@ -1,6 +1,5 @@
 """Files of tensors by name: reading them without executing anything, comparing them with a network, loading them into it."""
 
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bunraku.errors import BunrakuError
+from bunraku.json_text import parsed_json
 from bunraku.weights.download import described, is_lfs_pointer
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin")
@@ -158,7 +158,7 @@ def read_json(path: Path) -> dict[str, Any]:
         BunrakuError: no such file, no JSON, or something other than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BunrakuError(f"{path} cannot be read ({error}); expected a model in diffusers' layout.") from error
     if not isinstance(content, dict):

@@ -101,7 +101,7 @@ def survey(*sources: str | Path) -> Survey:
     unread: dict[Path, str] = {}
     for number, source in enumerate(sources):
         source = Path(source).expanduser()
-        if not source.exists():
+        if not (source.is_file() or source.is_dir()):
             raise BunrakuError(f"There is no file or folder {source}.")
         for files in _groups(source):
             path = files[0] if len(files) == 1 else files[0].parent

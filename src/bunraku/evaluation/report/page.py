@@ -18,7 +18,7 @@ from bunraku.evaluation.report.html import Html, element, joined
 from bunraku.evaluation.report.strip_plot import Strip, strip_plot
 from bunraku.evaluation.report.table import Column, column, counted, grouped
 from bunraku.evaluation.results import ARROWS, Results
-from bunraku.media import check_output, plain_write_errors, replacing
+from bunraku.media import check_output, replacing
 
 HEADLINE = (
     "psnr",
@@ -70,7 +70,7 @@ def write_html(results: Results, path: str | Path, extremes: Extremes | None = N
         body="\n".join(filter(None, sections)),
         data=_data(results),
     )
-    with plain_write_errors(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
