@@ -13,6 +13,7 @@ from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import psnr
 from bunraku.perception.pose import WHOLE_BODY, PoseTrack
 from bunraku.puppet_warp import CutOut, PuppetWarp
+from bunraku.puppet_warp.warp import _continued
 from bunraku.theatre import Rendering, render, sample_scene
 
 
@@ -287,6 +288,26 @@ def test_a_real_dancer_moves_a_drawing(assets: Path) -> None:
     x, y = pose.keypoints[0, 0, 4].astype(int)
     assert np.abs(made[0, y, x].astype(int) - image[y, x]).max() > 30
     assert np.abs(made[:, :20].astype(int) - image[:20]).max() < 3  # background above the head
+
+
+def test_a_thin_arm_goes_on_beyond_the_border_as_an_arm() -> None:
+    """And not as the trousers beside it farther in, which a mirror would show; at every border."""
+    still, cover = np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.float32)
+    still[:, 8:30], cover[:, 8:30] = (0, 0, 200), 1  # trousers, from top to bottom
+    still[10:16, :8], cover[10:16, :8] = (120, 70, 40), 1
+    for turns in range(4):
+        picture, coverage, before = _continued(np.rot90(still, turns), np.rot90(cover, turns))
+        picture, coverage = np.rot90(picture, -turns), np.rot90(coverage, -turns)
+        assert picture.shape == (70, 75, 3)
+        assert coverage.shape == (70, 75)
+        assert before == [(15, 15), (0, 15), (15, 0), (15, 15)][turns]
+        np.testing.assert_array_equal(picture[15:55, 15:], still)
+        np.testing.assert_array_equal(coverage[25:31, :15].any(0), np.arange(15) >= 3)
+        np.testing.assert_array_equal(coverage[25:31, 3:15], 1)  # twice as long as wide, and no longer
+        assert (picture[25:31, :15] == (120, 70, 40)).all()
+        assert coverage[:25, :15].max() == 0
+        assert (picture[:15, 23:45] == (0, 0, 200)).all()
+        assert coverage[:15, 23:45].min() == 1
 
 
 def test_a_figure_that_the_border_cuts_goes_on_beyond_it() -> None:

@@ -43,7 +43,10 @@ TRACE = 32  # coverage of 255 that has to be painted out
 EDGE = 0.4  # sigma in pixels that softens a hard mask
 ORDER_SMOOTHING = 4.0  # frames, sigma
 MARGIN = 4  # pixels kept round a figure
-BEYOND = 0.25  # of the longest side: how far a figure goes on beyond the borders that cut it
+BEYOND, LONG = (
+    0.25,
+    2,
+)  # of the longest side, and times as long as wide: how far a figure goes on beyond the borders that cut it
 
 
 TRANSPARENT: np.ndarray = np.zeros((0, 0, 4), np.uint8)
@@ -182,15 +185,32 @@ def _continued(picture: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarray, n
     Returns:
         both, larger, and how many pixels were added at the top and at the left.
     """
-    height, width = coverage.shape
-    most = round(BEYOND * max(height, width))
-    borders = ((coverage[0], coverage[-1]), (coverage[:, 0], coverage[:, -1]))
-    added = [tuple(most if (line > 0.5).sum() > 1 else 0 for line in pair) for pair in borders]
-    if not any(map(sum, added)):
-        return picture, coverage, (0, 0)
-    # what is mirrored keeps the weave of the cloth
-    larger = np.pad(picture, (*added, (0, 0)), "symmetric")
-    return larger, np.pad(coverage, added, "edge"), (added[0][0], added[1][0])
+    most = round(BEYOND * max(coverage.shape))
+    before = [0, 0]
+    for turns in range(4):  # left, top, right, bottom: each once on the left
+        turned, covered = np.rot90(picture, turns), np.rot90(coverage, turns)
+        if (covered[:, 0] > 0.5).sum() <= 1:
+            continue
+        further, shown = _beyond(turned, covered[:, 0], most)
+        picture = np.rot90(np.concatenate([further, turned], 1), -turns)
+        coverage = np.rot90(np.concatenate([shown, covered], 1), -turns)
+        if turns < 2:
+            before[1 - turns] = most
+    return np.ascontiguousarray(picture), np.ascontiguousarray(coverage), (before[0], before[1])
+
+
+def _beyond(picture: np.ndarray, border: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """What goes on left of a picture (H, W, 3), uint8 (H, most, 3), and its coverage, where the figure's is (H,) at the border.
+
+    It is a strip of the picture to and fro, so that the weave of cloth is kept, and half as wide as the figure is high at the border: a thin arm goes
+    on as an arm, and not as what is beside it farther in. It ends after `LONG` times that height: behind a wrist there is a hand, no second arm.
+    """
+    _, runs, stats, _ = cv2.connectedComponentsWithStats((border > 0.5).astype(np.uint8)[:, None])
+    high = np.where(border > 0.5, stats[runs[:, 0], cv2.CC_STAT_AREA], 0)
+    high = cv2.dilate(high.astype(np.float32)[:, None], np.ones((3, 1))).astype(int)  # the soft edge goes along
+    strip, away = np.clip(high // 2, 1, picture.shape[1]), np.arange(most)[::-1]
+    columns = np.minimum(away % (2 * strip), 2 * strip - 1 - away % (2 * strip))
+    return picture[np.arange(len(picture))[:, None], columns], np.where(away < LONG * high, border[:, None], 0)
 
 
 def _checked(
