@@ -4,7 +4,7 @@ import pytest
 
 from bunraku.errors import BunrakuError
 from bunraku.sampling.strength import Strength
-from bunraku.values import parsed_strengths
+from bunraku.values import parsed_interval, parsed_strengths
 
 
 def test_strengths() -> None:
@@ -17,3 +17,11 @@ def test_strengths() -> None:
             parsed_strengths(wrong)
     with pytest.raises(BunrakuError, match="must be from 0 to 10, not 11"):
         parsed_strengths("pose=11")
+
+
+def test_intervals() -> None:
+    assert parsed_interval(None) is None
+    assert parsed_interval("0:.6") == (0, 0.6)
+    for wrong in ("", "0.5", "0.6:0.2", "0:2", "-1:0.5", "a:b"):
+        with pytest.raises(BunrakuError, match="give START:END"):
+            parsed_interval(wrong)

@@ -57,6 +57,19 @@ def parsed_strengths(text: str | None) -> tuple[Strength, ...]:
     return tuple(Strength(one[1], float(one[2]), float(one[3] or 0), float(one[4] or 1)) for one in found if one)
 
 
+def parsed_interval(text: str | None) -> tuple[float, float] | None:
+    """START:END, shares of the steps."""
+    if text is None:
+        return None
+    number = r"(\d+(?:\.\d*)?|\.\d+)"
+    found = re.fullmatch(f"{number}:{number}", text.replace(" ", ""))
+    if not found or not 0 <= float(found[1]) < float(found[2]) <= 1:
+        raise BunrakuError(
+            f"{text!r} is no interval (--guidance-interval); give START:END, shares of the steps from 0 to 1, such as 0:0.6"
+        )
+    return float(found[1]), float(found[2])
+
+
 def parsed_rate(text: str | None) -> Fraction | None:
     try:
         return None if text is None else Fraction(text)

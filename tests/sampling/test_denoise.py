@@ -12,6 +12,7 @@ from bunraku.errors import BunrakuError
 from bunraku.nets.ports import Ports
 from bunraku.recipes import Encoded, get_recipe
 from bunraku.sampling.denoise import denoise, initial_noise, set_timesteps
+from bunraku.sampling.quality import SHARES
 from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.windows import merge_weights, time_windows
 from tests.tiny import animated, tiny_tcan, walking_track
@@ -131,6 +132,36 @@ def test_guidance_of_one_makes_no_unconditional_call():
     bare = [token for _, _, token, _, reference in more.calls if not reference]
     assert len(bare) == 3 * 3
     assert not any(token.any() for token in bare)
+
+
+def test_guidance_of_an_interval_makes_unconditional_calls_there_alone():
+    noise = initial_noise((2, 8, 1, 1), None)
+
+    def halves(**settings):
+        made, recorder = run(lambda latents, *_: latents, noise, num_inference_steps=10, overlap=2, **settings)
+        return made, [bool(token.any()) for _, _, token, _, _ in recorder.calls]
+
+    whole, both = halves(guidance_scale=2.0)
+    assert both == [True, False] * 10
+    _, some = halves(guidance_scale=2.0, guidance_start=0.2, guidance_end=0.5)
+    assert some == [True] * 2 + [True, False] * 3 + [True] * 5
+    assert torch.equal(halves(guidance_scale=2.0, guidance_start=0.0, guidance_end=1.0)[0], whole)
+    never, one = halves(guidance_scale=2.0, guidance_end=0.0)
+    assert one == [True] * 10
+    assert torch.equal(never, halves(guidance_scale=1.0)[0])
+    with pytest.raises(BunrakuError, match=r"cannot end before it starts: from 0.6 to 0.4"):
+        Sampling(guidance_start=0.6, guidance_end=0.4)
+
+
+def test_a_quality_is_a_share_of_the_models_own_steps():
+    own = Sampling(num_inference_steps=25, guidance_scale=3.5)
+    assert own.of_quality("best") == own
+    evaluations = {
+        quality: sum(len(own.of_quality(quality).halves(s)) for s in range(own.of_quality(quality).num_inference_steps))
+        for quality in SHARES
+    }
+    assert evaluations == {"fast": 8 + 5, "balanced": 15 + 12, "best": 50}
+    assert Sampling(num_inference_steps=1).of_quality("fast").num_inference_steps == 1
 
 
 @pytest.mark.parametrize(("window_batch", "sizes"), [(1, [1, 1, 1]), (2, [2, 1]), (5, [3])])

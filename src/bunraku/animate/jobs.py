@@ -18,7 +18,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import check_input, clips_in, pictures_in, written
 from bunraku.progress import Progress, silent
 from bunraku.sampling.share import ALONE, Share
-from bunraku.values import parsed_pairs, parsed_people, parsed_rate, parsed_size, parsed_strengths
+from bunraku.values import parsed_interval, parsed_pairs, parsed_people, parsed_rate, parsed_size, parsed_strengths
 from bunraku.work import Runner, Task, Work, in_order, run_here
 
 REQUIRED = ("reference", "driving", "output")
@@ -329,7 +329,7 @@ SEVERAL = ("references", "views")
 YES, NO = ("yes", "true", "1"), ("no", "false", "0")
 PARSERS: dict[str, Callable[[str], Any]] = {
     "fps": parsed_rate, "size": parsed_size, "canvas": parsed_size, "pairs": parsed_pairs, "max_people": parsed_people,
-    "strengths": parsed_strengths,
+    "strengths": parsed_strengths, "guidance_interval": parsed_interval,
 }  # fmt: skip
 """Fields with a form of their own."""
 

@@ -311,9 +311,9 @@ class PuppetWarpAdapter:
                 "JSON, BVH or cues, or choose another model"
             )
         self._options = options
-        unused = ("steps", "guidance", "scheduler", "window", "overlap", "chain", "temperature")
+        unused = ("steps", "guidance", "guidance_interval", "scheduler", "window", "overlap", "chain", "temperature")
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
-        given += ["order"] * (options.order != "driver")
+        given += ["order"] * (options.order != "driver") + ["quality"] * (options.quality != "best")
         given += ["strengths"] * bool(options.strengths)
         if given:
             logger.warning("%s has no %s: they have no effect", PUPPET_WARP, ", ".join(given))
@@ -405,8 +405,10 @@ def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sam
         )
     # a window that was made small on purpose is no reason to fail on an overlap that was not chosen
     overlap = min(own.overlap, window // 2) if options.overlap is None else options.overlap
-    return own.but(
+    start, end = options.guidance_interval or (None, None)
+    return own.of_quality(options.quality).but(
         {
+            "guidance_start": start, "guidance_end": end,
             "num_inference_steps": options.steps, "guidance_scale": options.guidance, "window": window, "overlap": overlap,
             "chain": options.chain,
             "temperature": options.temperature,

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 from bunraku.cues.retarget import Retarget
 from bunraku.errors import BunrakuError
 from bunraku.perception.detector import MOST_PEOPLE, DetectorName
+from bunraku.sampling.quality import Quality
 from bunraku.sampling.strength import Strength
 from bunraku.values import DEFAULT_MODEL
 
@@ -147,7 +148,9 @@ class AnimateOptions(MotionOptions):
         mask: picture of the reference's size with the character white, or opaque, for models that cut it out (puppet-warp); None: the
             reference's own alpha channel, else it is found.
         size: (height, width) of the output, rounded to multiples of 8; nothing is cut off again then. None: by `fit`.
-        steps, guidance, window, overlap, chain: of the sampling (`sampling.Sampling`).
+        quality: "best": the model's own sampling; "balanced" and "fast": fewer steps and less guidance (`sampling.quality.SHARES`).
+        steps, guidance, window, overlap, chain: of the sampling (`sampling.Sampling`); they win over `quality`.
+        guidance_interval: shares of the steps from and to which there is guidance; None: in all.
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
         strengths: how much some conditions count, and from when to when (`sampling.strength`): "pose", "reference", of recipe bunraku
             also "cutout".
@@ -179,6 +182,7 @@ class AnimateOptions(MotionOptions):
         "retarget": get_args(Retarget),
         "fit": get_args(Fitting),
         "order": get_args(Order),
+        "quality": get_args(Quality),
         "scheduler": tuple(SCHEDULERS),
     }
 
@@ -190,7 +194,9 @@ class AnimateOptions(MotionOptions):
     mask: Path | None = None
     size: tuple[int, int] | None = None
     steps: int | None = None
+    quality: Quality = "best"
     guidance: float | None = None
+    guidance_interval: tuple[float, float] | None = None
     scheduler: str | None = None
     window: int | None = None
     overlap: int | None = None

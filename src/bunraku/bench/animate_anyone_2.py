@@ -6,7 +6,7 @@ that is shown the scene and nothing else; every system goes on from that one for
 
 from typing import Any
 
-from bunraku.bench.experiment import COMPOSITE, Claim, Expected, Experiment, Training, Variant
+from bunraku.bench.experiment import COMPOSITE, FEW_STEPS, Claim, Expected, Experiment, Training, Variant
 from bunraku.puppet_warp import PUPPET_WARP
 
 SEEDS = (0, 1)
@@ -60,13 +60,13 @@ ANIMATE_ANYONE_2 = Experiment(
         "box": _system(**_hole("box")),
     },
     systems={
-        "full": Variant("full", description="scene, objects by spatial blending, depth: Animate Anyone 2"),
-        "without blending": Variant("no-objects", description="without spatial blending: objects are not shown"),
-        "objects in noise": Variant("noise", description="objects merged into the noise instead of blending"),
-        "without modulation": Variant("no-modulation", description="without depth-wise pose modulation"),
-        "exact mask": Variant("exact", description="the hole is the driver's exact shape, in training too"),
-        "box mask": Variant("box", description="the hole is the driver's box, in training too"),
-        "plain": Variant("plain", description="Animate Anyone, trained for as long on plain stages"),
+        "full": Variant("full", FEW_STEPS, description="scene, objects by spatial blending, depth: Animate Anyone 2"),
+        "without blending": Variant("no-objects", FEW_STEPS, description="without spatial blending: objects are not shown"),
+        "objects in noise": Variant("noise", FEW_STEPS, description="objects merged into the noise instead of blending"),
+        "without modulation": Variant("no-modulation", FEW_STEPS, description="without depth-wise pose modulation"),
+        "exact mask": Variant("exact", FEW_STEPS, description="the hole is the driver's exact shape, in training too"),
+        "box mask": Variant("box", FEW_STEPS, description="the hole is the driver's box, in training too"),
+        "plain": Variant("plain", FEW_STEPS, description="Animate Anyone, trained for as long on plain stages"),
     },
     benchmarks={
         "stage": (

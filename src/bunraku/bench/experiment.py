@@ -71,6 +71,9 @@ class Claim:
     least: Mapping[str, float] = field(default_factory=dict)
 
 
+FEW_STEPS = {"num_inference_steps": 2}
+"""Settings of mini's systems: more steps make their pictures no better (docs/speed.md)."""
+
 BASELINES = ("puppet-warp", "copy", "codec")
 """What may stand beside the systems: the classical puppet, the reference repeated, and the truth through the autoencoder."""
 
@@ -148,7 +151,7 @@ class Experiment:
     def _run(self, training: Training, seed: int) -> Training:
         """A training with one seed; it starts from that with the same seed, if there is one, else from the first."""
         start, settings = training.init, dict(training.settings) | ({"seed": seed} if seed else {})
-        if start in self.trainings:
+        if start is not None and start in self.trainings:
             seeds = self.trainings[start].seeds
             start = _of(start, seeds, seed if seed in seeds else seeds[0])
         return replace(training, init=start, settings=settings, seeds=(seed,))

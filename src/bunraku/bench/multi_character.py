@@ -6,7 +6,7 @@ number of steps with everything learning, so that the systems differ in nothing 
 
 from typing import Any
 
-from bunraku.bench.experiment import Claim, Expected, Experiment, Training, Variant
+from bunraku.bench.experiment import FEW_STEPS, Claim, Expected, Experiment, Training, Variant
 from bunraku.training.binding import WEIGHT
 
 SEEDS = (0, 1, 2)
@@ -51,11 +51,11 @@ MULTI_CHARACTER = Experiment(
         "binding": _with("reference_pose", "depth_order", "flow", binding=WEIGHT),
     },
     systems={
-        "base": Variant("animate-anyone", description="Animate Anyone, trained on the same crowds for as long"),
-        "+ reference pose": Variant("reference-pose", description="and the reference's pose"),
-        "+ depth order": Variant("depth-order", description="and who is in front of whom"),
-        "+ flow": Variant("flow", description="and the background's flow: Multi-Character"),
-        "+ binding": Variant("binding", description="Multi-Character with the identity binding loss of WeLike2Party"),
+        "base": Variant("animate-anyone", FEW_STEPS, description="Animate Anyone, trained on the same crowds for as long"),
+        "+ reference pose": Variant("reference-pose", FEW_STEPS, description="and the reference's pose"),
+        "+ depth order": Variant("depth-order", FEW_STEPS, description="and who is in front of whom"),
+        "+ flow": Variant("flow", FEW_STEPS, description="and the background's flow: Multi-Character"),
+        "+ binding": Variant("binding", FEW_STEPS, description="Multi-Character with the identity binding loss of WeLike2Party"),
     },
     benchmarks={
         "crowd": ("+ flow", "+ depth order", "+ reference pose", "base", "+ binding"),

@@ -13,15 +13,17 @@ from bunraku.cli.options import (
     SAMPLING,
     Dtype,
     Guidance,
+    GuidanceInterval,
     JsonFlag,
     MotionArguments,
     Overwrite,
+    QualityOption,
     Steps,
     complete_model,
     grouped,
 )
 from bunraku.cli.terminal import progress, result
-from bunraku.values import DEFAULT_MODEL, parsed_size, parsed_strengths
+from bunraku.values import DEFAULT_MODEL, parsed_interval, parsed_size, parsed_strengths
 
 app = typer.Typer()
 
@@ -75,6 +77,8 @@ def animate(
     ] = DEFAULT_MODEL,
     steps: Steps = None,
     guidance: Guidance = None,
+    guidance_interval: GuidanceInterval = None,
+    quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,
     scheduler: Annotated[
         Literal["ddim", "dpm++", "euler", "unipc", "lcm"] | None,
@@ -211,7 +215,7 @@ def animate(
     from bunraku.animate.jobs import asked_jobs
 
     options = AnimateOptions(
-        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance,
+        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), quality=quality,
         scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
         mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip

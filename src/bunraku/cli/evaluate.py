@@ -8,10 +8,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bunraku.cli.batch import Place
-from bunraku.cli.options import SAMPLING, Device, Dtype, Guidance, JsonFlag, Steps, complete_model
+from bunraku.cli.options import (
+    SAMPLING,
+    Device,
+    Dtype,
+    Guidance,
+    GuidanceInterval,
+    JsonFlag,
+    QualityOption,
+    Steps,
+    complete_model,
+)
 from bunraku.cli.terminal import err, progress, result
 from bunraku.errors import BunrakuError
-from bunraku.values import parsed_size
+from bunraku.values import parsed_interval, parsed_size
 
 app = typer.Typer()
 
@@ -137,6 +147,8 @@ def evaluate(
     ] = None,
     steps: Steps = None,
     guidance: Guidance = None,
+    guidance_interval: GuidanceInterval = None,
+    quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Of the noise of every clip.")] = 0,
     dtype: Dtype = "auto",
     device: Device = None,
@@ -172,7 +184,7 @@ def evaluate(
 
     options = EvaluateOptions(
         metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",")), pose=pose,
-        window_stride=window_stride, baselines=baselines, masks=masks, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, seed=seed, dtype=dtype, partial=partial,
+        window_stride=window_stride, baselines=baselines, masks=masks, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), quality=quality, seed=seed, dtype=dtype, partial=partial,
         device=device, on_mismatch=on_mismatch, skip_first=skip_first, command=shlex.join(["bunraku", *sys.argv[1:]]),
     )  # fmt: skip
     with progress() as advance:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from bunraku.sampling.quality import Quality
 from bunraku.values import parsed_pairs, parsed_people, parsed_rate, parsed_size
 
 MOTION, SAMPLING, OUTPUT = "The motion", "The model", "More output"
@@ -123,6 +124,23 @@ Steps = Annotated[
 Guidance = Annotated[
     float | None,
     typer.Option(rich_help_panel=SAMPLING, help="Guidance scale (default: the model's)", show_default=False),
+]
+GuidanceInterval = Annotated[
+    str | None,
+    typer.Option(
+        metavar="START:END",
+        rich_help_panel=SAMPLING,
+        help="Shares of the steps from and to which there is guidance, such as 0:0.6; a step without takes half as long (default: all steps)",
+        show_default=False,
+    ),
+]
+QualityOption = Annotated[
+    Quality,
+    typer.Option(
+        "--quality",
+        rich_help_panel=SAMPLING,
+        help="best: the model's own steps; balanced, fast: 60 and 30 % of them, with guidance in the first 80 and 60 % of these.",
+    ),
 ]
 Dtype = Annotated[
     Literal["auto", "float32", "float16", "bfloat16"],

@@ -1,7 +1,7 @@
 """What `bunraku evaluate` does: a model on a benchmark, or clips that exist, with the baselines beside them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bunraku.media import check_output
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress, silent
 from bunraku.puppet_warp import PUPPET_WARP
+from bunraku.sampling.quality import Quality
 from bunraku.sampling.share import ALONE, Share
 from bunraku.work import Runner, Task, Work, in_order
 
@@ -38,7 +39,7 @@ class EvaluateOptions:
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.
-        steps, guidance, seed: of the sampling.
+        quality, steps, guidance, guidance_interval, seed: of the sampling, as of `animate.AnimateOptions`.
         dtype, device: of the model.
         on_mismatch, skip_first: see `bunraku.data.pairs`.
         command: as typed, for the record.
@@ -52,8 +53,10 @@ class EvaluateOptions:
     clips: int | None = None
     partial: bool = False
     size: tuple[int, int] | None = None
+    quality: Quality = "best"
     steps: int | None = None
     guidance: float | None = None
+    guidance_interval: tuple[float, float] | None = None
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -102,8 +105,14 @@ def open_systems(
     pipeline = None
     if model != PUPPET_WARP:
         pipeline = _pipeline(model, options)
-        given = {"num_inference_steps": options.steps, "guidance_scale": options.guidance}
-        settings |= pipeline.sampling.stored() | {k: v for k, v in given.items() if v is not None}
+        start, end = options.guidance_interval or (None, None)
+        asked = {
+            "num_inference_steps": options.steps, "guidance_scale": options.guidance, "guidance_start": start, "guidance_end": end,
+        }  # fmt: skip
+        own = pipeline.sampling
+        chosen = own.of_quality(options.quality).but(asked)
+        given = {name: value for name, value in asdict(chosen).items() if value != getattr(own, name)}
+        settings |= own.stored() | given
     size = options.size or (tuple(pipeline.config.size) if pipeline is not None else (128, 128))
     clips = open_benchmark(
         benchmark,

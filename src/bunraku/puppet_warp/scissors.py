@@ -33,9 +33,10 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 """Labels that are painted later, over each label."""
 
 CORE, ALONE = 0.6, 0.8  # half thicknesses: inside a part, and outside all others, where its colours are learnt
-COLOUR, SMOOTH = 7.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
+COLOUR, SMOOTH = 10.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
 BINS, RARE, CLEAR = 16, 1e-3, 0.1
 """Colours along an axis, the share that counts as none, and the difference of colours that counts."""
+SURE, FAINT = 0.15, 0.02  # difference of two claims that is clear, and the least coverage of the figure
 ROUNDS = 4  # of cutting and learning colours anew
 UNSEEN = 20.0  # pixels of a core that a colour may have and count as none
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
@@ -77,8 +78,8 @@ class Scissors:
         height, width = coverage.shape
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
         distances = self._distances()
-        labels = self._claims(distances).argmin(0)
-        self.labels = joined(np.where(self.coverage > 0.02, labels, -1), HEALED * body.arm)
+        labels = settled(self._claims(distances), self.picture, self.coverage > FAINT)
+        self.labels = joined(labels, HEALED * body.arm)
         self._seat = (distances[TRUNK_LABEL] < 1) & np.isin(self.labels, LEGS)
         self._under = self._healed(distances)
         self._within = self._from_cuts()
@@ -307,6 +308,16 @@ class Scissors:
             )
 
         yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
+
+
+def settled(claims: np.ndarray, picture: np.ndarray, figure: np.ndarray) -> np.ndarray:
+    """int (H, W): the label of the least claim (L, H, W), -1 outside the figure, bool (H, W). Where two claims are nearly equal, a pixel goes to
+    whom it is reached from over the picture's weakest edges (watershed, Meyer 1992)."""
+    labels = claims.argmin(0)
+    least, second = np.partition(claims, 1, axis=0)[:2]
+    sure = np.where(figure, np.where(second - least > SURE, labels + 2, 0), 1).astype(np.int32)
+    flooded = cv2.watershed(np.ascontiguousarray(cv2.GaussianBlur(picture, (0, 0), BLEND)), sure)
+    return np.where(figure, np.where(flooded > 1, flooded - 2, labels), -1)
 
 
 def colour_bins(picture: np.ndarray) -> np.ndarray:

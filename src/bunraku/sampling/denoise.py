@@ -114,8 +114,8 @@ def _together(
     share: Share,
 ) -> tuple[Tensor, Tensor]:
     """As `denoise`, without chains: predictions of overlapping windows are averaged with `merge` weights, guided after averaging
-    (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half is computed only where the guidance scale
-    differs from 1."""
+    (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half is computed only in the steps that are guided
+    (`Sampling.halves`)."""
     steps, scale = sampling.num_inference_steps, sampling.guidance_scale
     timesteps = set_timesteps(scheduler, steps, latents.device)
     extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
@@ -124,10 +124,11 @@ def _together(
     total = torch.zeros(latents.shape[2], device=latents.device)
     for frames in windows:
         total[list(frames)] += weights
-    halves = (True,) if scale == 1 else (True, False)
-    calls = [(batch, shown) for batch in _chunks(windows, sampling.window_batch) for shown in halves]
+    batches = list(_chunks(windows, sampling.window_batch))
 
-    def predicted_of(noisy: Tensor, timestep: Tensor, call: int) -> Tensor:
+    def predicted_of(
+        noisy: Tensor, timestep: Tensor, calls: Sequence[tuple[list[Sequence[int]], bool]], call: int
+    ) -> Tensor:
         batch, shown = calls[call]
         ports = stack_ports([conditions(window, noisy, timestep, shown) for window in batch])
         part = torch.cat([frames_at(noisy, window) for window in batch])
@@ -139,7 +140,9 @@ def _together(
     for step, timestep in enumerate(timesteps):
         noisy = scheduler.scale_model_input(latents, timestep)
         sums: dict[bool, Tensor] = {}
-        for (batch, shown), predicted in zip(calls, share.pieces(len(calls), partial(predicted_of, noisy, timestep))):
+        calls = [(batch, shown) for batch in batches for shown in sampling.halves(step)]
+        made = share.pieces(len(calls), partial(predicted_of, noisy, timestep, calls))
+        for (batch, shown), predicted in zip(calls, made):
             if shown not in sums:
                 sums[shown] = noisy.new_zeros(1, predicted.shape[1], *noisy.shape[2:])
             for window, of_window in zip(batch, predicted.to(noisy.device)):

@@ -6,11 +6,14 @@ from typing import Any, get_args
 
 from bunraku.errors import BunrakuError
 from bunraku.sampling.chain import chain_clips
+from bunraku.sampling.quality import SHARES, Quality
 from bunraku.sampling.windows import Merge, time_windows
 
 LIMITS = {
     "num_inference_steps": (1, 1000),
     "guidance_scale": (0, 100),
+    "guidance_start": (0, 1),
+    "guidance_end": (0, 1),
     "window": (1, 4096),
     "overlap": (0, 4095),
     "chain": (0, 4095),
@@ -29,6 +32,8 @@ class Sampling:
     Attributes:
         num_inference_steps: of the scheduler.
         guidance_scale: uncond + s (cond - uncond); 1: the conditional half alone.
+        guidance_start, guidance_end: shares of the steps between which there is guidance; outside, the conditional half alone is computed
+            (Kynkaanniemi et al. 2024, "Applying guidance in a limited interval").
         window, overlap: frames denoised together, and how many of them neighbouring windows share.
         chain: 0: all windows are denoised together, and averaged where they overlap. Else windows are made one after the other, and each
             starts with so many frames of the one before, clean (see `sampling.chain`); overlap, merge and wrap have no effect.
@@ -44,6 +49,8 @@ class Sampling:
 
     num_inference_steps: int = 20
     guidance_scale: float = 3.5
+    guidance_start: float = 0.0
+    guidance_end: float = 1.0
     window: int = 24
     overlap: int = 4
     chain: int = 0
@@ -58,6 +65,10 @@ class Sampling:
         for name, (least, most) in LIMITS.items():
             if not least <= getattr(self, name) <= most:
                 raise BunrakuError(f"{name} must be from {least} to {most}, not {getattr(self, name)}")
+        if self.guidance_start > self.guidance_end:
+            raise BunrakuError(
+                f"guidance cannot end before it starts: from {self.guidance_start:g} to {self.guidance_end:g}"
+            )
         if self.merge not in get_args(Merge):
             raise BunrakuError(f"windows merge {' or '.join(get_args(Merge))}, not {self.merge!r}")
         if self.overlap >= self.window:
@@ -79,6 +90,21 @@ class Sampling:
         if unknown := sorted(set(given) - set(known)):
             raise BunrakuError(f"sampling has no {', '.join(unknown)}; it has {', '.join(known)}")
         return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    def of_quality(self, quality: Quality) -> "Sampling":
+        """Fewer steps, and guidance in the first of them alone; "best" is the model's own way."""
+        steps, guided = SHARES[quality]
+        return replace(
+            self,
+            num_inference_steps=max(1, round(steps * self.num_inference_steps)),
+            guidance_end=max(self.guidance_start, min(guided, self.guidance_end)),
+        )
+
+    def halves(self, step: int) -> tuple[bool, ...]:
+        """Which halves of guidance a step computes: the conditional one, and, where there is guidance, the unconditional one as well."""
+        share = step / self.num_inference_steps
+        guided = self.guidance_scale != 1 and self.guidance_start <= share < self.guidance_end
+        return (True, False) if guided else (True,)
 
     def stored(self) -> dict[str, Any]:
         """The fields that differ from the defaults, for a model's configuration."""
