@@ -211,3 +211,9 @@ def test_a_clip_is_opened_once_for_jobs_in_a_row(
     jobs = [job(puppets, tmp_path / f"{i}.mp4", stop=stop) for i, stop in enumerate(stops)]
     assert list(check_jobs(jobs).values()) == [12, 12, 4, 4, 4]
     assert len(opened) == 2
+
+
+def test_a_field_that_is_too_long_is_no_table(tmp_path):
+    (tmp_path / "jobs.csv").write_text("reference,driving,output\n" + "x" * 200_000 + ",b,c\n")
+    with pytest.raises(BunrakuError, match="is no CSV table"):
+        read_jobs(tmp_path / "jobs.csv")

@@ -647,3 +647,14 @@ def test_several_pictures_and_the_order_reach_the_options(bunraku, tmp_path, mon
         (Path("f.png"),),
         "reference",
     )
+
+
+def test_a_name_that_the_system_does_not_take(bunraku, tmp_path):
+    for arguments in (
+        (f"{'n' * 300}.png", "b.mp4", "-o", tmp_path / "out.mp4"),
+        ("a.png", "b.mp4", "-o", tmp_path / f"{'n' * 300}.mp4"),
+    ):
+        outcome = bunraku("animate", *arguments)
+        assert outcome.code == 2
+        assert "error: " in outcome.err
+        assert "Traceback" not in outcome.err

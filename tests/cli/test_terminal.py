@@ -2,8 +2,8 @@
 
 import inspect
 import logging
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import pytest
 
@@ -112,3 +112,39 @@ def test_a_group_stands_for_its_fields():
     assert made.__annotations__["one"] == Annotated[int, "first"]
     made(name="n", one=3, two="c", last=True)
     assert given == [("n", Group(3, "c"), True)]
+
+
+@dataclass
+class Typed:
+    betas: tuple[float, float] = (0.9, 0.99)
+    sizes: tuple[tuple[int, int], ...] = ()
+    drop: dict[str, float] = field(default_factory=dict)
+    kind: Literal["a", "b"] = "a"
+    picture: int | tuple[int, int] = 8
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "betas=1",
+        "betas=[1]",
+        "betas=[a,b]",
+        "sizes=[[1]]",
+        "sizes=[1,2]",
+        "drop=3",
+        "drop={pose: x}",
+        "kind=c",
+        "picture=[a,b]",
+        "picture=x",
+    ],
+)
+def test_settings_have_the_types_of_their_fields(pair):
+    with pytest.raises(BunrakuError, match=f"{pair.split('=')[0]} is .*; expected "):
+        parsed_settings([pair], Typed)
+
+
+def test_settings_of_all_types():
+    pairs = ["betas=[0,0.5]", "sizes=[[1,2],[3,4]]", "drop.pose=1", "kind=b", "picture=[8,16]"]
+    assert parsed_settings(pairs, Typed) == {
+        "betas": (0, 0.5), "sizes": ([1, 2], [3, 4]), "drop": {"pose": 1}, "kind": "b", "picture": (8, 16)
+    }  # fmt: skip

@@ -133,3 +133,50 @@ def test_maps_are_named_without_reading_them(tmp_path):
     (tmp_path / "b.cues").write_bytes(b"no")
     with pytest.raises(BunrakuError, match="is not a cues file"):
         maps_in(tmp_path / "b.cues")
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensors", "message"),
+    [
+        ({"size": [10**9, 10**9]}, {}, "sides are 1 to 100000 pixels"),
+        ({"size": [0, 64]}, {}, "sides are 1 to 100000 pixels"),
+        ({"fps": "1e99"}, {}, "fps must be above 0, up to 1000"),
+        ({"fps": "nan"}, {}, "broken contents"),
+        ({}, {"pose.keypoints": ("F8_E4M3", [64])}, "damaged"),
+        (
+            {},
+            {"pose.keypoints": ("F32", [0, 1, 18, 2]), "pose.scores": ("F32", [0, 1, 18])},
+            "poses of 1 people in 0 frames",
+        ),
+        (
+            {},
+            {"pose.keypoints": ("F32", [5, 0, 18, 2]), "pose.scores": ("F32", [5, 0, 18])},
+            "poses of 0 people in 5 frames",
+        ),
+    ],
+)
+def test_strange_headers(tmp_path, changes, tensors, message):
+    path = tmp_path / "a.cues"
+    Cues(
+        Fraction(25),
+        (64, 64),
+        "a test",
+        PoseTrack(np.zeros((5, 1, 18, 2), np.float32), np.ones((5, 1, 18), np.float32), (64, 64)),
+    ).save(path)
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    own = json.loads(header["__metadata__"]["bunraku.cues"]) | changes
+    header["__metadata__"] = {"bunraku.cues": json.dumps(own)}
+    body = b"" if tensors else content[8 + length :]
+    if tensors:
+        names = {name: told for name, told in header.items() if name == "__metadata__"}
+        for name, (dtype, shape) in tensors.items():
+            size = int(np.prod(shape)) * (1 if dtype.startswith("F8") else 4)
+            names[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + size]}
+            body += bytes(size)
+        header = names
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    with pytest.raises(BunrakuError, match=message):
+        Cues.load(path)

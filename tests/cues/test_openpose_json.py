@@ -321,3 +321,16 @@ def test_nothing_to_read(tmp_path):
         read_openpose_json(tmp_path)
     with pytest.raises(BunrakuError, match="No such file"):
         read_openpose_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("side", [{}, [400], "wide", 1e18, float("inf"), 0.5, -1])
+def test_a_canvas_that_is_no_size_is_not_known(tmp_path, side):
+    folder = write(tmp_path / "a", [person(pose_keypoints_2d=body())], canvas_height=400, canvas_width=side)
+    with pytest.raises(BunrakuError, match="--canvas"):
+        read_openpose_json(folder)
+
+
+def test_nesting_is_no_json(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(BunrakuError, match="is not JSON: it is nested too deeply"):
+        read_openpose_json(tmp_path / "deep.json")

@@ -118,3 +118,17 @@ def test_versions() -> None:
     found = installed_versions()
     assert found["numpy"] == np.__version__
     assert set(found) >= {"bunraku", "torch"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"systems": {"mini": {"clips": "none"}}}, {"systems": {"mini": {"clips": {"a": 3}}}}, {"tags": []}, {"benchmark": None},
+        {"systems": {"mini": {"clips": {"a": {"psnr": "much"}}}}}, {"failed": {"a": 1}}, {"size": [1, 2, 3]}, {"seconds": {"score": {}}},
+    ],
+)  # fmt: skip
+def test_fields_of_another_type_are_damage(results, change):
+    content = json.loads(json.dumps(results.to_json()))
+    assert Results.from_json(content).benchmark == results.benchmark
+    with pytest.raises(BunrakuError, match="is damaged"):
+        Results.from_json(content | change)

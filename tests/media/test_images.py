@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from bunraku.errors import BunrakuError
-from bunraku.media import Affine, fit, placement, read_image, resize, write_image
+from bunraku.media import Affine, VideoReader, fit, placement, read_image, resize, write_image
 
 from .conftest import psnr
 
@@ -219,3 +219,12 @@ class TestFit:
     def test_unknown_mode(self, picture):
         with pytest.raises(ValueError, match="fit mode"):
             fit(picture, (40, 40), "squash")
+
+
+@pytest.mark.parametrize("read", [read_image, VideoReader])
+def test_pictures_that_take_gigabytes_are_refused_by_their_header(tmp_path, read):
+    path = tmp_path / "large.gif"
+    first = Image.new("P", (9000, 9000))
+    first.save(path, save_all=True, append_images=[Image.new("P", (9000, 9000), 1)])
+    with pytest.raises(BunrakuError, match="is 9000x9000 px, more than 67 million; make it smaller"):
+        read(path)

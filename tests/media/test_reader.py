@@ -417,3 +417,18 @@ def test_part_is_that_part_and_needs_no_second_look_at_the_packets(tmp_path, mon
     assert len(reader) == 10
     with pytest.raises(BunrakuError, match="has 10 frames here; the range 7:11 is not among them"):
         reader.part(7, 11)
+
+
+def test_pictures_that_stand_still_for_a_day_are_damaged_times(tmp_path):
+    """Two million frames at 25 per second: nobody means that."""
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 96, "yuv420p"
+        for time in (0, 1, 2, 24 * 3600 * 25):
+            frame = av.VideoFrame.from_ndarray(np.zeros((96, 64, 3), np.uint8), "rgb24")
+            frame.pts = time
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(BunrakuError, match=r"shows 4 pictures over 86400 s.*its times are damaged"):
+        VideoReader(path)

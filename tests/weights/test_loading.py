@@ -244,3 +244,20 @@ def test_the_best_device_is_picked(monkeypatch):
     assert loading.pick_device() == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert loading.pick_device() == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value"),
+    [
+        ("model_index.json", "size", 7), ("model_index.json", "defaults", [1]), ("denoiser/config.json", "block_out_channels", 0),
+        ("denoiser/config.json", "block_out_channels", [10**30]), ("denoiser/config.json", "layers_per_block", {}), ("image_encoder/config.json", "num_channels", 1e-320),
+        ("image_encoder/config.json", "num_attention_heads", [None]), ("scheduler/scheduler_config.json", "num_train_timesteps", "many"),
+        ("scheduler/scheduler_config.json", "beta_schedule", 10**30),
+    ],
+)  # fmt: skip
+def test_configurations_of_nothing_are_refused(tmp_path, file, name, value):
+    save_pipeline(make_pipeline(), tmp_path / "model")
+    path = tmp_path / "model" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(BunrakuError, match=path.parent.name):
+        load_pipeline(tmp_path / "model", device="cpu")
