@@ -227,9 +227,7 @@ class Cues:
             size = (int(header["size"][0]), int(header["size"][1]))
             pose = None
             if "pose.keypoints" in tensors:
-                pose = PoseTrack(
-                    *(tensors[f"pose.{name}"].astype(np.float32) for name in ("keypoints", "scores")), size
-                )
+                pose = PoseTrack(tensors["pose.keypoints"], tensors["pose.scores"], size)
                 if not pose.keypoints.size:
                     raise ValueError(f"poses of {pose.people} people in {len(pose)} frames")
             maps = {name.removeprefix("maps."): v for name, v in tensors.items() if name.startswith("maps.")}
