@@ -181,6 +181,34 @@ def test_temperature_of_one_changes_nothing_and_higher_does(moving):
     assert not torch.allclose(changed[1], out[1], atol=1e-4)
 
 
+@torch.no_grad()
+def test_deep_levels_that_were_kept_are_not_computed_again(moving):
+    """The same inputs give the same prediction, without a look at the levels below; other inputs are seen by the highest resolution alone."""
+    noisy, token, time = draw(1, 4, 3, 16, 16), draw(1, 2, 12), torch.tensor([7])
+    residuals = tuple(
+        draw(3, c, h, h) for c, h in [(16, 16)] * 3 + [(16, 8)] + [(32, 8)] * 2 + [(32, 4)] * 3 + [(32, 4)]
+    )
+    asked: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: asked.append(name))
+        for name, module in moving.named_modules()
+        if name.endswith("resnets.0")
+    ]
+    for added in ((), residuals):
+        deep: dict[str, torch.Tensor] = {}
+        plain = moving(noisy, time, Ports(token, residuals=added))
+        torch.testing.assert_close(moving(noisy, time, Ports(token, residuals=added, deep=deep)), plain, rtol=0, atol=0)
+        asked.clear()
+        kept = deep["deep"]
+        torch.testing.assert_close(moving(noisy, time, Ports(token, residuals=added, deep=deep)), plain, rtol=0, atol=0)
+        assert asked == ["down_blocks.0.resnets.0", "up_blocks.2.resnets.0"]
+        other = moving(draw(1, 4, 3, 16, 16, seed=2), time, Ports(token, residuals=added, deep=deep))
+        assert not torch.allclose(other, plain)
+        assert deep["deep"] is kept
+    for hook in hooks:
+        hook.remove()
+
+
 def test_gradient_checkpointing_gives_identical_gradients(theirs_in_motion):
     denoiser = randomise(Denoiser(**CONFIG, **MOTION)).train()
     latents, token = draw(1, 4, 2, 8, 8), draw(1, 1, 12)

@@ -153,6 +153,21 @@ def test_guidance_of_an_interval_makes_unconditional_calls_there_alone():
         Sampling(guidance_start=0.6, guidance_end=0.4)
 
 
+def test_deep_levels_are_kept_by_window_and_half_between_the_steps_that_compute_them():
+    seen: list[tuple[int, bool, int]] = []
+
+    def predict(noisy, timestep, ports):
+        at = ports.deep.setdefault("made at", torch.tensor(int(timestep)))
+        seen.append((int(ports.add[0, 0, 0, 0, 0]), bool(ports.token.any()), int(at) - int(timestep)))
+        return noisy
+
+    sampling = Sampling(num_inference_steps=4, guidance_scale=2.0, window=8, overlap=2, deep_cache=3)
+    denoise(predict, numbered, scheduler(), initial_noise((2, 14, 1, 1), None), sampling)
+    assert [one[:2] for one in seen] == [(0, True), (0, False), (6, True), (6, False)] * 4
+    assert [one[2] for one in seen] == [0] * 4 + [250] * 4 + [500] * 4 + [0] * 4
+    assert run(lambda latents, *_: latents, initial_noise((2, 8, 1, 1), None))[1].calls, "the port is closed without it"
+
+
 def test_a_quality_is_a_share_of_the_models_own_steps():
     own = Sampling(num_inference_steps=25, guidance_scale=3.5)
     assert own.of_quality("best") == own

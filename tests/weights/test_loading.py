@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from bunraku.animate.models import open_pipeline
+from bunraku.animate.options import AnimateOptions
 from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
 from bunraku.weights import loading
@@ -94,10 +96,12 @@ def test_missing_motion_modules_are_named(folder):
         load_pipeline(folder, device="cpu")
 
 
-def test_a_pipeline_made_without_motion_modules_loads_with_a_warning(tmp_path, caplog):
+def test_a_pipeline_made_without_motion_modules_loads_and_who_animates_with_it_is_warned(tmp_path, caplog):
     save_pipeline(make_pipeline(motion=False), tmp_path / "still")
     with caplog.at_level(logging.WARNING, "bunraku"):
         load_pipeline(tmp_path / "still", device="cpu")
+        assert not caplog.text
+        open_pipeline(AnimateOptions(model=str(tmp_path / "still"), device="cpu"))
     assert "no motion modules" in caplog.text
 
 

@@ -311,7 +311,17 @@ class PuppetWarpAdapter:
                 "JSON, BVH or cues, or choose another model"
             )
         self._options = options
-        unused = ("steps", "guidance", "guidance_interval", "scheduler", "window", "overlap", "chain", "temperature")
+        unused = (
+            "steps",
+            "guidance",
+            "guidance_interval",
+            "deep_cache",
+            "scheduler",
+            "window",
+            "overlap",
+            "chain",
+            "temperature",
+        )
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
         given += ["order"] * (options.order != "driver") + ["quality"] * (options.quality != "best")
         given += ["strengths"] * bool(options.strengths)
@@ -408,7 +418,7 @@ def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sam
     start, end = options.guidance_interval or (None, None)
     return own.of_quality(options.quality).but(
         {
-            "guidance_start": start, "guidance_end": end,
+            "guidance_start": start, "guidance_end": end, "deep_cache": options.deep_cache,
             "num_inference_steps": options.steps, "guidance_scale": options.guidance, "window": window, "overlap": overlap,
             "chain": options.chain,
             "temperature": options.temperature,

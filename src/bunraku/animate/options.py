@@ -151,6 +151,7 @@ class AnimateOptions(MotionOptions):
         quality: "best": the model's own sampling; "balanced" and "fast": fewer steps and less guidance (`sampling.quality.SHARES`).
         steps, guidance, window, overlap, chain: of the sampling (`sampling.Sampling`); they win over `quality`.
         guidance_interval: shares of the steps from and to which there is guidance; None: in all.
+        deep_cache: the deep levels of the denoiser are computed in every so-manieth step.
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
         strengths: how much some conditions count, and from when to when (`sampling.strength`): "pose", "reference", of recipe bunraku
             also "cutout".
@@ -171,6 +172,7 @@ class AnimateOptions(MotionOptions):
     limits: ClassVar[dict[str, Limits]] = MotionOptions.limits | {
         "steps": Limits(1, 1000),
         "guidance": Limits(0, 100),
+        "deep_cache": Limits(1, 1000),
         "window": Limits(1),
         "overlap": Limits(0),
         "chain": Limits(0),
@@ -197,6 +199,7 @@ class AnimateOptions(MotionOptions):
     quality: Quality = "best"
     guidance: float | None = None
     guidance_interval: tuple[float, float] | None = None
+    deep_cache: int | None = None
     scheduler: str | None = None
     window: int | None = None
     overlap: int | None = None

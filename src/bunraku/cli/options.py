@@ -134,6 +134,15 @@ GuidanceInterval = Annotated[
         show_default=False,
     ),
 ]
+DeepCache = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=SAMPLING,
+        help="Compute the deep levels of the denoiser in every N-th step, and use them again in those between (default: every step)",
+        show_default=False,
+    ),
+]
 QualityOption = Annotated[
     Quality,
     typer.Option(

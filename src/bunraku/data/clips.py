@@ -18,7 +18,7 @@ from bunraku.cues.depth_order import lasting_ranks
 from bunraku.cues.shape_mask import bridge_mattes
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.data.self_supervised import filled, held_things, on_ground, self_supervised
-from bunraku.errors import BunrakuError
+from bunraku.errors import BunrakuError, listed
 from bunraku.media import CLIPS, Slice, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
@@ -128,27 +128,27 @@ class ClipSamples(Dataset):
         bare = [clip.video for clip in self.clips if "mattes" not in clip.maps]
         if self.scene and bare:
             raise BunrakuError(
-                f"the scene is not known without its people, and there are no mattes of {_listed(bare)}: bunraku perceive DIR --matte"
+                f"the scene is not known without its people, and there are no mattes of {listed(bare)}: bunraku perceive DIR --matte"
             )
         if self.scene and (flat := [clip.video for clip in self.clips if "depth" not in clip.maps]):
             logger.warning(
-                "depth is not known in %s: it is left out there; bunraku perceive --depth finds it", _listed(flat)
+                "depth is not known in %s: it is left out there; bunraku perceive --depth finds it", listed(flat)
             )
         if "instances" in reads.frames and bare:
             raise BunrakuError(
-                f"the setting binding needs to know who is where, and there are no mattes of {_listed(bare)}: make the cues again with "
+                f"the setting binding needs to know who is where, and there are no mattes of {listed(bare)}: make the cues again with "
                 "bunraku perceive --matte --again"
             )
         if "flow" in reads.frames and (still := [clip.video for clip in self.clips if "camera" not in clip.maps]):
             logger.warning(
-                "the camera's motion is not known in %s: it is taken to be at rest there; bunraku perceive --matte finds it", _listed(still)
+                "the camera's motion is not known in %s: it is taken to be at rest there; bunraku perceive --matte finds it", listed(still)
             )  # fmt: skip
         least = (frames - 1) * stride + 1 if consecutive else frames + 1
         short = [c for c in self.clips if not len(self._starts(c.seen) if consecutive else c.seen[frames:])]
         if short:
             raise BunrakuError(
                 f"{least} frames {'in a row ' if consecutive else ''}that show a person are needed; too few have "
-                f"{_listed([c.video for c in short])}: remove them, or train with fewer frames"
+                f"{listed([c.video for c in short])}: remove them, or train with fewer frames"
             )
         self._opened: OrderedDict[Path | Slice, tuple[VideoReader, Cues]] = OrderedDict()
 
@@ -389,7 +389,7 @@ def find_clips(folder: Path) -> list[tuple[Path, Path]]:
     bare = [video for video in videos if not video.with_suffix(".cues").is_file()]
     if bare:
         commands = "; ".join(f"bunraku perceive {parent}" for parent in sorted({video.parent for video in bare}))
-        raise BunrakuError(f"no cues beside {_listed(bare)}; first run: {commands}")
+        raise BunrakuError(f"no cues beside {listed(bare)}; first run: {commands}")
     return [(video, video.with_suffix(".cues")) for video in videos]
 
 
@@ -417,7 +417,3 @@ def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     height, width = mask.shape
     return rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width
-
-
-def _listed(paths: Sequence[Path | Slice], most: int = 5) -> str:
-    return ", ".join(map(str, paths[:most])) + (f" and {len(paths) - most} more" if len(paths) > most else "")

@@ -4,14 +4,14 @@ Protocol of all (DisCo's): the first frame of a clip is the source, all others a
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from bunraku.errors import BunrakuError
+from bunraku.errors import BunrakuError, listed
 from bunraku.json_text import parsed_json
 from bunraku.media import CLIPS, FrameFolder, VideoReader, open_frames
 from bunraku.media.frames import natural_order, pictures_in
@@ -114,7 +114,7 @@ def find(layout: str, root: str | Path, split: str | None = None, *, partial: bo
     except BunrakuError as error:
         raise BunrakuError(f"{error}{_where(known)}") from error
     if missing:
-        lacking = f"{known.title}, {split}: {root} lacks {_listed(missing)}"
+        lacking = f"{known.title}, {split}: {root} lacks {listed(missing, 12)}"
         if not found or not partial:
             raise BunrakuError(lacking + _where(known))
         logger.warning("%s; %d clips are scored, which is not the set that papers report", lacking, len(found))
@@ -141,7 +141,7 @@ def footage_in(path: str | Path) -> list[Footage]:
         raise BunrakuError(f"{path} has no clips: neither videos ({', '.join(MOVING)}) nor folders of frames")
     names = [clip.name for clip in found]
     if twice := [clip.path.name for clip in found if names.count(clip.name) > 1]:
-        raise BunrakuError(f"{path} has several clips of one name: {_listed(twice)}; keep one of each")
+        raise BunrakuError(f"{path} has several clips of one name: {listed(twice, 12)}; keep one of each")
     return found
 
 
@@ -314,8 +314,3 @@ def _miscounted(found: int, wanted: int) -> list[str]:
 def _where(layout: Layout) -> str:
     lines = {"expected": layout.expected, "from": layout.source, "terms": layout.terms}
     return "".join(f"\n  {what}: {text}" for what, text in lines.items())
-
-
-def _listed(names: Sequence[str] | Iterable[str], most: int = 12) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from bunraku.data.layouts import Footage
-from bunraku.errors import BunrakuError
+from bunraku.errors import BunrakuError, listed
 from bunraku.media import FrameFolder, Frames, VideoReader
 
 OnMismatch = Literal["error", "trim", "resize"]
@@ -83,7 +83,7 @@ def pair(generated: Sequence[Footage], truth: Sequence[Footage]) -> Pairing:
     if not pairs:
         raise BunrakuError(
             "no generated clip has the name of a true one: "
-            f"{_some(generated)} against {_some(truth)}; name them alike (endings do not matter)"
+            f"{listed((clip.path.name for clip in generated), 4)} against {listed((clip.path.name for clip in truth), 4)}; name them alike (endings do not matter)"
         )
     return Pairing(
         pairs,
@@ -144,8 +144,3 @@ def align(
         notes.append(f"resized from {sizes[0]} to {sizes[1]}")
         frames = Resized(frames, truth.size)
     return Aligned(frames, truth.part(starts[1], starts[1] + min(counts)), notes)
-
-
-def _some(clips: Sequence[Footage], most: int = 4) -> str:
-    names = [clip.path.name for clip in clips]
-    return (", ".join(names[:most]) or "none") + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -8,7 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from bunraku.errors import BunrakuError
+from bunraku.errors import BunrakuError, listed
 from bunraku.evaluation.bootstrap import RESAMPLES, SEED, estimate
 from bunraku.evaluation.metrics import Metric
 from bunraku.evaluation.report.figures import scale
@@ -98,7 +98,7 @@ class Comparison:
         lines = ["▲ better, ▼ worse, ◆ differs: the interval excludes 0", *self.notes]
         for name, clips in zip(self.names, self.unpaired.values(), strict=True):
             if clips:
-                lines.append(f"only in {name}, not compared: {_listed(clips)}")
+                lines.append(f"only in {name}, not compared: {listed(clips)}")
         return lines
 
 
@@ -128,8 +128,8 @@ def compare(
     common = [clip for clip in one.clips if clip in two.clips]
     if not common:
         raise BunrakuError(
-            f"{names[0]} and {names[1]} have no clip in common ({_listed(list(one.clips), 3) or 'none'} against "
-            f"{_listed(list(two.clips), 3) or 'none'})"
+            f"{names[0]} and {names[1]} have no clip in common ({listed(list(one.clips), 3)} against "
+            f"{listed(list(two.clips), 3)})"
         )
     metrics = first.metrics | second.metrics
     rows: list[Difference] = []
@@ -220,7 +220,3 @@ def _get(protocol: Mapping[str, Any], key: str) -> Any:
 
 def _size(results: Results) -> str:
     return "various" if results.size is None else f"{results.size[0]}x{results.size[1]}"
-
-
-def _listed(clips: list[str], most: int = 8) -> str:
-    return ", ".join(clips[:most]) + (f" and {len(clips) - most} more" if len(clips) > most else "")

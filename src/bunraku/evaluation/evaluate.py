@@ -39,7 +39,7 @@ class EvaluateOptions:
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.
-        quality, steps, guidance, guidance_interval, seed: of the sampling, as of `animate.AnimateOptions`.
+        quality, steps, guidance, guidance_interval, deep_cache, seed: of the sampling, as of `animate.AnimateOptions`.
         dtype, device: of the model.
         on_mismatch, skip_first: see `bunraku.data.pairs`.
         command: as typed, for the record.
@@ -57,6 +57,7 @@ class EvaluateOptions:
     steps: int | None = None
     guidance: float | None = None
     guidance_interval: tuple[float, float] | None = None
+    deep_cache: int | None = None
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -108,6 +109,7 @@ def open_systems(
         start, end = options.guidance_interval or (None, None)
         asked = {
             "num_inference_steps": options.steps, "guidance_scale": options.guidance, "guidance_start": start, "guidance_end": end,
+            "deep_cache": options.deep_cache,
         }  # fmt: skip
         own = pipeline.sampling
         chosen = own.of_quality(options.quality).but(asked)

@@ -16,6 +16,9 @@ from bunraku.nets.blocks import Conditions, norm_over_frames
 from bunraku.nets.ports import Ports
 from bunraku.nets.unet import Motion, Trunk, UNet
 
+DEEP = "deep"
+"""What the port `deep` calls the hidden state below the last level up."""
+
 
 class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
     """Predicts noise, velocity or sample of F frames at once; parameter names of diffusers' `UNetMotionModel`.
@@ -83,12 +86,17 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
         hidden = self.conv_in(_fold(self._join(noisy, ports)))
         if ports.add is not None:
             hidden = hidden + _fold(ports.add)
-        descended = self.descend(hidden, conditions)
-        if ports.residuals:
-            if len(ports.residuals) != len(descended):
+        if ports.deep:
+            skips = _plus(self.shallow(hidden, conditions), ports.residuals)
+            hidden = self.finish(ports.deep[DEEP], skips, conditions)
+        else:
+            descended = self.descend(hidden, conditions)
+            if ports.residuals and len(ports.residuals) != len(descended):
                 raise ValueError(f"{len(ports.residuals)} residuals for {len(descended) - 1} skips and the middle")
-            descended = [skip + residual for skip, residual in zip(descended, ports.residuals)]
-        hidden = self.ascend(descended, conditions)
+            hidden, skips = self.rise(_plus(descended, ports.residuals), conditions)
+            if ports.deep is not None:
+                ports.deep[DEEP] = hidden
+            hidden = self.finish(hidden, skips, conditions)
         pooled = self.trunk.pooled_norms
         hidden = norm_over_frames(self.conv_norm_out, hidden, frames) if pooled else self.conv_norm_out(hidden)
         out = self.conv_out(nn.functional.silu(hidden))
@@ -114,6 +122,11 @@ class Denoiser(UNet, ModelMixin, ConfigMixin, PeftAdapterMixin):
         """Reference tokens {block: (B, h, w, C)} -> keys and values for `forward`: once per clip, not per frame or step."""
         blocks: dict[str, Any] = {name: self.get_submodule(name) for name in tokens}
         return {name: blocks[name].project_reference(t) for name, t in tokens.items()}
+
+
+def _plus(skips: Sequence[Tensor], residuals: Sequence[Tensor]) -> list[Tensor]:
+    """Skips and what is added to the first of them; nothing is added where there are no residuals."""
+    return [skip + residual for skip, residual in zip(skips, residuals)] if residuals else list(skips)
 
 
 def _fold(maps: Tensor) -> Tensor:

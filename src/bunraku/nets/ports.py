@@ -28,8 +28,9 @@ class Ports:
         reference_weight: how many times as much as usual the reference tokens weigh in the attention (`Attention.forward`).
         blend: features of objects (B * F, C, h, w) by transformer block, blended in behind its spatial attention.
         temperature: (B, 1, H, W) >= 1, divides the temporal attention's logits (TCAN Eq. 5).
-        looks: where the blocks take down, by their names, how they look at the reference; the one port through which something comes out.
-            None: nobody asks.
+        looks: where the blocks take down, by their names, how they look at the reference. None: nobody asks.
+        deep: where the denoiser takes down what its deep levels give to the last one; what it finds there it does not compute again. None: it
+            computes everything. Through these two something comes out.
     """
 
     token: Tensor
@@ -42,6 +43,7 @@ class Ports:
     blend: Mapping[str, Tensor] = field(default_factory=dict)
     temperature: Tensor | None = None
     looks: dict[str, Look] | None = None
+    deep: dict[str, Tensor] | None = None
 
 
 def stack_ports(parts: Sequence[Ports]) -> Ports:

@@ -181,26 +181,65 @@ class UNet(nn.Module):
         """
         skips = [hidden]
         for i, block in enumerate(self.down_blocks):
-            for j in range(len(block.resnets)):
-                hidden = block.layer(j, hidden, conditions, f"down_blocks.{i}", tokens)
-                skips.append(hidden)
+            skips += self._down(i, skips[-1], conditions, tokens)
             if hasattr(block, "downsamplers"):
-                hidden = block.downsamplers[0](hidden)
-                skips.append(hidden)
-        return [*skips, self.mid_block.layer(0, hidden, conditions, "mid_block", tokens)]
+                skips.append(block.downsamplers[0](skips[-1]))
+        return [*skips, self.mid_block.layer(0, skips[-1], conditions, "mid_block", tokens)]
+
+    def shallow(self, hidden: Tensor, conditions: Conditions) -> list[Tensor]:
+        """The skips of the highest resolution alone: what the last level up needs beside `deep`."""
+        return [hidden, *self._down(0, hidden, conditions)]
+
+    def _down(
+        self, level: int, hidden: Tensor, conditions: Conditions, tokens: dict[str, Tensor] | None = None
+    ) -> list[Tensor]:
+        """What each layer of a level gives."""
+        block, made = self.down_blocks[level], [hidden]
+        for j in range(len(block.resnets)):
+            made.append(block.layer(j, made[-1], conditions, f"down_blocks.{level}", tokens))
+        return made[1:]
 
     def ascend(
         self, descended: Sequence[Tensor], conditions: Conditions, tokens: dict[str, Tensor] | None = None
     ) -> Tensor:
         """Up again, from what `descend` gave, (maps may have been added to it), to the last hidden state (B * F, C0, h, w)."""
+        return self.finish(*self.rise(descended, conditions, tokens), conditions, tokens)
+
+    def rise(
+        self, descended: Sequence[Tensor], conditions: Conditions, tokens: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Up to below the last level: the hidden state there, and the skips that are left."""
         *skips, hidden = descended
-        for i, block in enumerate(self.up_blocks):
-            for j in range(len(block.resnets)):
-                hidden = torch.cat([hidden, skips.pop()], dim=1)
-                hidden = block.layer(j, hidden, conditions, f"up_blocks.{i}", tokens)
-            if hasattr(block, "upsamplers"):
-                # to the size of the next skip, not times two: odd sizes come out right
-                hidden = block.upsamplers[0](hidden, output_size=skips[-1].shape[-2:])
+        for i in range(len(self.up_blocks) - 1):
+            hidden = self._up(i, hidden, skips, conditions, tokens)
+        return hidden, skips
+
+    def finish(
+        self,
+        hidden: Tensor,
+        skips: Sequence[Tensor],
+        conditions: Conditions,
+        tokens: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """The last level up."""
+        return self._up(len(self.up_blocks) - 1, hidden, list(skips), conditions, tokens)
+
+    def _up(
+        self,
+        level: int,
+        hidden: Tensor,
+        skips: list[Tensor],
+        conditions: Conditions,
+        tokens: dict[str, Tensor] | None,
+    ) -> Tensor:
+        """One level up; takes its skips from the end of the list."""
+        block = self.up_blocks[level]
+        for j in range(len(block.resnets)):
+            hidden = torch.cat([hidden, skips.pop()], dim=1)
+            hidden = block.layer(j, hidden, conditions, f"up_blocks.{level}", tokens)
+        if hasattr(block, "upsamplers"):
+            # to the size of the next skip, not times two: odd sizes come out right
+            hidden = block.upsamplers[0](hidden, output_size=skips[-1].shape[-2:])
         return hidden
 
     def reference_block_names(self, blocks: str = "full") -> list[str]:

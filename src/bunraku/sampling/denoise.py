@@ -125,12 +125,15 @@ def _together(
     for frames in windows:
         total[list(frames)] += weights
     batches = list(_chunks(windows, sampling.window_batch))
+    kept: dict[tuple[int, bool], dict[str, Tensor]] = {}
 
     def predicted_of(
         noisy: Tensor, timestep: Tensor, calls: Sequence[tuple[list[Sequence[int]], bool]], call: int
     ) -> Tensor:
         batch, shown = calls[call]
         ports = stack_ports([conditions(window, noisy, timestep, shown) for window in batch])
+        if sampling.deep_cache > 1:
+            ports = replace(ports, deep=kept.setdefault((batch[0][0], shown), {}))
         part = torch.cat([frames_at(noisy, window) for window in batch])
         predicted = predict(part.to(ports.token.dtype), timestep, ports)
         return predicted if share.size == 1 else predicted.cpu()
@@ -139,6 +142,8 @@ def _together(
     beyond = latents[:, channels:]
     for step, timestep in enumerate(timesteps):
         noisy = scheduler.scale_model_input(latents, timestep)
+        if step % sampling.deep_cache == 0:
+            kept.clear()
         sums: dict[bool, Tensor] = {}
         calls = [(batch, shown) for batch in batches for shown in sampling.halves(step)]
         made = share.pieces(len(calls), partial(predicted_of, noisy, timestep, calls))

@@ -19,6 +19,7 @@ LIMITS = {
     "chain": (0, 4095),
     "noise_period": (0, 1 << 20),
     "temperature": (0, 1000),
+    "deep_cache": (1, 1000),
     "window_batch": (1, 1024),
     "chunk": (1, 1024),
 }
@@ -40,6 +41,8 @@ class Sampling:
         merge, wrap: see `merge_weights` and `time_windows`.
         noise_period: see `initial_noise`.
         temperature: slope tau of TCAN's temperature map, which holds the background still; 0: none (see `cues.temperature`).
+        deep_cache: the denoiser's deep levels are computed in every so-manieth step, and used again in those between (Ma et al. 2024,
+            "DeepCache"); 1: in every step. Each window keeps its own, at SD1.5's size 10 MiB a frame and half of guidance for 512x512.
         window_batch: windows denoised in one call; changes speed and memory, not the result.
         chunk: frames encoded or decoded at a time.
 
@@ -58,6 +61,7 @@ class Sampling:
     wrap: bool = False
     noise_period: int = 0
     temperature: float = 0.0
+    deep_cache: int = 1
     window_batch: int = 1
     chunk: int = 8
 

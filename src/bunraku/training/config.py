@@ -10,6 +10,7 @@ from bunraku.errors import BunrakuError
 from bunraku.recipes import MOST_PICTURES, Size, Stage, get_recipe
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
+Optimizer = Literal["adamw", "adafactor"]
 
 LARGEST = 4096
 """Side of a picture."""
@@ -73,6 +74,8 @@ class TrainingConfig:
         picture_loss: weight of the squared error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
         pictured: how many frames of a micro-batch it looks at.
         binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
+        optimizer: of the parameters: "adamw", or "adafactor", which keeps a row and a column for a matrix where AdamW keeps two numbers for
+            each parameter (Shazeer and Stern 2018), for GPUs of 24 GiB (docs/training.md).
         kernel_rate: learning rate of Muon for the kernels inside the networks (`training.muon`); 0: AdamW trains them as well.
         decay: the last share of the steps in which the learning rate falls to zero.
         ema_decay: of the exponential moving average that is shipped; 0: none.
@@ -112,6 +115,7 @@ class TrainingConfig:
     steps: int = 1000
     accumulate: int = 1
     learning_rate: float = 1e-5
+    optimizer: Optimizer = "adamw"
     kernel_rate: float = 0.0
     warmup: int = 0
     decay: float = 0.0
@@ -174,7 +178,12 @@ class TrainingConfig:
         sides = (self.resolution,) if isinstance(self.resolution, int) else self.resolution
         if len(sides) not in (1, 2) or any(side < 8 or side % 8 or side > LARGEST for side in sides):
             raise BunrakuError(f"resolution {'x'.join(map(str, sides))} is not a multiple of 8, up to {LARGEST}")
-        for name, choices in (("domain", Domain), ("precision", Precision), ("reference_frame", ReferenceFrame)):
+        for name, choices in (
+            ("domain", Domain),
+            ("optimizer", Optimizer),
+            ("precision", Precision),
+            ("reference_frame", ReferenceFrame),
+        ):
             if getattr(self, name) not in get_args(choices):
                 raise BunrakuError(f"{name} is one of {', '.join(get_args(choices))}, not {getattr(self, name)!r}")
         for name in (

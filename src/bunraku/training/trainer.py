@@ -383,15 +383,20 @@ class Trainer:
 
 
 def build_optimisers(config: TrainingConfig, trained: Mapping[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
-    """AdamW for all parameters, or, with a `kernel_rate`, Muon for the kernels inside the networks and AdamW for the rest."""
+    """The run's `optimizer` for all parameters, or, with a `kernel_rate`, Muon for the kernels inside the networks and that for the rest."""
     inner = (
         {n for n, p in trained.items() if p.ndim > 1 and not any(part in n for part in OUTER)}
         if config.kernel_rate
         else set()
     )
     rest = [parameter for name, parameter in trained.items() if name not in inner]
-    adam = torch.optim.AdamW(rest, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay)
-    return [Muon([trained[name] for name in sorted(inner)], config.kernel_rate), adam] if inner else [adam]
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    outer: torch.optim.Optimizer = (
+        torch.optim.Adafactor(rest, **shared)
+        if config.optimizer == "adafactor"
+        else torch.optim.AdamW(rest, betas=config.betas, **shared)
+    )
+    return [Muon([trained[name] for name in sorted(inner)], config.kernel_rate), outer] if inner else [outer]
 
 
 def accumulation(config: TrainingConfig, processes: int) -> int:
