@@ -472,8 +472,17 @@ def test_muon_trains_the_kernels_inside_and_adamw_the_rest(tmp_path):
     assert not any("conv_in" in name or "conv_out" in name or "bias" in name or "embed" in name for name in names)
 
 
-def test_with_muon_a_killed_run_continues_bit_for_bit(tmp_path):
-    whole, halves = (config(tmp_path / name, kernel_rate=0.01) for name in ("whole", "halves"))
+def test_adafactor_keeps_less_than_the_parameters(tmp_path):
+    run = trainer(config(tmp_path, optimizer="adafactor", steps=1))
+    run.run()
+    (optimiser,) = run.optimisers
+    kept = sum(v.numel() for values in optimiser.optimizer.state.values() for v in values.values())
+    assert 0 < kept < 0.6 * sum(p.numel() for p in run.trained.values())  # AdamW keeps twice as many as there are parameters
+
+
+@pytest.mark.parametrize("chosen", [{"kernel_rate": 0.01}, {"optimizer": "adafactor"}], ids=["muon", "adafactor"])
+def test_with_other_optimisers_a_killed_run_continues_bit_for_bit(tmp_path, chosen):
+    whole, halves = (config(tmp_path / name, **chosen) for name in ("whole", "halves"))
     trainer(whole).run()
     trainer(halves).run(until=3)
     second = trainer(halves)

@@ -9,8 +9,8 @@ from typing import Any
 from bunraku.bench.experiment import COMPOSITE, FEW_STEPS, Claim, Expected, Experiment, Training, Variant
 from bunraku.puppet_warp import PUPPET_WARP
 
-SEEDS = (0, 1)
-"""Of the rows of the paper's Table 4."""
+SEEDS = (0,)
+"""Of the rows of the paper's Table 4; more of them tell how much chance has to do with a difference."""
 
 FRAMES = 1_000
 """Steps on frames that the shipped model takes first."""

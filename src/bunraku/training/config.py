@@ -74,8 +74,8 @@ class TrainingConfig:
         picture_loss: weight of the squared error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
         pictured: how many frames of a micro-batch it looks at.
         binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
-        optimizer: of the parameters: "adamw", or "adafactor", which keeps a row and a column for a matrix where AdamW keeps two numbers for
-            each parameter (Shazeer and Stern 2018), for GPUs of 24 GiB (docs/training.md).
+        optimizer: of the parameters: "adamw", or "adafactor", which keeps rows and columns where AdamW keeps two numbers for each parameter
+            (Shazeer and Stern 2018), for GPUs of 24 GiB (docs/training.md).
         kernel_rate: learning rate of Muon for the kernels inside the networks (`training.muon`); 0: AdamW trains them as well.
         decay: the last share of the steps in which the learning rate falls to zero.
         ema_decay: of the exponential moving average that is shipped; 0: none.
