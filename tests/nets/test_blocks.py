@@ -4,7 +4,16 @@ import pytest
 import torch
 from einops import rearrange, repeat
 
-from bunraku.nets.blocks import Conditions, Level, MotionModule, SpatialTransformer, grid_positions, per_frame
+from bunraku.nets import blocks
+from bunraku.nets.blocks import (
+    Conditions,
+    Level,
+    MotionModule,
+    SpatialTransformer,
+    grid_positions,
+    in_pieces,
+    per_frame,
+)
 from bunraku.nets.ports import Ports
 from tests.tiny import randomise
 
@@ -151,3 +160,28 @@ def test_per_frame_repeats_each_clip_for_its_own_frames():
     rows = torch.tensor([[1], [2]])
     assert per_frame(rows, 3).flatten().tolist() == [1, 1, 1, 2, 2, 2]
     assert torch.equal(per_frame(rows, 3), repeat(rows, "b c -> (b f) c", f=3))
+
+
+def test_rows_in_pieces_give_what_they_give_together(monkeypatch):
+    monkeypatch.setattr(blocks, "PIECE", 3 * 5 * 4)
+    sizes = []
+
+    def scaled(tokens: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(tokens))
+        return tokens * factors
+
+    tokens, factors = draw(7, 5, 4), draw(7, 1, 1, seed=2)
+    with torch.no_grad():
+        assert torch.equal(in_pieces(scaled, tokens, factors), tokens * factors)
+    assert sizes == [3, 3, 1]
+    in_pieces(scaled, tokens, factors)
+    assert sizes[3:] == [7], "what learns is taken whole"
+
+
+def test_motion_of_many_pixels_does_not_depend_on_the_size_of_a_piece(monkeypatch):
+    module = randomise(MotionModule(32, 4, 8, 8, True), seed=3).double()
+    hidden, temperature = draw(6, 32, 4, 4), 1 + draw(2 * 16, 1, 1, seed=5).abs()
+    with torch.no_grad():
+        whole = module(hidden, 3, temperature)
+        monkeypatch.setattr(blocks, "PIECE", 3 * 32 * 5)
+        torch.testing.assert_close(module(hidden, 3, temperature), whole, atol=1e-12, rtol=0)

@@ -24,6 +24,10 @@ WATCHED = 32 * 32
 """Tokens of the largest map whose looks at the reference are taken down: their number grows with the square of it."""
 
 
+PIECE = 1 << 19
+"""Elements of the tokens that a CPU takes together where rows do not depend on each other."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What every layer of one forward pass may look at; B clips of `frames` frames are folded into B * frames rows.
@@ -53,6 +57,24 @@ def grid_positions(tokens: Tensor, gain: float) -> Tensor | None:
     """2-D sinusoids for tokens (B, h, w, C), as (h * w, C) of their dtype and device; None for gain 0."""
     _, h, w, c = tokens.shape
     return gain * sinusoid_2d(h, w, c, tokens.device).to(tokens) if gain else None
+
+
+def pointwise(conv: nn.Conv2d, tokens: Tensor) -> Tensor:
+    """A convolution of 1x1 for tokens (B, h, w, C): one matrix product for all of them."""
+    return nn.functional.linear(tokens, conv.weight.flatten(1), conv.bias)
+
+
+def in_pieces(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """`function` of tensors whose rows do not depend on each other; on a CPU a piece at a time, so that what lies in between stays
+    in the processor's cache. It returns the shape of the first."""
+    first = rows[0]
+    size = max(1, int(PIECE * first.shape[0] / first.numel()))
+    if not first.is_cpu or torch.is_grad_enabled() or size >= len(first):
+        return function(*rows)
+    out = first.new_empty(first.shape)
+    for i in range(0, len(first), size):
+        out[i : i + size] = function(*(tensor[i : i + size] for tensor in rows))
+    return out
 
 
 class SpatialTransformerBlock(nn.Module):
@@ -97,7 +119,7 @@ class SpatialTransformerBlock(nn.Module):
                 hidden = hidden + self.attn2.constant(image_token, hidden.shape[0])
             else:
                 hidden = hidden + self.attn2(self.norm2(hidden), image_token)
-        hidden = hidden + self.ff(self.norm3(hidden))
+        hidden = in_pieces(lambda tokens: tokens + self.ff(self.norm3(tokens)), hidden.flatten(0, 1))
         return hidden.view(grid.shape), normed
 
 
@@ -126,9 +148,9 @@ class SpatialTransformer(nn.Module):
         weight: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C); `watch` and `weight` as of the block."""
-        grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
+        grid = pointwise(self.proj_in, rearrange(self.norm(hidden), "b c h w -> b h w c"))
         grid, tokens = self.transformer_blocks[0](grid, image_token, reference, watch, weight)
-        return hidden + self.proj_out(rearrange(grid, "b h w c -> b c h w")), tokens
+        return hidden + rearrange(pointwise(self.proj_out, grid), "b h w c -> b c h w"), tokens
 
 
 class ReferenceTail(nn.Module):
@@ -141,7 +163,7 @@ class ReferenceTail(nn.Module):
         self.transformer_blocks: Any = nn.ModuleList([nn.ModuleDict({"norm1": nn.LayerNorm(channels)})])
 
     def forward(self, hidden: Tensor, *more: Any) -> tuple[Tensor, Tensor]:
-        grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
+        grid = pointwise(self.proj_in, rearrange(self.norm(hidden), "b c h w -> b h w c"))
         return hidden, self.transformer_blocks[0]["norm1"](grid)
 
 
@@ -204,8 +226,12 @@ class MotionModule(nn.Module):
             hidden = hidden.contiguous()
         normed = self.norm(hidden) if self.per_frame_norm else norm_over_frames(self.norm, hidden, frames)
         tokens = rearrange(normed, "(b f) c h w -> (b h w) f c", f=frames)
-        tokens = self.proj_out(self.transformer_blocks[0](self.proj_in(tokens), temperature))
+        rows = (tokens,) if temperature is None else (tokens, temperature)
+        tokens = in_pieces(self._moved, *rows)
         return hidden + rearrange(tokens, "(b h w) f c -> (b f) c h w", h=h, w=w)
+
+    def _moved(self, tokens: Tensor, temperature: Tensor | None = None) -> Tensor:
+        return self.proj_out(self.transformer_blocks[0](self.proj_in(tokens), temperature))
 
 
 def make_resnet(inputs: int, channels: int, time_channels: int, groups: int) -> ResnetBlock2D:
