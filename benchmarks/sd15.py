@@ -1,12 +1,16 @@
-"""The paper's size end to end with random weights: that it runs on this machine, how long it takes, and its peak memory.
+"""The paper's size end to end with random weights: processor seconds beside the floor of its arithmetic, and peak memory.
 
-python benchmarks/sd15.py --size 256 --frames 8 --steps 2 --json sd15.json
+The floor of a step is its floating-point operations divided by the rate of a large matrix product that is measured beside it. The last
+step is counted and not timed.
+
+OMP_NUM_THREADS=1 python benchmarks/sd15.py --size 256 --frames 8 --steps 3 --json sd15.json
 """
 
 import argparse
 import json
 import resource
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,10 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDIMScheduler
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from bunraku.cues.drawn import draw_conditions
+from bunraku.machine import keep_freed_memory
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
 from bunraku.theatre import render, sample_scene
@@ -44,6 +50,25 @@ def filled(net: nn.Module, dtype: torch.dtype) -> nn.Module:
     return net.eval()
 
 
+def fused_attention(query: Any, key: Any, value: Any, *more: Any, **named: Any) -> int:
+    """Operations of the CPU's fused attention, which torch's counter does not know."""
+    return sdpa_flop_count(query, key, value)
+
+
+COUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: fused_attention}
+
+
+def gemm_rate(dtype: torch.dtype, side: int = 2048, turns: int = 3) -> float:
+    """Operations a processor second of a square matrix product, the best of some turns."""
+    a = torch.randn(side, side).to(dtype)
+    seconds = []
+    for _ in range(turns + 1):
+        started = time.process_time()
+        a @ a
+        seconds.append(time.process_time() - started)
+    return 2 * side**3 / min(seconds[1:])
+
+
 def peak_gib() -> float:
     """Most resident memory of this process so far, GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -53,15 +78,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument(
+        "--steps", type=int, default=3, help="at least 3: the first has the conditions, the last is counted"
+    )
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.steps < 3:
+        parser.error("--steps must be at least 3")
+    keep_freed_memory()
     torch.manual_seed(0)
     dtype = getattr(torch, options.dtype)
 
-    started = time.perf_counter()
+    started = time.process_time()
     size = get_recipe("animate-anyone").size("sd15")
     with init_empty_weights(include_buffers=True):
         animator, vae = size.build(True, size.options), AutoencoderKL(**SD15_VAE)
@@ -70,31 +100,46 @@ def main() -> None:
         vae=filled(vae, dtype), scheduler=DDIMScheduler(**size.scheduler), size=(options.size, options.size),
         defaults=size.sampling.stored(), styles=dict(size.styles), **parts,
     )  # fmt: skip
-    seconds = {"build": time.perf_counter() - started}
+    seconds = {"build": time.process_time() - started}
     parameters = sum(p.numel() for part in (*parts.values(), pipeline.vae) for p in part.parameters())
 
     scene = render(sample_scene(3, "test"), options.frames + 1, options.size)
-    marks: list[float] = []
+    marks: list[tuple[float, float]] = []
+    rates: list[float] = []
+    counter = FlopCounterMode(display=False, custom_mapping=COUNTED)
 
-    def on_step(_pipeline: Any, _step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        marks.append(time.perf_counter())
+    def on_step(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        ended = time.process_time()
+        if step == options.steps - 1:
+            counter.__exit__(None, None, None)
+        else:
+            rates.append(gemm_rate(dtype))
+        if step == options.steps - 2:
+            counter.__enter__()
+        marks.append((ended, time.process_time()))
         return tensors
 
-    started = time.perf_counter()
+    wall = time.perf_counter()
+    started = time.process_time()
     stills, driven = draw_conditions(pipeline, scene.frames[0], scene.pose[1:])
     sampling = pipeline.sampling.but({"num_inference_steps": options.steps, "guidance_scale": options.guidance})
     generator = torch.Generator().manual_seed(0)
     frames = pipeline(stills, driven, sampling, generator=generator, callback_on_step_end=on_step).frames
-    ended = time.perf_counter()
+    ended = time.process_time()
+    timed = [after[0] - before[1] for before, after in pairwise(marks[:-1])]
+    step, operations = float(np.median(timed)), counter.get_total_flops()
+    floor = operations / float(np.median(rates))
     seconds |= {
-        "conditions and first step": marks[0] - started,
-        "a further step": float(np.mean(np.diff(marks))) if len(marks) > 1 else 0.0,
-        "decode": ended - marks[-1],
-        "all": ended - started,
+        "conditions and first step": marks[0][0] - started,
+        "a further step": step,
+        "floor of a step": floor,
+        "decode": ended - marks[-1][1],
     }
     record = {
-        "settings": vars(options), "parameters": parameters, "seconds": seconds, "peak memory GiB": peak_gib(),
-        "frames": list(frames.shape), "deviation of the frames": float(frames.std()),
+        "settings": vars(options), "processor": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads(),
+        "parameters": parameters, "processor seconds": seconds, "wall seconds": time.perf_counter() - wall,
+        "operations of a step": operations, "matrix product, operations per second": rates, "floor / step": floor / step,
+        "peak memory GiB": peak_gib(), "frames": list(frames.shape), "deviation of the frames": float(frames.std()),
     }  # fmt: skip
     print(json.dumps(record, indent=1, default=str))
     if options.json:
