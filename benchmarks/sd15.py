@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from bunraku.cues.drawn import draw_conditions
 from bunraku.machine import keep_freed_memory
+from bunraku.nets.attention import sinusoid
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
 from bunraku.theatre import render, sample_scene
@@ -47,6 +48,8 @@ def filled(net: nn.Module, dtype: torch.dtype) -> nn.Module:
     for name, buffer in net.named_buffers():
         if name.endswith("position_ids"):
             buffer.copy_(torch.arange(buffer.shape[-1])[None])
+        elif name.endswith("positions"):
+            buffer.copy_(sinusoid(*buffer.shape))
     return net.eval()
 
 
