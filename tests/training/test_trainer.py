@@ -477,7 +477,9 @@ def test_adafactor_keeps_less_than_the_parameters(tmp_path):
     run.run()
     (optimiser,) = run.optimisers
     kept = sum(v.numel() for values in optimiser.optimizer.state.values() for v in values.values())
-    assert 0 < kept < 0.6 * sum(p.numel() for p in run.trained.values())  # AdamW keeps twice as many as there are parameters
+    assert (
+        0 < kept < 0.6 * sum(p.numel() for p in run.trained.values())
+    )  # AdamW keeps twice as many as there are parameters
 
 
 @pytest.mark.parametrize("chosen", [{"kernel_rate": 0.01}, {"optimizer": "adafactor"}], ids=["muon", "adafactor"])
