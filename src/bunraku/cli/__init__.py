@@ -28,7 +28,6 @@ from bunraku.cli import (
 )
 from bunraku.cli.terminal import Log, err
 from bunraku.errors import BunrakuError
-from bunraku.machine import keep_freed_memory
 
 INTERRUPTED = 130
 
@@ -48,7 +47,6 @@ app.add_typer(cluster.app, name="cluster")
 
 def main() -> None:
     """Run the command line; see the module for exit codes."""
-    keep_freed_memory()
     try:
         app(prog_name="bunraku")
     except BunrakuError as error:

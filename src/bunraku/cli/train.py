@@ -63,10 +63,12 @@ def train(
     json_output: JsonFlag = False,
 ) -> None:
     """Train a recipe, or continue its training; the finished model is in OUTPUT/model."""
+    from bunraku.machine import keep_freed_memory
     from bunraku.recipes import RECIPES
 
     if recipe not in (known := (*RECIPES, "codec")):
         raise BunrakuError(f"there is no recipe {recipe!r}; there are {', '.join(known)}")
+    keep_freed_memory()  # a training needs the same buffers in every step until it ends
     pairs = settings or []
     output = output or Path("runs") / (recipe if recipe == "codec" else f"{recipe}-{size}-stage{stage}")
     _check_folder(output)
