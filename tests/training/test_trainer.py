@@ -532,3 +532,35 @@ def test_references_in_one_or_several_pictures_are_learnt_from(tmp_path, monkeyp
     assert torch.isfinite(torch.stack(losses)).all()
     with pytest.raises(BunrakuError, match="references is 1 to 5 pictures, not 6"):
         config(tmp_path, references=6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("seed", -1),
+        ("seed", 10**30),
+        ("learning_rate", float("nan")),
+        ("betas", (2, 3)),
+        ("workers", -1),
+        ("ema_decay", 7),
+        ("drop", {"pose": 2}),
+        ("resolution", 64_000),
+    ],
+)
+def test_settings_out_of_their_range(tmp_path, setting, value):
+    with pytest.raises(BunrakuError, match=setting):
+        config(tmp_path, **{setting: value})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["model.safetensors", "optimizer.bin", "random_states_0.pkl"])
+def test_a_damaged_checkpoint_is_named(tmp_path, part):
+    first = trainer(config(tmp_path, steps=2, checkpoint_every=1))
+    first.run(1)
+    file = tmp_path / "checkpoints" / "step-1" / part
+    file.write_bytes(file.read_bytes()[:100])
+    (tmp_path / "checkpoints" / "writing-2").mkdir()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.raises(BunrakuError, match=r"the checkpoint .*step-1 is damaged .* remove it"):
+        trainer(config(tmp_path, steps=2, checkpoint_every=1)).resume()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-1"]  # what was half written is gone
