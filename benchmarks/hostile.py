@@ -41,8 +41,8 @@ MEMORY = 2 * 2**30
 GUARD = 8 * 2**30
 """Of addresses, which are more than memory: the machine is to outlive a fault."""
 
-SESSION = "tmp/.ses"
-"""What onnxruntime writes once, wherever it runs."""
+OTHERS = ("tmp/.ses", "tmp/torchinductor_")
+"""What libraries write once, wherever they run: onnxruntime a file, torch a folder for what it compiles."""
 
 FAULT = re.compile(r"Traceback \(most recent call last\)|^  File \"", re.MULTILINE)
 VIDEO = (".mp4", ".mkv", ".webm", ".gif", ".webp", ".avi", ".mov", ".m3u8", ".sdp")
@@ -581,7 +581,11 @@ def judge(case: Case, good: Path, folder: Path, server: Server) -> Verdict:
     said = answer["err"] + ("" if answer["code"] == 0 else answer["out"])
     verdict = Verdict(case.name, command, answer["code"], refusal(said), seconds, answer["peak"] / 1024)
     after = snapshot(folder)
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    changed = {
+        name
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name) and not name.startswith(OTHERS)
+    }
     verdict.faults += faults(case, answer, before, after, changed, folder)
     return verdict
 
@@ -601,13 +605,13 @@ def faults(
     if answer["peak"] * 1024 > MEMORY:
         yield f"{answer['peak'] / 2**20:.1f} GiB of memory"
     hidden = [name for name in changed & after.keys() if Path(name).name.startswith(".") or name.startswith("tmp/")]
-    if hidden := [name for name in hidden if name != SESSION]:
+    if hidden:
         yield f"left over: {hidden[0]}"
     if taken := [name for name in before if name in changed and not name.startswith("out")]:
         yield f"changed: {taken[0]}"
     match answer["code"]:
         case 2:
-            if left := sorted(changed - {SESSION}):
+            if left := sorted(changed):
                 yield f"refused, and left: {left[0]}"
             if not re.search(r"error: .{12}|Usage: |Invalid value|Error", answer["err"], re.DOTALL):
                 yield "refused without a sentence"

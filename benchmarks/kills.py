@@ -220,7 +220,7 @@ def kill_train(folder: Path, count: int, rng: random.Random, steps: int = 6, in_
         place.mkdir()
         kills = []
         for turn in range(begun, min(count, begun + in_a_row)):
-            way, before = WAYS[turn % len(WAYS)], checkpoints(place / "run")
+            way, before, earlier = WAYS[turn % len(WAYS)], checkpoints(place / "run"), half_written(place / "run")
             kill = Kill("train", way, at(way), 0)
             ended = run(command, place, way, kill.moment)
             kill.code = ended.code
@@ -231,8 +231,8 @@ def kill_train(folder: Path, count: int, rng: random.Random, steps: int = 6, in_
                 kill.faults.append(f"checkpoint {changed[0]} has changed")
             if way == "disk full":
                 kill.faults += faults_of_full(ended)
-                if left := [p for p in (place / "run").rglob("*") if "writing" in p.name or p.name.startswith(".")]:
-                    kill.faults.append(f"a full disk leaves {left[0].name}")
+                if left := half_written(place / "run") - earlier:  # kill -9 may leave such files
+                    kill.faults.append(f"a full disk leaves {min(left)}")
             if (place / "run" / "model").exists() and contents(place / "run" / "model") != model:
                 kill.faults.append("a model is there that is not the whole run's")
             kills.append(kill)
@@ -243,6 +243,11 @@ def kill_train(folder: Path, count: int, rng: random.Random, steps: int = 6, in_
             kills[-1].faults.append("the resumed run ends with another model")
         shutil.rmtree(place)
         yield from kills
+
+
+def half_written(run: Path) -> set[str]:
+    """Names of what a run has begun to write."""
+    return {path.name for path in run.rglob("*") if "writing" in path.name or path.name.startswith(".")}
 
 
 def checkpoints(run: Path) -> dict[int, dict[str, str]]:
