@@ -1,4 +1,4 @@
-"""The short forms of `benchmarks/hostile.py` and `benchmarks/kills.py`: strange inputs, sudden deaths, full disks."""
+"""The short form of `benchmarks/hostile.py`: strange inputs."""
 
 import subprocess
 import sys
@@ -22,8 +22,3 @@ def test_hostile_inputs_are_refused_in_a_sentence_or_give_a_right_result() -> No
     told = last_line("hostile.py", "--every", "12")
     assert told.startswith("25 hostile inputs: ")
     assert "nothing else happened" in told
-
-
-@pytest.mark.slow
-def test_kill_9_and_a_full_disk_leave_what_was_there() -> None:
-    assert "every resumed run exact" in last_line("kills.py", "--count", "4")
