@@ -59,11 +59,6 @@ def grid_positions(tokens: Tensor, gain: float) -> Tensor | None:
     return gain * sinusoid_2d(h, w, c, tokens.device).to(tokens) if gain else None
 
 
-def pointwise(conv: nn.Conv2d, tokens: Tensor) -> Tensor:
-    """A convolution of 1x1 for tokens (B, h, w, C): one matrix product for all of them."""
-    return nn.functional.linear(tokens, conv.weight.flatten(1), conv.bias)
-
-
 def in_pieces(function: Callable[..., Tensor], *rows: Tensor) -> Tensor:
     """`function` of tensors whose rows do not depend on each other; on a CPU a piece at a time, so that what lies in between stays
     in the processor's cache. It returns the shape of the first."""
@@ -148,9 +143,9 @@ class SpatialTransformer(nn.Module):
         weight: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> the same, and the reference tokens (B, h, w, C); `watch` and `weight` as of the block."""
-        grid = pointwise(self.proj_in, rearrange(self.norm(hidden), "b c h w -> b h w c"))
+        grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
         grid, tokens = self.transformer_blocks[0](grid, image_token, reference, watch, weight)
-        return hidden + rearrange(pointwise(self.proj_out, grid), "b h w c -> b c h w"), tokens
+        return hidden + self.proj_out(rearrange(grid, "b h w c -> b c h w")), tokens
 
 
 class ReferenceTail(nn.Module):
@@ -163,7 +158,7 @@ class ReferenceTail(nn.Module):
         self.transformer_blocks: Any = nn.ModuleList([nn.ModuleDict({"norm1": nn.LayerNorm(channels)})])
 
     def forward(self, hidden: Tensor, *more: Any) -> tuple[Tensor, Tensor]:
-        grid = pointwise(self.proj_in, rearrange(self.norm(hidden), "b c h w -> b h w c"))
+        grid = rearrange(self.proj_in(self.norm(hidden)), "b c h w -> b h w c")
         return hidden, self.transformer_blocks[0]["norm1"](grid)
 
 
