@@ -33,7 +33,7 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 """Labels that are painted later, over each label."""
 
 CORE, ALONE = 0.6, 0.8  # half thicknesses: inside a part, and outside all others, where its colours are learnt
-COLOUR, SMOOTH = 10.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
+COLOUR, SMOOTH = 7.0, 0.3  # weight of the colours, and reach of the smoothing in half thicknesses of an arm
 BINS, RARE, CLEAR = 16, 1e-3, 0.1
 """Colours along an axis, the share that counts as none, and the difference of colours that counts."""
 SURE, FAINT = 0.15, 0.02  # difference of two claims that is clear, and the least coverage of the figure
