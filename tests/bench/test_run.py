@@ -12,6 +12,7 @@ import pytest
 from bunraku.bench import get_experiment
 from bunraku.bench.experiment import Claim, Experiment, Training, Variant
 from bunraku.bench.run import RECORD, commands, default_processes, records, run
+from bunraku.bench.scores import differences
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.results import Results
 
@@ -78,6 +79,15 @@ def test_what_is_there_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyP
     (psnr, ssim) = run(only_base(), done, **asked)
     assert [psnr.metric.label, ssim.metric.label] == ["PSNR", "SSIM"]
     assert psnr.verdict == "open"
+
+
+def test_a_setting_that_is_newer_than_a_training_had_its_default() -> None:
+    asked = {"steps": 2, "optimizer": "adamw", "model": {"base.steps": 3, "base.optimizer": "adamw"}}
+    before = {"steps": 2, "model": {"base.steps": 3}}
+    assert not differences(before, asked)
+    assert differences(before, asked | {"optimizer": "adafactor"}) == 'optimizer was "adamw", now "adafactor"'
+    assert "base.steps" in differences(before | {"model": {"base.steps": 4}}, asked)
+    assert differences({"start": "mini"}, {}) == 'start was "mini", now null'
 
 
 @pytest.mark.slow

@@ -312,16 +312,8 @@ class PuppetWarpAdapter:
             )
         self._options = options
         unused = (
-            "steps",
-            "guidance",
-            "guidance_interval",
-            "deep_cache",
-            "scheduler",
-            "window",
-            "overlap",
-            "chain",
-            "temperature",
-        )
+            "steps", "guidance", "guidance_interval", "deep_cache", "scheduler", "window", "overlap", "chain", "temperature",
+        )  # fmt: skip
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
         given += ["order"] * (options.order != "driver") + ["quality"] * (options.quality != "best")
         given += ["strengths"] * bool(options.strengths)
@@ -415,14 +407,9 @@ def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sam
         )
     # a window that was made small on purpose is no reason to fail on an overlap that was not chosen
     overlap = min(own.overlap, window // 2) if options.overlap is None else options.overlap
-    start, end = options.guidance_interval or (None, None)
-    return own.of_quality(options.quality).but(
-        {
-            "guidance_start": start, "guidance_end": end, "deep_cache": options.deep_cache,
-            "num_inference_steps": options.steps, "guidance_scale": options.guidance, "window": window, "overlap": overlap,
-            "chain": options.chain,
-            "temperature": options.temperature,
-        }
+    return own.asked(
+        options.quality, options.steps, options.guidance, options.guidance_interval, options.deep_cache,
+        window=window, overlap=overlap, chain=options.chain, temperature=options.temperature,
     )  # fmt: skip
 
 

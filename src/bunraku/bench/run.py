@@ -152,7 +152,7 @@ def records(
         chosen = {**training.settings, **(settings or {})}
         config = asdict(training_config(training.recipe, training.size, training.stage, Path(), chosen))
         own = {key: value for key, value in config.items() if key not in WITHOUT_EFFECT} | {"processes": processes}
-        from_which = {} if training.init is None else {"start": training.init}
+        from_which = {"start": training.init} if training.init in SHIPPED else {}
         start = {f"{training.init}.{key}": value for key, value in made.get(training.init or "", {}).items()}
         made[name] = _plain(own | from_which | start)
     return made

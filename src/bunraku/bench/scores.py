@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress
+from bunraku.training.config import TrainingConfig
 
 
 def asked_of(
@@ -128,7 +129,7 @@ class Scores:
 
     def _known(self, name: str) -> bool:
         path = self._path(name)
-        return path.is_file() and Results.load(path).settings == self.asked[name]
+        return path.is_file() and not differences(Results.load(path).settings, self.asked[name])
 
     def _model(self, name: str) -> Path | None:
         """The folder of the model that a system or baseline needs."""
@@ -258,7 +259,23 @@ def together(parts: Collection[Results]) -> Results:
     return whole
 
 
+DEFAULTS = {f.name: json.loads(json.dumps(f.default)) for f in fields(TrainingConfig) if f.default is not MISSING}
+"""Of the trainer's settings that have one."""
+
+
+def completed(there: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier version wrote down, with the trainer's settings that there are since: they had their defaults."""
+    new = {key: DEFAULTS[name] for key in asked if key not in there and (name := key.rpartition(".")[2]) in DEFAULTS}
+    within = {
+        key: completed(value, asked[key])
+        for key, value in there.items()
+        if isinstance(value, Mapping) and isinstance(asked.get(key), Mapping)
+    }
+    return {**there, **new, **within}
+
+
 def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """What differs, in words; nothing if nothing does."""
+    there = completed(there, asked)
     keys = [key for key in dict.fromkeys([*there, *asked]) if there.get(key) != asked.get(key)]
     return "; ".join(f"{key} was {json.dumps(there.get(key))}, now {json.dumps(asked.get(key))}" for key in keys)

@@ -106,13 +106,10 @@ def open_systems(
     pipeline = None
     if model != PUPPET_WARP:
         pipeline = _pipeline(model, options)
-        start, end = options.guidance_interval or (None, None)
-        asked = {
-            "num_inference_steps": options.steps, "guidance_scale": options.guidance, "guidance_start": start, "guidance_end": end,
-            "deep_cache": options.deep_cache,
-        }  # fmt: skip
         own = pipeline.sampling
-        chosen = own.of_quality(options.quality).but(asked)
+        chosen = own.asked(
+            options.quality, options.steps, options.guidance, options.guidance_interval, options.deep_cache
+        )
         given = {name: value for name, value in asdict(chosen).items() if value != getattr(own, name)}
         settings |= own.stored() | given
     size = options.size or (tuple(pipeline.config.size) if pipeline is not None else (128, 128))

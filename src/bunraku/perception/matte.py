@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image
 from bunraku.media.images import UNREADABLE
-from bunraku.perception.cutout import CORE, body_distances, cut_out, touching
+from bunraku.perception.cutout import CORE, body_distances, cut_out, flooded, touching
 from bunraku.perception.flow import carried, checked_flow
 from bunraku.perception.plate import fill
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
@@ -194,8 +194,7 @@ def _odd(matte: np.ndarray, body: np.ndarray) -> float:
 
 
 def settled(image: np.ndarray, first: np.ndarray, second: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """What two proposals agree on, and of the rest what is reached from there before it is reached from outside, over the picture's
-    weakest edges (watershed).
+    """What two proposals agree on, and of the rest what is reached from there before it is reached from outside (`cutout.flooded`).
 
     Args:
         image: uint8 (H, W, 3).
@@ -205,16 +204,15 @@ def settled(image: np.ndarray, first: np.ndarray, second: np.ndarray, ground: np
     Returns:
         float32 (H, W), 0 or 1.
 
-    Source: Meyer, "Color image segmentation", 1992, as OpenCV's watershed.
     """
     votes = (first > 0.5).astype(np.int32) + (second > 0.5)
     marks = np.choose(votes, (1, 0, 2)).astype(np.int32)
     marks[(votes == 1) & ground & _continues(image, votes == 0)] = 1
     if not (marks == 0).any():
         return (marks == 2).astype(np.float32)
-    flooded = cv2.watershed(np.ascontiguousarray(cv2.GaussianBlur(image, (0, 0), 1)), marks)
-    figure = (flooded == 2).astype(np.uint8)
-    dams = (flooded == -1) & (cv2.dilate(figure, np.ones((3, 3), np.uint8)) > 0)
+    labels = flooded(image, marks, 1)
+    figure = (labels == 2).astype(np.uint8)
+    dams = (labels == -1) & (cv2.dilate(figure, np.ones((3, 3), np.uint8)) > 0)
     return np.asarray((figure > 0) | dams, np.float32)
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from bunraku.perception.cutout import polygon, segment_distance
+from bunraku.perception.cutout import flooded, polygon, segment_distance
 from bunraku.perception.matte import guided_filter
 from bunraku.perception.pose import HAND_BONES
 from bunraku.puppet_warp.body import (
@@ -312,12 +312,12 @@ class Scissors:
 
 def settled(claims: np.ndarray, picture: np.ndarray, figure: np.ndarray) -> np.ndarray:
     """int (H, W): the label of the least claim (L, H, W), -1 outside the figure, bool (H, W). Where two claims are nearly equal, a pixel goes to
-    whom it is reached from over the picture's weakest edges (watershed, Meyer 1992)."""
+    whom it is reached from over the picture's weakest edges."""
     labels = claims.argmin(0)
     least, second = np.partition(claims, 1, axis=0)[:2]
     sure = np.where(figure, np.where(second - least > SURE, labels + 2, 0), 1).astype(np.int32)
-    flooded = cv2.watershed(np.ascontiguousarray(cv2.GaussianBlur(picture, (0, 0), BLEND)), sure)
-    return np.where(figure, np.where(flooded > 1, flooded - 2, labels), -1)
+    reached = flooded(picture, sure, BLEND)
+    return np.where(figure, np.where(reached > 1, reached - 2, labels), -1)
 
 
 def colour_bins(picture: np.ndarray) -> np.ndarray:

@@ -95,6 +95,20 @@ class Sampling:
             raise BunrakuError(f"sampling has no {', '.join(unknown)}; it has {', '.join(known)}")
         return replace(self, **{name: value for name, value in given.items() if value is not None})
 
+    def asked(
+        self,
+        quality: Quality = "best",
+        steps: int | None = None,
+        guidance: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+        deep_cache: int | None = None,
+        **others: Any,
+    ) -> "Sampling":
+        """The same as somebody asks for it: a quality, and what wins over it; None leaves a field as it is. `others`: as of `but`."""
+        start, end = guidance_interval or (None, None)
+        given = {"num_inference_steps": steps, "guidance_scale": guidance, "guidance_start": start, "guidance_end": end}
+        return self.of_quality(quality).but(given | {"deep_cache": deep_cache} | others)
+
     def of_quality(self, quality: Quality) -> "Sampling":
         """Fewer steps, and guidance in the first of them alone; "best" is the model's own way."""
         steps, guided = SHARES[quality]
