@@ -1,6 +1,7 @@
 """The training loop: exact resume, frozen parts, averages, the way from stage 1 to stage 2."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -222,7 +223,13 @@ def test_a_run_is_continued_with_its_own_settings_alone(tmp_path):
         match=r"holds a run with other settings: batch was 1 and is 2; learning_rate was 0\.0015 and is 1e-05; seed",
     ):
         trainer(config(tmp_path, steps=6, **changed))
-    again = trainer(config(tmp_path, steps=6, log_every=1))  # more steps and another log are no other run
+    file = tmp_path / "config.json"
+    of_today = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in of_today.items() if name != "optimizer"}))
+    with pytest.raises(BunrakuError, match="other settings: optimizer was 'adamw' and is 'adafactor'"):
+        trainer(config(tmp_path, steps=6, optimizer="adafactor"))
+    # more steps and another log are no other run, nor is a setting that was not there when it was begun
+    again = trainer(config(tmp_path, steps=6, log_every=1))
     again.run()
     assert again.step == 6
 

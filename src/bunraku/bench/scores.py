@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from bunraku.evaluation.theatre_benchmark import TheatreBenchmark
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress
-from bunraku.training.config import TrainingConfig
+from bunraku.training.config import completed
 
 
 def asked_of(
@@ -257,21 +257,6 @@ def together(parts: Collection[Results]) -> Results:
         total = whole.seconds["all"] + other.seconds["all"]
         whole.seconds |= other.seconds | {"all": round(total, 2)}
     return whole
-
-
-DEFAULTS = {f.name: json.loads(json.dumps(f.default)) for f in fields(TrainingConfig) if f.default is not MISSING}
-"""Of the trainer's settings that have one."""
-
-
-def completed(there: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier version wrote down, with the trainer's settings that there are since: they had their defaults."""
-    new = {key: DEFAULTS[name] for key in asked if key not in there and (name := key.rpartition(".")[2]) in DEFAULTS}
-    within = {
-        key: completed(value, asked[key])
-        for key, value in there.items()
-        if isinstance(value, Mapping) and isinstance(asked.get(key), Mapping)
-    }
-    return {**there, **new, **within}
 
 
 def differences(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from bunraku.machine import pick_device
 from bunraku.media import read_image, replacing, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
+from bunraku.training.config import completed
 from bunraku.training.muon import Muon
 
 logger = logging.getLogger(__name__)
@@ -195,6 +196,7 @@ FREE = ("output", "init", "steps", "stills", "seconds_per_checkpoint", "seconds_
 
 def check_settings(config: CodecConfig, before: Mapping[str, object]) -> None:
     now = json.loads(json.dumps(asdict(config), default=str))
+    before = completed(before, now, CodecConfig)
     changed = [
         f"{key} ({before.get(key)} before, now {now[key]})"
         for key in now

@@ -1,6 +1,8 @@
 """Every number of a training run in one typed place."""
 
-from dataclasses import dataclass, field, fields, replace
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -222,6 +224,25 @@ class TrainingConfig:
             raise BunrakuError(
                 f"recipe {self.recipe} has no option {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}"
             )
+
+
+def completed(before: Mapping[str, Any], now: Mapping[str, Any], config: type = TrainingConfig) -> dict[str, Any]:
+    """Settings that an earlier version wrote down, as JSON, with those of today's that there were not: they had their defaults.
+
+    Args:
+        now: today's. A name may have others before it ("base.steps"), and a value may be such a mapping itself.
+        config: the dataclass of the settings.
+    """
+    defaults = {
+        f.name: json.loads(json.dumps(f.default, default=str)) for f in fields(config) if f.default is not MISSING
+    }
+    new = {key: defaults[name] for key in now if key not in before and (name := key.rpartition(".")[2]) in defaults}
+    within = {
+        key: completed(value, now[key], config)
+        for key, value in before.items()
+        if isinstance(value, Mapping) and isinstance(now.get(key), Mapping)
+    }
+    return {**before, **new, **within}
 
 
 def training_config(recipe: str, size: str, stage: int, output: Path, overrides: dict[str, Any]) -> TrainingConfig:

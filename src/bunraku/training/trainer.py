@@ -32,7 +32,7 @@ from bunraku.nets.pixels import unit_clips, unit_pixels, with_detail
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
 from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, VIEWS_INSTANCES, binding_loss
-from bunraku.training.config import MAY_CHANGE, TrainingConfig
+from bunraku.training.config import MAY_CHANGE, TrainingConfig, completed
 from bunraku.training.muon import Muon
 from bunraku.training.objective import (
     diffuse,
@@ -454,8 +454,8 @@ def _check_same_run(config: TrainingConfig) -> None:
     file = config.output / "config.json"
     if not _checkpoints(config.output) or not file.is_file():
         return
-    before: Mapping[str, Any] = parsed_json(file.read_text())
     now = _plain(config)
+    before = completed(parsed_json(file.read_text()), now)
     changed = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
