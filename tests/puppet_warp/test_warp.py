@@ -13,6 +13,7 @@ from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import psnr
 from bunraku.perception.pose import WHOLE_BODY, PoseTrack
 from bunraku.puppet_warp import CutOut, PuppetWarp
+from bunraku.puppet_warp.body import Body
 from bunraku.puppet_warp.warp import _continued
 from bunraku.theatre import Rendering, render, sample_scene
 
@@ -308,6 +309,22 @@ def test_a_thin_arm_goes_on_beyond_the_border_as_an_arm() -> None:
         assert coverage[:25, :15].max() == 0
         assert (picture[:15, 23:45] == (0, 0, 200)).all()
         assert coverage[:15, 23:45].min() == 1
+
+
+def test_what_goes_on_beyond_a_border_thickens_no_limb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body is measured in what the picture shows of it."""
+    bodies, measure = [], Body.of
+    monkeypatch.setattr(Body, "of", staticmethod(lambda *given: bodies.append(measure(*given)) or bodies[-1]))
+    shown = render(sample_scene(1, "val"), 1, 128)
+    seen = shown.instances[0] > 0
+    left = int(np.flatnonzero(seen.any(0))[0]) + 10  # the border cuts an arm and touches a leg
+    picture, instances = shown.frames[0][:, left:], shown.instances[0][:, left:]
+    rest = PoseTrack(shown.pose.keypoints - np.float32([left, 0]), shown.pose.scores, picture.shape[:2])
+    CutOut(picture, rest, rest, mask=instances)
+    alone = measure(rest.person(0), instances > 0, (0, 0), 0)
+    (body,) = bodies
+    assert body.radii.keys() == alone.radii.keys()
+    assert all(abs(radius - alone.radii[bone]) < 0.5 for bone, radius in body.radii.items())
 
 
 def test_a_figure_that_the_border_cuts_goes_on_beyond_it() -> None:
