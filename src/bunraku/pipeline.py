@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from bunraku.cues.drawn import VIEWS, VIEWS_POSE
+from bunraku.cues.shape_mask import in_scene
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
@@ -258,6 +259,9 @@ class AnimationPipeline(DiffusionPipeline):
             if detail is not None:
                 plain = self.decode(encoded.at(str(animator.trusted), part, latents)[:, :channels])
                 made = detailed(made, frames_at(trust, part), np.asarray(detail[list(part)])[..., :3], plain)
+            if sampling.keep_scene and {"environment", "mask"} <= frames.keys():
+                scene, hole = (np.asarray(frames[name][list(part)]) for name in ("environment", "mask"))
+                made = in_scene(made, scene, hole[..., 0] > 0)
             return made
 
         yield from share.pieces(len(parts), decoded)

@@ -11,6 +11,7 @@ from bunraku.cues.shape_mask import (
     bridge_masks,
     character_hole,
     environment,
+    in_scene,
     rescale_character,
     sample_blocks,
     sample_scale,
@@ -131,6 +132,27 @@ def test_the_environment_is_the_frame_outside_and_black_inside():
     np.testing.assert_array_equal(environment(frames, region), frames * (1 - region[..., None].astype(np.uint8)))
     with pytest.raises(BunrakuError, match="7x4 with 2 frames, the clip is 7x5 with 2"):
         environment(frames, region[:, :4])
+
+
+def test_outside_the_hole_the_scene_keeps_its_pixels() -> None:
+    """But for what hangs together with the hole and is no part of the scene; the noise of networks counts as scene."""
+    rng = np.random.default_rng(0)
+    scene = np.broadcast_to(rng.integers(60, 120, (100, 100, 3), np.uint8), (2, 100, 100, 3)).copy()
+    region = np.zeros((2, 100, 100), bool)
+    region[0, 30:70, 40:60] = True
+    made = np.clip(scene + rng.normal(0, 15, scene.shape), 0, 255).astype(np.uint8)
+    made[0, 30:70, 40:80] = 250  # a character, wider than the hole
+    made[0, 5:15, 5:15] = 250  # something that the networks made up elsewhere
+    out = in_scene(made, np.where(region[..., None], 0, scene), region)
+    assert out.dtype == np.uint8
+    np.testing.assert_array_equal(out[1], scene[1])  # nobody is there
+    np.testing.assert_array_equal(out[0, :25], scene[0, :25])
+    np.testing.assert_array_equal(out[0, :, :35], scene[0, :, :35])
+    np.testing.assert_array_equal(out[0, 30:70, 40:79], made[0, 30:70, 40:79])
+    np.testing.assert_array_equal(out[0, :, 86:], scene[0, :, 86:])
+    np.testing.assert_array_equal(in_scene(made, scene, np.ones_like(region)), made)
+    with pytest.raises(BunrakuError):
+        in_scene(made, scene[:1], region)
 
 
 def test_a_wrong_mask_has_its_sentence():

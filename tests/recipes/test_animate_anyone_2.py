@@ -119,6 +119,21 @@ def test_nothing_is_disturbed_before_training():
     assert 0 < (blended - alone).abs().max() < 0.3 * alone.std()  # alpha starts at 0.018, on the object alone
 
 
+def test_the_scene_may_start_as_the_latents_do():
+    base = randomise(Denoiser(**TINY, **MOTION)).eval()
+    pipeline = tiny_pipeline(random=False)
+    pipeline.animator.options = AnimateAnyone2.Options(scene_start="latents")
+    copy_weights(base, pipeline.denoiser, "denoiser")
+    weight = pipeline.denoiser.conv_in.weight
+    pipeline.animator.begin()
+    assert torch.equal(weight[:, 4:8], base.conv_in.weight)
+    assert not weight[:, 8:].any()  # the mask
+    with torch.no_grad():
+        weight[:, 4:] = 1
+    pipeline.animator.begin()  # it knows scenes by now
+    assert (weight[:, 4:] == 1).all()
+
+
 @pytest.mark.parametrize("name", FRAMES[1:])
 def test_every_condition_matters_after_training(name):
     animator = tiny_pipeline().animator

@@ -195,6 +195,8 @@ class PipelineAdapter:
         self.holds, self.several = self.people > 1, True
         if options.order == "reference" and "depth_order" not in self._pipeline.reads.frames:
             logger.warning("%s is not told who is in front of whom: --order has no effect", options.model)
+        if options.keep_scene is not None and not reads_scene:
+            logger.warning("%s is not shown the scene: --keep-scene and --repaint-scene have no effect", options.model)
 
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         own = tuple(self._pipeline.config.size)
@@ -313,6 +315,7 @@ class PuppetWarpAdapter:
         self._options = options
         unused = (
             "steps", "guidance", "guidance_interval", "deep_cache", "scheduler", "window", "overlap", "chain", "temperature",
+            "keep_scene",
         )  # fmt: skip
         given = [name for name in unused if getattr(options, name) is not None] + ["dtype"] * (options.dtype != "auto")
         given += ["order"] * (options.order != "driver") + ["quality"] * (options.quality != "best")
@@ -409,7 +412,7 @@ def chosen_sampling(pipeline: Any, options: AnimateOptions, frames: int) -> "Sam
     overlap = min(own.overlap, window // 2) if options.overlap is None else options.overlap
     return own.asked(
         options.quality, options.steps, options.guidance, options.guidance_interval, options.deep_cache,
-        window=window, overlap=overlap, chain=options.chain, temperature=options.temperature,
+        window=window, overlap=overlap, chain=options.chain, temperature=options.temperature, keep_scene=options.keep_scene,
     )  # fmt: skip
 
 

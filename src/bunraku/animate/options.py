@@ -152,6 +152,8 @@ class AnimateOptions(MotionOptions):
         steps, guidance, window, overlap, chain: of the sampling (`sampling.Sampling`); they win over `quality`.
         guidance_interval: shares of the steps from and to which there is guidance; None: in all.
         deep_cache: the deep levels of the denoiser are computed in every so-manieth step.
+        keep_scene: whether models that see the scene (animate-anyone-2) leave its pixels as they are where the character is not; False: all
+            is as the networks paint it. None: the model's own choice.
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
         strengths: how much some conditions count, and from when to when (`sampling.strength`): "pose", "reference", of recipe bunraku
             also "cutout".
@@ -205,6 +207,7 @@ class AnimateOptions(MotionOptions):
     overlap: int | None = None
     chain: int | None = None
     temperature: float | None = None
+    keep_scene: bool | None = None
     strengths: tuple[Strength, ...] = ()
     seed: int = 0
     dtype: str = "auto"

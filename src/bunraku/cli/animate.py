@@ -16,6 +16,7 @@ from bunraku.cli.options import (
     Guidance,
     GuidanceInterval,
     JsonFlag,
+    KeepScene,
     MotionArguments,
     Overwrite,
     QualityOption,
@@ -80,6 +81,7 @@ def animate(
     guidance: Guidance = None,
     guidance_interval: GuidanceInterval = None,
     deep_cache: DeepCache = None,
+    keep_scene: KeepScene = None,
     quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,
     scheduler: Annotated[
@@ -217,7 +219,7 @@ def animate(
     from bunraku.animate.jobs import asked_jobs
 
     options = AnimateOptions(
-        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, quality=quality,
+        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, quality=quality,
         scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
         mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip

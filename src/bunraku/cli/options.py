@@ -143,6 +143,16 @@ DeepCache = Annotated[
         show_default=False,
     ),
 ]
+KeepScene = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-scene/--repaint-scene",
+        rich_help_panel=SAMPLING,
+        help="Whether a model that sees the scene leaves its pixels as they are where the character is not, or paints everything "
+        "(default: the model's)",
+        show_default=False,
+    ),
+]
 QualityOption = Annotated[
     Quality,
     typer.Option(

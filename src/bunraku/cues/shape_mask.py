@@ -9,6 +9,10 @@ from bunraku.errors import BunrakuError
 
 BLOCK = 10
 SCALES = (0.8, 1.25)
+NOISE, PASSAGE = 0.01, 0.03
+"""Of the longest side: sigma that takes the noise of networks out of a difference, and how far made and own pixels pass into each other."""
+OTHER = 40
+"""Levels by which what was made differs from the scene where it shows something else."""
 
 Law = Literal["clip", "frame", "exact", "box"]
 """What a hole tells of the character's shape: "clip": blocks, in training as many as chance says of the clip; "frame": of each frame;
@@ -129,6 +133,44 @@ def environment(frames: np.ndarray, region: np.ndarray) -> np.ndarray:
     """
     _check_sizes(frames, region)
     return np.where(region[..., None], np.uint8(0), frames)
+
+
+def in_scene(made: np.ndarray, scene: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """What was made for a scene with a hole, in the scene itself: outside of the hole, its own pixels stay as they are.
+
+    The character may reach beyond the hole, which does not tell its shape: what hangs together with the hole and shows something else than
+    the scene is kept as it was made. Round both, made and own pixels pass into each other.
+
+    Args:
+        made: uint8 (F, H, W, 3), the frames as the networks made them.
+        scene: uint8 (F, H, W, 3); what it shows in the hole is not looked at.
+        region: bool (F, H, W), the hole.
+
+    Returns:
+        uint8 (F, H, W, 3).
+
+    Raises:
+        BunrakuError: sizes or lengths that differ.
+
+    Source: not in the papers. Frames that go through an autoencoder are not the frames; inpainting pipelines keep what is not masked.
+    """
+    _check_sizes(made, region)
+    _check_sizes(scene, region)
+    side = max(made.shape[1:3])
+    result = np.empty_like(made)
+    for number, (frame, own, hole) in enumerate(zip(made, scene, region)):
+        change = np.where(hole[..., None], 0, frame.astype(np.float32) - own)
+        change = cv2.GaussianBlur(change, (0, 0), NOISE * side)
+        painted = (np.abs(change).max(-1) > OTHER) | hole
+        _, parts = cv2.connectedComponents(painted.astype(np.uint8), connectivity=4)
+        painted &= np.isin(parts, np.unique(parts[hole]))
+        if not painted.any():
+            result[number] = own
+            continue
+        away = cv2.distanceTransform((~painted).astype(np.uint8), cv2.DIST_L2, 5)
+        share = np.clip(1 - away / (PASSAGE * side), 0, 1)[..., None]
+        result[number] = np.rint(share * frame + (1 - share) * own)
+    return result
 
 
 def vanished(masks: np.ndarray) -> list[tuple[int, int]]:

@@ -39,7 +39,7 @@ class EvaluateOptions:
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.
-        quality, steps, guidance, guidance_interval, deep_cache, seed: of the sampling, as of `animate.AnimateOptions`.
+        quality, steps, guidance, guidance_interval, deep_cache, keep_scene, seed: of the sampling, as of `animate.AnimateOptions`.
         dtype, device: of the model.
         on_mismatch, skip_first: see `bunraku.data.pairs`.
         command: as typed, for the record.
@@ -58,6 +58,7 @@ class EvaluateOptions:
     guidance: float | None = None
     guidance_interval: tuple[float, float] | None = None
     deep_cache: int | None = None
+    keep_scene: bool | None = None
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -108,7 +109,12 @@ def open_systems(
         pipeline = _pipeline(model, options)
         own = pipeline.sampling
         chosen = own.asked(
-            options.quality, options.steps, options.guidance, options.guidance_interval, options.deep_cache
+            options.quality,
+            options.steps,
+            options.guidance,
+            options.guidance_interval,
+            options.deep_cache,
+            keep_scene=options.keep_scene,
         )
         given = {name: value for name, value in asdict(chosen).items() if value != getattr(own, name)}
         settings |= own.stored() | given

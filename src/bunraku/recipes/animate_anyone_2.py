@@ -53,6 +53,8 @@ class AnimateAnyone2(AnimateAnyone):
             object_strides: see `ObjectGuider`.
             objects: how they enter: "blend": spatial blending; "noise": their latents are joined to the noisy ones, which the paper
                 compares with; "none": they are not shown.
+            scene_start: how the weights start that read the environment from a model without: "zero": it changes nothing yet; "latents": like
+                those that read the noisy latents, which learns sooner to hand the scene on (mini after 500 steps: 19.9 dB instead of 19.6).
             modulation: whether depth modulates the pose; without, the pose guider is Animate Anyone's.
         """
 
@@ -60,6 +62,7 @@ class AnimateAnyone2(AnimateAnyone):
         masked_blend: bool = True
         object_strides: tuple[int, ...] | None = None
         objects: Literal["blend", "noise", "none"] = "blend"
+        scene_start: Literal["zero", "latents"] = "zero"
         modulation: bool = True
 
     added: ClassVar[tuple[str, ...]] = ("pose_guider", "object_guider")
@@ -108,6 +111,15 @@ class AnimateAnyone2(AnimateAnyone):
             return super().inherit(name, source)
         self.pose_guider.start_as(source)
         return True
+
+    def begin(self) -> None:
+        """See `Options.scene_start`; a start model that was shown the scene already goes on from what it knows."""
+        if self.options.scene_start == "zero":
+            return
+        own = self.denoiser.conv_in.in_channels - self.denoiser.joined_channels
+        weight = self.denoiser.conv_in.weight.data
+        if not weight[:, own:].any():
+            weight[:, own : 2 * own] = weight[:, :own]
 
     def ports(self, encoded: Encoded, window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
         ports = super().ports(encoded, window, noisy, timestep, shown)

@@ -279,6 +279,9 @@ class Animator(nn.Module, ABC):
         """Start the part `name` from the part of a start model that has that name and is of another class; whether that was possible."""
         return False
 
+    def begin(self) -> None:
+        """Once the parts have the weights of a start model: change what must not start as it was there."""
+
     @classmethod
     def assemble(cls, parts: Mapping[str, nn.Module], options: Mapping[str, Any]) -> Self:
         """The animator of these parts; options by name."""

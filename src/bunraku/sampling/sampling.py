@@ -43,6 +43,8 @@ class Sampling:
         temperature: slope tau of TCAN's temperature map, which holds the background still; 0: none (see `cues.temperature`).
         deep_cache: the denoiser's deep levels are computed in every so-manieth step, and used again in those between (Ma et al. 2024,
             "DeepCache"); 1: in every step. Each window keeps its own, at SD1.5's size 10 MiB a frame and half of guidance for 512x512.
+        keep_scene: of models that see the scene: it keeps its own pixels where the character is not, see `cues.shape_mask.in_scene`; False:
+            all is as the networks paint it, which is the papers' way.
         window_batch: windows denoised in one call; changes speed and memory, not the result.
         chunk: frames encoded or decoded at a time.
 
@@ -62,6 +64,7 @@ class Sampling:
     noise_period: int = 0
     temperature: float = 0.0
     deep_cache: int = 1
+    keep_scene: bool = True
     window_batch: int = 1
     chunk: int = 8
 

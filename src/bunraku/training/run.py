@@ -100,6 +100,7 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
                 raise BunrakuError(
                     f"{config.init} has no {name} that is a {type(part).__name__}; it is a model of recipe {start.config.recipe}"
                 )
+        animator.begin()
         if config.reference_from_denoiser:
             state, reference_net = animator.denoiser.state_dict(), animator.parts()["reference_net"]
             own = reference_net.state_dict().keys() & state.keys()

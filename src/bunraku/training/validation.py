@@ -46,12 +46,13 @@ def _re_enact(trainer: Trainer, samples: list[Sample[np.ndarray]]) -> dict[str, 
     config = trainer.config
     pipeline = build_pipeline(trainer.animator, trainer.vae, config)
     pipeline.set_progress_bar_config(disable=True)
+    painted = pipeline.sampling.but({"keep_scene": False})  # what is copied has not been learnt
     rows: dict[str, np.ndarray] = {}
     psnr: dict[str, list[float]] = {}
     for number, sample in enumerate(samples):
         generator = torch.Generator().manual_seed(0)
         made = {
-            "model": pipeline(sample.stills, sample.driven, generator=generator).frames,
+            "model": pipeline(sample.stills, sample.driven, painted, generator=generator).frames,
             "copy": np.broadcast_to(sample.stills["reference"], sample.frames.shape),
             "codec": pipeline.decode(torch.stack([pipeline.encode(frame) for frame in sample.frames], 2)),
         }
