@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from bunraku.perception.matte import unmixed
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
-from bunraku.puppet_warp.scissors import HEAD_LABEL, TRUNK_LABEL, Scissors, continued, head_at, joined, rungs
+from bunraku.puppet_warp.scissors import (
+    HEAD_LABEL,
+    TRUNK_LABEL,
+    Scissors,
+    continued,
+    head_at,
+    joined,
+    rungs,
+    smooth_cuts,
+    without_threads,
+)
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
 
@@ -89,6 +99,31 @@ def test_body_on_both_sides_of_an_arm_hangs_together_beneath_it() -> None:
     labels[:, 20:25] = 0
     assert np.array_equal(joined(labels, 4), labels)
     assert (joined(labels, 1)[:, 25:] == 0).all()
+
+
+def test_cuts_lose_their_teeth_and_stay_where_they_are() -> None:
+    labels = np.full((40, 60), -1)
+    labels[5:35, 5:30], labels[5:35, 30:55] = 0, TRUNK_LABEL
+    jagged = labels.copy()
+    jagged[6:34:4, 30:32] = 0
+    jagged[8:34:4, 28:30] = TRUNK_LABEL
+    assert np.array_equal(smooth_cuts(labels, 2), labels)
+    assert np.array_equal(smooth_cuts(jagged, 3), labels)
+
+
+def test_a_finger_that_hangs_on_the_body_belongs_to_the_hand() -> None:
+    """What is as narrow and hangs on the body elsewhere stays, and so does body on both sides of an arm."""
+    labels = np.full((60, 80), -1)
+    labels[:, 20:60] = TRUNK_LABEL
+    labels[20:30, :20] = 0  # a hand at the hip
+    truth = labels.copy()
+    labels[30:34, 12:20], truth[30:34, 12:20] = TRUNK_LABEL, 0  # its thumb, touching the body
+    labels[10:14, 60:70] = truth[10:14, 60:70] = TRUNK_LABEL  # a bow on the other side
+    labels[40:46, 20:60] = truth[40:46, 20:60] = 1  # a forearm before the body
+    result = without_threads(labels, 4)
+    assert (result[30:34, 12:17] == 0).all()
+    result[30:34, 17:20] = 0  # where it grows out of the hip it is as much hip
+    assert np.array_equal(result, truth)
 
 
 def test_a_hem_goes_on_beneath_an_arm() -> None:

@@ -43,12 +43,16 @@ SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 FLAT, FARTHEST = 1e-3, 4.0  # variance of a flat picture, and half thicknesses beyond which all is equally far
 BLEND = 0.7  # sigma in pixels that softens the cuts
 FRONT = 0.9  # radii round its bones in which an arm lies over everything else
-HAND, FINGER = 0.5, 0.6
+HAND, FINGER = 0.5, 0.45
 """Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
 SIDES = 0.6  # how far the trunk goes beyond the shoulders, in half thicknesses of the arm
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
 HEALED = 1.8  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
 UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+BRIDGE = 2.8  # half thicknesses of an arm: half the width of an arm or hand beneath which the body hangs together
+THREAD = 0.7  # half thicknesses of an arm: half the width of what sticks out of the body beside an arm and belongs to the arm
+TREMBLE = 0.35  # sigma that takes the teeth off a cut, in half thicknesses of an arm
+OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 BAND = 0.25  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
@@ -79,7 +83,8 @@ class Scissors:
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
         distances = self._distances()
         labels = settled(self._claims(distances), self.picture, self.coverage > FAINT)
-        self.labels = joined(labels, HEALED * body.arm)
+        labels = without_threads(smooth_cuts(labels, TREMBLE * body.arm), THREAD * body.arm)
+        self.labels = joined(labels, BRIDGE * body.arm)
         self._seat = (distances[TRUNK_LABEL] < 1) & np.isin(self.labels, LEGS)
         self._under = self._healed(distances)
         self._within = self._from_cuts()
@@ -134,7 +139,8 @@ class Scissors:
     def _claims(self, distances: np.ndarray) -> np.ndarray:
         """float32 (6, H, W), least for the part a pixel belongs to: the distance, arms in front; more for an arm
         or for the body where the other's colours are likelier; smoothed except across the picture's edges (Rhemann et al. 2011,
-        "Fast cost-volume filtering"). Joints are found beside their arms, so what an arm's colours are is learnt anew from every cut."""
+        "Fast cost-volume filtering"). Joints are found beside their arms, so what the arms' colours are, those of both together, is learnt
+        anew from every cut."""
         near = np.minimum(distances, FARTHEST).astype(np.float32)
         arms = near[list(ARMS)]
         near[list(ARMS)] = np.where(arms < FRONT, arms - FRONT, arms)
@@ -150,8 +156,9 @@ class Scissors:
         }
         for _ in range(ROUNDS):
             claims = near.copy()
+            both = np.logical_or(*(cores[arm][0] for arm in ARMS))
             for arm in ARMS:
-                as_arm, as_body = COLOUR * unlikely(bins, cores[arm])
+                as_arm, as_body = COLOUR * unlikely(bins, (both, cores[arm][1]))
                 claims[arm] += as_arm
                 rest = claims[LEGS[0] :]
                 claims[LEGS[0] :] = np.where(distances[arm] < distances[1 - arm], rest + as_body, rest)
@@ -218,11 +225,16 @@ class Scissors:
             whole, 1e-6
         )  # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(cut, self.coverage[box])[..., None]
-        pure = own & (self._within > MIXED * self.body.arm)  # at a cut, both parts' colours are mixed
-        sources = pure if pure.any() else own
-        texture = np.concatenate([continued(self.picture[box], sources[box]) * coverage, 255 * coverage], -1)
+        # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
+        seen, hidden = (continued(self.picture[box], self._apart(own, share)[box]) for share in (MIXED, OUTLINE))
+        texture = np.concatenate([np.where(own[box][..., None], seen, hidden) * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
+
+    def _apart(self, own: np.ndarray, share: float) -> np.ndarray:
+        """The pixels of a part, bool (H, W), that are farther from a cut along an arm than `share` of its half thickness; all, if none is."""
+        apart = own & (self._within > share * self.body.arm)
+        return apart if apart.any() else own
 
     def _limb(self, limb: int) -> Iterator[Piece]:
         """Upper and lower bone; the forearm over the upper arm, but the thigh over the shin."""
@@ -271,7 +283,9 @@ class Scissors:
     def _trunk(self) -> Iterator[Piece]:
         body = self.body
         centres, across, halves = rungs(body, body.joints, 1)
-        edge = HULL * across * halves[:, None]
+        widths = halves.copy()
+        widths[:RUNGS] -= np.linspace(1, 0, RUNGS) * body.arm  # beyond the shoulders' joints there are arms
+        edge = HULL * across * widths[:, None]
         hull = polygon(np.concatenate([centres - edge, (centres + edge)[::-1]]), self.mask.shape) & (self.labels >= 0)
 
         def mesh(points: np.ndarray) -> Mesh:
@@ -318,6 +332,30 @@ def settled(claims: np.ndarray, picture: np.ndarray, figure: np.ndarray) -> np.n
     sure = np.where(figure, np.where(second - least > SURE, labels + 2, 0), 1).astype(np.int32)
     reached = flooded(picture, sure, BLEND)
     return np.where(figure, np.where(reached > 1, reached - 2, labels), -1)
+
+
+def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:
+    """Labels int (H, W), -1 outside, each pixel's the one that most around it have, by a Gaussian of `sigma` pixels: cuts without teeth and threads."""
+    shares = np.stack([cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), sigma) for label in range(6)])
+    return np.where(labels >= 0, shares.argmax(0), -1)
+
+
+def without_threads(labels: np.ndarray, reach: float) -> np.ndarray:
+    """Labels int (H, W), -1 outside, of which the body has nothing narrower than twice `reach` pixels that hangs on it beside an arm, such as a finger."""
+    arms, figure = np.isin(labels, ARMS), labels >= 0
+    side = 2 * max(1, round(reach)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    # what an arm may hide counts as body: an arm before it makes no part of the body narrow
+    body = figure & ~arms
+    whole = body | (closed(body, 2 * reach) & arms)
+    narrow = (cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_OPEN, disc) == 0) & body
+    _, parts = cv2.connectedComponents(narrow.astype(np.uint8))
+    near = cv2.dilate(arms.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    threads = narrow & np.isin(parts, np.unique(parts[near & narrow]))
+    if not threads.any():
+        return labels
+    _, (y, x) = distance_transform_edt(~arms, return_indices=True)
+    return np.where(threads, labels[y, x], labels)
 
 
 def colour_bins(picture: np.ndarray) -> np.ndarray:
