@@ -53,6 +53,20 @@ def test_limbs_are_about_as_thick_as_they_were_drawn() -> None:
     assert 0.85 < np.median(ratios) < 1.3
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_shins_beyond_the_picture_make_no_thin_legs(seed: int) -> None:
+    """Detectors guess joints where there is no picture any more."""
+    _, shown = scene(seed)
+    whole = Body.of(shown.pose, shown.character_mask[0], (0, 0), 0)
+    cut = int(whole.joints[[9, 12], 1].min()) + 4  # just below the higher knee
+    half = Body.of(
+        PoseTrack(shown.pose.keypoints, shown.pose.scores, (cut, 256)), shown.character_mask[0][:cut], (0, 0), 0
+    )
+    assert half.radii.keys() == whole.radii.keys()
+    for leg in (2, 3):
+        assert half.radii[leg, 1] > 0.6 * whole.radii[leg, 1]
+
+
 def test_skirts_are_told_from_trousers() -> None:
     right = []
     for seed in range(24):

@@ -20,6 +20,7 @@ ARMS, LEGS = (0, 1), (2, 3)
 
 THINNEST = 0.055  # half thickness of a limb in lengths of the trunk; less is a joint beside its limb
 SHORTEST_HEM = 0.5  # in thighs; shorter is a crotch
+LEAST = 3  # of nine points of a bone that lie on the figure, for its thickness to be measured
 GAP, FLARE = 2.6, 2.2  # in half thicknesses of the shin: between the legs, and beside them, what makes it a skirt
 LEVELS = np.linspace(0.25, 1.9, 34)
 
@@ -72,7 +73,7 @@ class Body:
         joints = with_trunk(points - corner, seen)
         inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
         trunk = float(np.linalg.norm(joints[HIPS].mean(0) - joints[NECK]))
-        radii = {bone: max(radius, THINNEST * trunk) for bone, radius in _radii(joints, seen, inside).items()}
+        radii = _radii(joints, seen, inside, THINNEST * trunk)
         arm = min((radii[limb, 0] for limb in ARMS if (limb, 0) in radii), default=0.12 * trunk)
         leg = min((radii[limb, 0] for limb in LEGS if (limb, 0) in radii), default=0.16 * trunk)
         shin = min((radii[limb, 1] for limb in LEGS if (limb, 1) in radii), default=leg)
@@ -209,37 +210,49 @@ def _hands(pose: PoseTrack) -> dict[int, np.ndarray]:
     return found
 
 
-def _radii(joints: np.ndarray, seen: np.ndarray, inside: np.ndarray) -> dict[tuple[int, int], float]:
-    """Half thickness of every bone whose joints are seen, from `inside` (H, W), the distance to the figure's edge.
+def _radii(joints: np.ndarray, seen: np.ndarray, inside: np.ndarray, thinnest: float) -> dict[tuple[int, int], float]:
+    """Half thickness of every bone whose joints are seen, at least `thinnest`, from `inside` (H, W), the distance to the figure's edge.
 
     It is measured at the limb's middle, the ridge beside the bone, because joints are found beside it. Where a limb lies
     against something there is no ridge, and the other side's counts, or else what is measured on the bone. The thinner of a
-    pair counts for both, and an upper bone is at most 1.4 times as thick as the lower.
+    pair counts for both, and an upper bone is at most 1.4 times as thick as the lower. Bones that lie outside of the figure, or beyond the
+    picture, say nothing: they are as thick as the other bones of the pair.
     """
     height, width = inside.shape
     shares, offsets = np.linspace(0.25, 0.95, 9)[:, None], np.linspace(-1, 1, 13)
     ridges: dict[tuple[int, int], float] = {}
     on_bones: dict[tuple[int, int], float] = {}
 
+    def within(points: np.ndarray) -> np.ndarray:
+        return np.asarray(((points >= 0) & (points < (width, height))).all(-1))
+
     def thickness(points: np.ndarray) -> np.ndarray:
         x, y = np.moveaxis(np.clip(points, 0, (width - 1, height - 1)).astype(int), -1, 0)
         return np.asarray(inside[y, x])
 
-    for limb, chain in enumerate(LIMBS):
-        for bone, (start, end) in enumerate(pairwise(chain)):
-            if seen[start] and seen[end]:
-                points = joints[start] + shares * (joints[end] - joints[start])
-                reach = max(1.0, float(np.median(thickness(points))))
-                across = reach * turned(unit(joints[end] - joints[start], (0, 1)))
-                profile = np.percentile(thickness(points[:, None] + offsets[:, None] * across), 30, axis=0)
-                on_bones[limb, bone] = max(1.0, float(profile[6]))
-                if 0 < profile.argmax() < 12:
-                    ridges[limb, bone] = max(1.0, float(profile.max()))
+    bones = {
+        (limb, bone): (start, end)
+        for limb, chain in enumerate(LIMBS)
+        for bone, (start, end) in enumerate(pairwise(chain))
+        if seen[start] and seen[end]
+    }
+    for (limb, bone), (start, end) in bones.items():
+        points = joints[start] + shares * (joints[end] - joints[start])
+        points = points[within(points) & (thickness(points) > 0)]
+        if len(points) >= LEAST:
+            reach = max(thinnest, float(np.median(thickness(points))))
+            across = reach * turned(unit(joints[end] - joints[start], (0, 1)))
+            profile = np.percentile(thickness(points[:, None] + offsets[:, None] * across), 30, axis=0)
+            on_bones[limb, bone] = max(thinnest, float(profile[6]))
+            if 0 < profile.argmax() < 12:
+                ridges[limb, bone] = max(thinnest, float(profile.max()))
     radii = {}
-    for limb, bone in on_bones:
+    for limb, bone in bones:
         pair = [(limb, bone), (limb ^ 1, bone)]
+        if not any(one in on_bones for one in pair):
+            pair = [(limb, 1 - bone), (limb ^ 1, 1 - bone)]
         measured = ridges if any(one in ridges for one in pair) else on_bones
-        radii[limb, bone] = min(measured[one] for one in pair if one in measured)
+        radii[limb, bone] = min((measured[one] for one in pair if one in measured), default=thinnest)
     return {
         (limb, bone): min(radius, 1.4 * radii.get((limb, 1), np.inf)) if bone == 0 else radius
         for (limb, bone), radius in radii.items()
