@@ -259,7 +259,7 @@ class AnimationPipeline(DiffusionPipeline):
             if detail is not None:
                 plain = self.decode(encoded.at(str(animator.trusted), part, latents)[:, :channels])
                 made = detailed(made, frames_at(trust, part), np.asarray(detail[list(part)])[..., :3], plain)
-            if sampling.keep_scene and {"environment", "mask"} <= frames.keys():
+            elif sampling.keep_scene and {"environment", "mask"} <= frames.keys():
                 scene, hole = (np.asarray(frames[name][list(part)]) for name in ("environment", "mask"))
                 made = in_scene(made, scene, hole[..., 0] > 0)
             return made
@@ -431,7 +431,7 @@ def pieces(length: int, size: int) -> list[range]:
 
 def _assemble(recipe: str, parts: Mapping[str, Any], options: Mapping[str, Any]) -> Animator:
     wanted = part_names(recipe)
-    if missing := [name for name in wanted if name not in parts]:
+    if missing := [name for name in part_names(recipe, needed=True) if name not in parts]:
         raise BunrakuError(f"a model of recipe {recipe} has {', '.join(wanted)}; there is no {', '.join(missing)}")
     if unknown := sorted(set(parts) - set(wanted)):
         raise BunrakuError(f"a model of recipe {recipe} has {', '.join(wanted)}, and no {', '.join(unknown)}")

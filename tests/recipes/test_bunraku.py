@@ -19,9 +19,11 @@ from bunraku.nets.pixels import unit_pixels
 from bunraku.nets.ports import Ports
 from bunraku.pipeline import AnimationPipeline, detailed
 from bunraku.puppet_warp import PuppetWarp
-from bunraku.recipes import Inputs, get_recipe
-from bunraku.recipes.bunraku import Bunraku
+from bunraku.recipes import Encoded, Inputs, get_recipe
+from bunraku.recipes.bunraku import GUIDED, SCENE, Bunraku
+from bunraku.recipes.recipe import stored_options
 from bunraku.theatre import Rendering, render, sample_scene
+from bunraku.training.run import copy_weights
 from tests.tiny import randomise
 
 SMALL = get_recipe("bunraku").size("small")
@@ -40,7 +42,7 @@ def pipeline(shown: Rendering) -> AnimationPipeline:
     fit_patches(codec, unit_pixels(shown.frames) * 2 - 1)
     made = AnimationPipeline(
         codec, DDIMScheduler(**SMALL.scheduler), recipe="bunraku", size=(64, 64), defaults=SMALL.sampling.stored(),
-        styles=SMALL.styles, **SMALL.build(False, SMALL.options).eval().parts(),
+        styles=SMALL.styles, options=stored_options(SMALL.options), **SMALL.build(False, SMALL.options).eval().parts(),
     )  # fmt: skip
     made.set_progress_bar_config(disable=True)
     return made
@@ -132,6 +134,98 @@ def test_the_cut_out_reaches_the_port_with_its_coverage_and_can_be_left_out(pipe
     assert (maps[0, 33] == 1).all()
     assert not maps[1].any()
     assert "cutout" not in animator.encode_frames(Inputs({}, {"pose": frames[..., :3]}), {})
+
+
+def whole_batch(names: tuple[str, ...], dropped: dict[str, Tensor] | None = None) -> tuple[Inputs, dict[str, Tensor]]:
+    """Two samples of two frames with these conditions, which differ from each other and from nothing."""
+    torch.manual_seed(5)
+    stills = {
+        name: torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8) for name in ("reference", "reference_pose")
+    }
+    frames = {
+        name: torch.randint(0, 256, (2, 2, 64, 64, 4 if name == "cutout" else 3), dtype=torch.uint8) for name in ALL
+    }
+    latents = {name: torch.randn(2, 32, 2, 8, 8) for name in ("cutout", *SCENE)}
+    given = {name: value for name, value in latents.items() if name in names}
+    return (
+        Inputs(stills, {name: frames[name] for name in ("pose", *names)}, dropped or {}),
+        {"reference": torch.randn(2, 32, 8, 8), **given},
+    )
+
+
+ALL = ("pose", "cutout", *GUIDED, *SCENE, "mask")
+
+
+@torch.no_grad()
+def predicted(animator: Bunraku, names: tuple[str, ...], dropped: dict[str, Tensor] | None = None) -> Tensor:
+    inputs, latents = whole_batch(names, dropped)
+    torch.manual_seed(6)
+    shown = torch.tensor([True, True])
+    return animator(torch.randn(2, 32, 2, 8, 8), torch.tensor([700, 700]), inputs, latents, shown)
+
+
+def test_before_training_the_papers_conditions_change_nothing():
+    """And a model of before, which has none of them, is one of these with nothing to show it."""
+    torch.manual_seed(0)
+    before = SMALL.build(False, Bunraku.Options()).eval()
+    assert before.reads.frames == ("pose", "cutout")
+    randomise(before.denoiser)
+    torch.manual_seed(1)
+    whole = SMALL.build(False, SMALL.options).eval()
+    assert whole.reads.frames == ("pose", "cutout", *GUIDED, *SCENE, "mask")
+    assert whole.reads.latents == ("reference", "cutout", *SCENE)
+    for name, part in before.parts().items():
+        copy_weights(part, whole.parts()[name], name)
+    expected = predicted(before, ("cutout",))
+    torch.testing.assert_close(predicted(whole, ("cutout",)), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(predicted(whole, ALL), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*GUIDED, *SCENE, "mask"])
+def test_every_condition_counts_once_it_has_learnt_and_goes_missing_without_a_trace(name: str):
+    torch.manual_seed(2)
+    animator = SMALL.build(False, SMALL.options).eval()
+    for part in animator.parts().values():
+        randomise(part)
+    others = tuple(other for other in ALL if other != name)
+    seen, unseen = predicted(animator, ALL), predicted(animator, others)
+    assert (seen - unseen).abs().max() > 1e-4
+    assert unseen.shape == seen.shape
+    if name != "mask":  # which goes with the environment
+        dropped = predicted(animator, ALL, {name: torch.tensor([True, False])})
+        torch.testing.assert_close(dropped[1], seen[1])
+        if name != "environment":
+            torch.testing.assert_close(dropped[0], unseen[0], atol=1e-5, rtol=1e-4)
+    nothing = predicted(animator, ())
+    assert nothing.shape == seen.shape
+    assert not nothing[:, 32:].any(), "no cut-out, no trust, whatever the scene shows"
+
+
+@torch.no_grad()
+def test_the_scene_stays_in_the_unconditional_half_and_the_cut_out_does_not():
+    animator = SMALL.build(False, SMALL.options).eval()
+    inputs, latents = whole_batch(ALL)
+    stills = {name: values for name, values in latents.items() if name == "reference"}
+    encoded = Encoded(animator.encode_stills(inputs, stills), animator.encode_frames(inputs, latents))
+    ports = [
+        animator.ports(encoded, range(2), torch.zeros(2, 32, 2, 8, 8), torch.tensor(5), shown)
+        for shown in (True, False)
+    ]
+    assert ports[0].latents is not None
+    assert ports[1].latents is not None
+    assert not ports[1].latents[:, :34].any()
+    torch.testing.assert_close(ports[1].latents[:, 34:], ports[0].latents[:, 34:])
+    torch.testing.assert_close(ports[0].latents[:, 34:66], latents["environment"])
+    torch.testing.assert_close(ports[0].latents[:, 67:], latents["object"])
+    half = animator.weighted(ports[0], {"cutout": 0.5}).latents
+    assert half is not None
+    assert (half[:, 33] == 0.5).all()
+    torch.testing.assert_close(half[:, 34:], ports[0].latents[:, 34:])
+    parts = animator.parts() | {"flow_guider": None}
+    with pytest.raises(BunrakuError, match="no flow_guider"):
+        Bunraku(**parts, options=SMALL.options)  # type: ignore[arg-type]
+    with pytest.raises(BunrakuError, match="no condition weather"):
+        SMALL.build(False, Bunraku.Options(conditions=("weather",)))
 
 
 def test_everything_learns_from_the_first_step_on(pipeline):

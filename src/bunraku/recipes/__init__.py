@@ -22,10 +22,10 @@ def get_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def part_names(recipe: str) -> tuple[str, ...]:
-    """Names of the parts that a recipe's animator is made of."""
-    parameters = inspect.signature(get_recipe(recipe).animator.__init__).parameters
-    return tuple(name for name in parameters if name in PARTS)
+def part_names(recipe: str, needed: bool = False) -> tuple[str, ...]:
+    """Names of the parts that a recipe's animator is made of; if `needed`, without those that it may lack."""
+    parameters = inspect.signature(get_recipe(recipe).animator.__init__).parameters.values()
+    return tuple(one.name for one in parameters if one.name in PARTS and (one.default is one.empty or not needed))
 
 
 __all__ = [

@@ -102,7 +102,8 @@ class AnimateAnyone2(AnimateAnyone):
         if "object" in given and self.options.objects == "blend":
             maps |= self._objects(inputs, given.pop("object"))
         if given:
-            maps["scene"] = self._scene(inputs, given)
+            things = self.options.objects == "noise"
+            maps["scene"] = scene_maps(inputs, given, things).to(self.dtype)
         return maps
 
     def inherit(self, name: str, source: nn.Module) -> bool:
@@ -140,17 +141,6 @@ class AnimateAnyone2(AnimateAnyone):
         alone = self.pose_guider(*(rearrange(clip, "b c f h w -> (b f) c 1 h w") for clip in clips))
         return rearrange(alone, "(b f) c 1 h w -> b c f h w", b=len(clips[0]))
 
-    def _scene(self, inputs: Inputs, given: Mapping[str, Tensor]) -> Tensor:
-        """What is joined to the noisy latents: the environment's latents (B, C, F, h, w), the mask as one channel more, its maximum over each
-        of their cells, and the objects' latents where they enter here; zeros for what is not given."""
-        nothing = torch.zeros_like(next(iter(given.values())))
-        hole = nothing[:, :1]
-        if "mask" in inputs.frames:
-            pixels = inputs.kept("environment", inputs.frame_pixels("mask", self.dtype))[:, :1]
-            hole = F.adaptive_max_pool3d(pixels.float(), hole.shape[2:]).to(hole)
-        things = [given.get("object", nothing)] if self.options.objects == "noise" else []
-        return torch.cat([given.get("environment", nothing), hole, *things], dim=1).to(self.dtype)
-
     def _objects(self, inputs: Inputs, latents: Tensor) -> dict[str, Tensor]:
         """Features of the objects for every level, (B, C, F, h, w)."""
         seen = None
@@ -161,6 +151,21 @@ class AnimateAnyone2(AnimateAnyone):
             f"object {level}": rearrange(maps, "(b f) c h w -> b c f h w", b=len(latents))
             for level, maps in enumerate(features)
         }
+
+
+def scene_maps(inputs: Inputs, latents: Mapping[str, Tensor], things: bool) -> Tensor:
+    """What is joined to the noisy latents of a scene: the environment's latents (B, C, F, h, w), the mask as one channel more, its maximum
+    over each of their cells, and, if they enter here, the latents of the things in hand; zeros for what is not given.
+
+    Args:
+        latents: "environment", "object" or both, as far as the samples have them.
+    """
+    nothing = torch.zeros_like(next(iter(latents.values())))
+    hole = nothing[:, :1]
+    if "mask" in inputs.frames:
+        pixels = inputs.kept("environment", inputs.frame_pixels("mask", nothing.dtype))[:, :1]
+        hole = F.adaptive_max_pool3d(pixels.float(), hole.shape[2:]).to(hole)
+    return torch.cat([latents.get("environment", nothing), hole, *([latents.get("object", nothing)] * things)], dim=1)
 
 
 def _entrances(channels: int, options: AnimateAnyone2.Options) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Bunraku: the reference cut out and moved like a paper puppet, and a diffusion model that mends what the scissors get wrong."""
+"""Bunraku: the reference cut out and moved like a paper puppet, and a diffusion model that mends what the scissors get wrong.
+
+It may be shown what the four papers show theirs as well, any part of it: the background's motion, who is before whom, depth along the
+skeletons, the scene and the things in hand, several pictures of the character.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bunraku.errors import BunrakuError
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
 from bunraku.nets.ports import Ports
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
 from bunraku.recipes.animate_anyone import AnimateAnyone
+from bunraku.recipes.animate_anyone_2 import MASK, scene_maps
 from bunraku.recipes.animator import Encoded, Inputs, Reads
 from bunraku.recipes.common import MINI, MINI_FRAMES, MINI_MOTION, MINI_SAMPLING, MINI_SCHEDULER, vit_mini
 from bunraku.recipes.recipe import Recipe, Size, Stage
@@ -22,6 +28,10 @@ CELL = 8
 """Pixels of a latent's side."""
 BESIDE = 2
 """Channels that are joined beside the cut-out's latents: the people's coverage, and 1 where there is a cut-out at all."""
+GUIDED = ("flow", "depth_order", "structured_depth")
+"""Drawn conditions with a guider of their own, whose maps are added to the pose's."""
+SCENE = ("environment", "object")
+"""Conditions whose latents join the noisy ones, behind the cut-out's."""
 SIZES = ((256, 256), (320, 256), (320, 192), (256, 320), (384, 256), (192, 192), (128, 128))
 """(height, width) of what it is trained on."""
 TRUST = 4.0
@@ -30,7 +40,11 @@ half a dB."""
 
 
 class Bunraku(AnimateAnyone):
-    """Animate Anyone's networks; the cut-out joins the noisy latents, and a gate decides where the prediction leaves it."""
+    """Animate Anyone's networks; the cut-out joins the noisy latents, and a gate decides where the prediction leaves it.
+
+    Every condition but the pose may be absent; what is absent is zeros, which is how each starts before it is trained. The unconditional
+    half of guidance lacks the reference and the cut-out.
+    """
 
     @dataclass(frozen=True)
     class Options(AnimateAnyone.Options):
@@ -39,48 +53,105 @@ class Bunraku(AnimateAnyone):
             mending: what becomes of a cut-out c under the gate a, n being the network's own picture: "gate": a c + (1 - a) n, or
                 "residual": a (c + r) + (1 - a) n, with a second output r of the network.
             latent_channels: of the autoencoder.
+            conditions: what else it may be shown, out of `GUIDED` and `SCENE`; the mask comes with the environment.
         """
 
         reference_pose: bool = True
         mending: Literal["gate", "residual"] = "residual"
         latent_channels: int = 32
+        conditions: tuple[str, ...] = ()
 
+    added: ClassVar[tuple[str, ...]] = tuple(f"{name}_guider" for name in GUIDED)
     trusted: ClassVar[str | None] = CUTOUT
     people: ClassVar[int] = 8
     strengths: ClassVar[tuple[str, ...]] = ("pose", "reference", CUTOUT)
 
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        reference_net: ReferenceNet,
+        pose_guider: PoseGuider,
+        image_encoder: Any,
+        flow_guider: PoseGuider | None = None,
+        depth_order_guider: PoseGuider | None = None,
+        structured_depth_guider: PoseGuider | None = None,
+        options: Options = Options(),
+    ) -> None:
+        if unknown := sorted(set(options.conditions) - {*GUIDED, *SCENE}):
+            raise BunrakuError(
+                f"bunraku has no condition {', '.join(unknown)}; it may have {', '.join((*GUIDED, *SCENE))}"
+            )
+        super().__init__(denoiser, reference_net, pose_guider, image_encoder, options)
+        self.flow_guider, self.depth_order_guider = flow_guider, depth_order_guider
+        self.structured_depth_guider = structured_depth_guider
+        if lost := [name for name in GUIDED if name in options.conditions and getattr(self, f"{name}_guider") is None]:
+            raise BunrakuError(f"the model has no {lost[0]}_guider, and its options have the condition {lost[0]}")
+
     @property
     def reads(self) -> Reads:
-        return replace(super().reads, frames=("pose", CUTOUT), latents=("reference", CUTOUT))
+        conditions = self.options.conditions
+        mask = ("mask",) if "environment" in conditions else ()
+        scene = tuple(name for name in SCENE if name in conditions)
+        return replace(
+            super().reads,
+            frames=("pose", CUTOUT, *conditions, *mask),
+            latents=("reference", CUTOUT, *scene),
+        )
 
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        maps = super().encode_frames(inputs, latents)
-        if CUTOUT in latents:
-            cut = latents[CUTOUT]
-            cover = functional.avg_pool3d(inputs.frame_pixels(CUTOUT, cut.dtype)[:, 3:], (1, CELL, CELL))
-            maps[CUTOUT] = inputs.kept(CUTOUT, torch.cat([cut, cover, torch.ones_like(cover)], 1))
-        return maps
+        pose = super().encode_frames(inputs, latents)["pose"]
+        for name in GUIDED:
+            if name in self.options.conditions and name in inputs.frames:
+                pose = pose + inputs.kept(name, getattr(self, f"{name}_guider")(inputs.frame_pixels(name, self.dtype)))
+        joined = self._joined(inputs, latents)
+        return {"pose": pose} if joined is None else {"pose": pose, CUTOUT: joined}
+
+    def _joined(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> Tensor | None:
+        """What joins the noisy latents, (B, C', F, h, w): of the cut-out its latents, its coverage and where it is, then the scene; zeros
+        for what is not given, None if that is all."""
+        given = {name: inputs.kept(name, latents[name]) for name in (CUTOUT, *SCENE) if name in latents}
+        if not given:
+            return None
+        like = next(iter(given.values()))
+        cut = like.new_zeros(len(like), like.shape[1] + BESIDE, *like.shape[2:])
+        if CUTOUT in given:
+            cover = functional.avg_pool3d(inputs.frame_pixels(CUTOUT, like.dtype)[:, 3:], (1, CELL, CELL))
+            cut = inputs.kept(CUTOUT, torch.cat([given.pop(CUTOUT), cover, torch.ones_like(cover)], 1))
+        if not any(name in self.options.conditions for name in SCENE):
+            return cut
+        things = "object" in self.options.conditions
+        scene = scene_maps(inputs, given or {"environment": torch.zeros_like(like)}, things)
+        return torch.cat([cut, scene], 1)
 
     def ports(self, encoded: Encoded, window: Sequence[int], noisy: Tensor, timestep: Tensor, shown: bool) -> Ports:
         ports = super().ports(encoded, window, noisy, timestep, shown)
-        if not shown or CUTOUT not in encoded.frames:
+        if CUTOUT not in encoded.frames:
             return ports
-        return replace(ports, latents=encoded.at(CUTOUT, window, ports.token))
+        joined = encoded.at(CUTOUT, window, ports.token)
+        if not shown:
+            joined = torch.cat([torch.zeros_like(joined[:, : self._cut]), joined[:, self._cut :]], 1)
+        return replace(ports, latents=joined)
+
+    @property
+    def _cut(self) -> int:
+        """Joined channels of the cut-out; the last of them says where it is."""
+        return self.options.latent_channels + BESIDE
 
     def weighted(self, ports: Ports, factors: Mapping[str, float]) -> Ports:
         """As of `Animator`; "cutout" is the share of its trust that the cut-out keeps, at most 1."""
         ports, share = super().weighted(ports, factors), min(1.0, factors.get(CUTOUT, 1.0))
         if ports.latents is None or share == 1:
             return ports
-        there = ports.latents[:, -1:] * share
-        return replace(ports, latents=torch.cat([ports.latents[:, :-1], there], 1) if share else None)
+        before, there, scene = ports.latents.split([self._cut - 1, 1, ports.latents.shape[1] - self._cut], 1)
+        before = before if share else torch.zeros_like(before)
+        return replace(ports, latents=torch.cat([before, there * share, scene], 1))
 
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]
         own, trust = out[:, :channels], out[:, -1:].float().sigmoid().to(out)
         if ports.latents is None:
             return torch.cat([own, torch.zeros_like(trust)], 1)
-        trust = trust * ports.latents[:, -1:]
+        trust = trust * ports.latents[:, self._cut - 1 : self._cut]
         kept = ports.latents[:, :channels]
         if self.options.mending == "residual":
             kept = kept + out[:, channels : 2 * channels]
@@ -94,15 +165,19 @@ def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
     channels = options.latent_channels
     base = MINI | {"spatial_positions": 0.0, "in_channels": channels}
     pictures = 2 if options.mending == "residual" else 1
+    scene = [name for name in SCENE if name in options.conditions]
+    joined = channels + BESIDE + bool(scene) * (channels + MASK) + ("object" in scene) * channels
     denoiser = Denoiser(
-        **base, **MINI_MOTION, joined_channels=channels + BESIDE, out_channels=pictures * channels + 1, motion=motion
+        **base, **MINI_MOTION, joined_channels=joined, out_channels=pictures * channels + 1, motion=motion
     )
     reference_net = ReferenceNet(**base)
     for net in (denoiser, reference_net):
         initialise_from_scratch(net)
     start_as_cut_out(denoiser)
-    guider = PoseGuider(out_channels=64, block_out_channels=(48, 64), unshuffle=4, norm=True)
-    return Bunraku(denoiser, reference_net, guider, CLIPVisionModelWithProjection(vit_mini()), options)
+    guider: dict[str, Any] = {"out_channels": 64, "block_out_channels": (48, 64), "unshuffle": 4, "norm": True}
+    added = {f"{name}_guider": PoseGuider(**guider) for name in GUIDED if name in options.conditions}
+    image_encoder = CLIPVisionModelWithProjection(vit_mini())
+    return Bunraku(denoiser, reference_net, PoseGuider(**guider), image_encoder, **added, options=options)
 
 
 def start_as_cut_out(denoiser: Denoiser) -> None:
@@ -121,7 +196,7 @@ BUNRAKU = Recipe(
     sizes={
         "small": Size(
             build=build_small,
-            options=Bunraku.Options(),
+            options=Bunraku.Options(conditions=(*GUIDED, *SCENE)),
             scheduler=MINI_SCHEDULER,
             # with the cut-out to start from, more steps make the picture no better
             sampling=replace(MINI_SAMPLING, num_inference_steps=1),
@@ -129,14 +204,14 @@ BUNRAKU = Recipe(
             autoencoder="codec",
             stages={
                 1: Stage(
-                    trains=("denoiser", "reference_net", "pose_guider", "image_encoder"),
+                    trains=("denoiser", "reference_net", "pose_guider", *Bunraku.added, "image_encoder"),
                     settings=MINI_FRAMES
                     | {
                         "steps": 40_000, "domain": "everything", "misled": 0.3,
                         "resolution": 256, "sizes": SIZES, "crop": 128, "frames": 8, "batch": 1, "global_batch": 3,
                         "drop_condition": 0.0, "timestep_power": 1.0, "picture_loss": 10.0,
                         "kernel_rate": 0.01, "learning_rate": 2e-3, "warmup": 50,
-                        "drop": {"reference_pose": 0.3, CUTOUT: 0.05},
+                        "drop": {"reference_pose": 0.3, CUTOUT: 0.05} | dict.fromkeys((*GUIDED, *SCENE), 0.5),
                     },
                 ),
             },

@@ -10,6 +10,7 @@ PARTS: dict[str, dict[str, str]] = {
     "reference_pose_guider": GUIDERS,
     "flow_guider": GUIDERS,
     "depth_order_guider": GUIDERS,
+    "structured_depth_guider": GUIDERS,
     "controlnet": {"ControlNet": "bunraku.nets.controlnet"},
     "image_encoder": {"CLIPVisionModelWithProjection": "transformers"},
     "prompt": {"ConstantToken": "bunraku.nets.constant_token"},
