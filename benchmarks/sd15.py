@@ -4,6 +4,8 @@ The floor of a step is its floating-point operations divided by the rate of a la
 step is counted and not timed.
 
 OMP_NUM_THREADS=1 python benchmarks/sd15.py --size 256 --frames 8 --steps 3 --json sd15.json
+OMP_NUM_THREADS=1 python benchmarks/sd15.py --write runs/sd15     # 10 GiB
+OMP_NUM_THREADS=1 python benchmarks/sd15.py --model runs/sd15 --low-memory
 """
 
 import argparse
@@ -27,6 +29,8 @@ from bunraku.nets.attention import sinusoid
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
 from bunraku.theatre import render, sample_scene
+from bunraku.weights import load_pipeline
+from bunraku.weights.export import save_pipeline
 
 SD15_VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
@@ -77,6 +81,18 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def with_random_weights(side: int, dtype: torch.dtype) -> AnimationPipeline:
+    """Animate Anyone at the paper's size."""
+    size = get_recipe("animate-anyone").size("sd15")
+    with init_empty_weights(include_buffers=True):
+        animator, vae = size.build(True, size.options), AutoencoderKL(**SD15_VAE)
+    parts: dict[str, Any] = {name: filled(part, dtype) for name, part in animator.parts().items()}
+    return AnimationPipeline(
+        vae=filled(vae, dtype), scheduler=DDIMScheduler(**size.scheduler), size=(side, side),
+        defaults=size.sampling.stored(), styles=dict(size.styles), **parts,
+    )  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
@@ -86,25 +102,29 @@ def main() -> None:
     )
     parser.add_argument("--guidance", type=float, default=3.5)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--model", type=Path, help="open this folder instead of making random weights")
+    parser.add_argument("--low-memory", action="store_true", help="leave the weights of --model on disk")
+    parser.add_argument("--write", type=Path, help="write the model to this folder, and do nothing else")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.steps < 3:
         parser.error("--steps must be at least 3")
-    keep_freed_memory()
+    if not options.low_memory:
+        keep_freed_memory()
     torch.manual_seed(0)
     dtype = getattr(torch, options.dtype)
-
     started = time.process_time()
-    size = get_recipe("animate-anyone").size("sd15")
-    with init_empty_weights(include_buffers=True):
-        animator, vae = size.build(True, size.options), AutoencoderKL(**SD15_VAE)
-    parts = {name: filled(part, dtype) for name, part in animator.parts().items()}
-    pipeline = AnimationPipeline(
-        vae=filled(vae, dtype), scheduler=DDIMScheduler(**size.scheduler), size=(options.size, options.size),
-        defaults=size.sampling.stored(), styles=dict(size.styles), **parts,
-    )  # fmt: skip
+    pipeline = (
+        load_pipeline(options.model, dtype=dtype, device="cpu", low_memory=options.low_memory)
+        if options.model
+        else with_random_weights(options.size, dtype)
+    )
+    if options.write:
+        save_pipeline(pipeline, options.write, dtype=dtype)
+        return
     seconds = {"build": time.process_time() - started}
-    parameters = sum(p.numel() for part in (*parts.values(), pipeline.vae) for p in part.parameters())
+    networks = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    parameters = sum(p.numel() for part in networks for p in part.parameters())
 
     scene = render(sample_scene(3, "test"), options.frames + 1, options.size)
     marks: list[tuple[float, float]] = []

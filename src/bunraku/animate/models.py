@@ -185,7 +185,7 @@ class PipelineAdapter:
             )
         self._sampling = chosen_sampling(self._pipeline, options, frames)
         self._pipeline.check_strengths(options.strengths)
-        self.device = str(self._pipeline.device)
+        self.device = str(self._pipeline._execution_device)
         self.dtype = str(self._pipeline.denoiser.dtype).removeprefix("torch.")
         self.skeleton: Mapping[str, Any] = self._pipeline.styles.get(POSE, {})
         self.people: int = self._pipeline.animator.people
@@ -390,7 +390,9 @@ def open_pipeline(options: AnimateOptions, report: Progress = silent) -> "Animat
     from bunraku.weights import load_pipeline
     from bunraku.weights.states import FLICKER
 
-    pipeline = load_pipeline(options.model, dtype=options.dtype, device=options.device, on_progress=report)
+    pipeline = load_pipeline(
+        options.model, dtype=options.dtype, device=options.device, low_memory=options.low_memory, on_progress=report
+    )
     if not pipeline.denoiser.config.motion:
         logger.warning("%s has no motion modules. %s", options.model, FLICKER)
     pipeline.set_progress_bar_config(disable=True)

@@ -159,6 +159,7 @@ class AnimateOptions(MotionOptions):
             also "cutout".
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
+        low_memory: whether a model's networks take memory only while they compute, which takes longer (`weights.load_pipeline`).
         dtype: "auto", "float32", "float16" or "bfloat16".
         audio: whether the sound of the driving video is kept.
         sheet: picture to write: reference, driving frames, poses, results.
@@ -211,6 +212,7 @@ class AnimateOptions(MotionOptions):
     strengths: tuple[Strength, ...] = ()
     seed: int = 0
     dtype: str = "auto"
+    low_memory: bool = False
     audio: bool = True
     sheet: Path | None = None
     side_by_side: Path | None = None

@@ -17,6 +17,7 @@ from bunraku.cli.options import (
     GuidanceInterval,
     JsonFlag,
     KeepScene,
+    LowMemory,
     MotionArguments,
     Overwrite,
     QualityOption,
@@ -173,6 +174,7 @@ def animate(
     ] = "driver",
     motion: MotionArguments,
     dtype: Dtype = "auto",
+    low_memory: LowMemory = False,
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
     mask: Annotated[
         Path | None,
@@ -220,7 +222,7 @@ def animate(
 
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, quality=quality,
-        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, audio=audio,
+        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, low_memory=low_memory, audio=audio,
         mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     place = context.find_object(Place)

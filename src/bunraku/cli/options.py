@@ -165,6 +165,14 @@ Dtype = Annotated[
     Literal["auto", "float32", "float16", "bfloat16"],
     typer.Option(rich_help_panel=SAMPLING, help="auto: float16 on a GPU, else float32."),
 ]
+LowMemory = Annotated[
+    bool,
+    typer.Option(
+        "--low-memory",
+        rich_help_panel=SAMPLING,
+        help="Have a model's weights in memory only while they are used: for models that do not fit, and slower.",
+    ),
+]
 ReferencePicture = Annotated[Path, typer.Argument(help="Picture of one character.")]
 
 

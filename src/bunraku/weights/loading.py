@@ -14,6 +14,7 @@ from bunraku.machine import pick_device
 from bunraku.pipeline import CONFIGURATION, AnimationPipeline
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.weights.download import Progress, described, pull
+from bunraku.weights.on_disk import OnDisk, keep_on_disk
 from bunraku.weights.registry import MODELS, get
 from bunraku.weights.states import load_state, read_json, read_state, weight_files
 
@@ -27,6 +28,7 @@ def load_pipeline(
     *,
     dtype: torch.dtype | str = "auto",
     device: str | None = None,
+    low_memory: bool = False,
     on_progress: Progress | None = None,
 ) -> AnimationPipeline:
     """A pipeline ready to use: the same as `AnimationPipeline.from_pretrained`, but strict about keys and classes.
@@ -36,6 +38,8 @@ def load_pipeline(
             with a name are fetched and converted when they are first used.
         dtype: "auto" is float16 on a GPU and float32 on the CPU, whatever is stored.
         device: None takes `pick_device`.
+        low_memory: networks take memory only while they compute: on the CPU each layer's weights are read from disk when it is its turn, on
+            a GPU one network at a time is there and the others are in main memory.
         on_progress: called while something is fetched or converted: with its name, what is done, and how much there is.
 
     Raises:
@@ -60,14 +64,22 @@ def load_pipeline(
     if missing := [name for name in ("vae", "scheduler", "denoiser") if name not in entries]:
         raise BunrakuError(f"{folder}/model_index.json names no {', '.join(missing)}.")
     classes = {name: find_class(name, entries[name]) for name in entries if name not in CONFIGURATION}
-    components = {name: load_component(cls, folder / name, name, dtype) for name, cls in classes.items()}
+    on_cpu = torch.device(device).type == "cpu"
+    components = {
+        name: load_component(cls, folder / name, name, dtype, on_disk=low_memory and on_cpu)
+        for name, cls in classes.items()
+    }
     try:
         pipeline: Any = AnimationPipeline(**entries | components)
     except BunrakuError:
         raise
     except Exception as error:
         raise BunrakuError(f"{folder / 'model_index.json'} does not describe a model ({described(error)}).") from error
-    return pipeline.to(device)
+    if not low_memory:
+        return pipeline.to(device)
+    if not on_cpu:
+        pipeline.enable_model_cpu_offload(device=device)
+    return pipeline
 
 
 def find_pipeline(model: str | Path, on_progress: Progress | None = None) -> Path:
@@ -127,8 +139,9 @@ def find_class(name: str, entry: Any) -> type:
     raise BunrakuError(f"model_index.json names {class_name} of {library} as {name}; expected {expected}.")
 
 
-def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any:
-    """One component of a pipeline from its folder: a scheduler, or a network in `dtype` on the CPU, ready for inference.
+def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype, on_disk: bool = False) -> Any:
+    """One component of a pipeline from its folder: a scheduler, or a network in `dtype` on the CPU, ready for inference; its parameters
+    stay on disk if asked for (`keep_on_disk`).
 
     Raises:
         BunrakuError: folder, configuration or weights are missing, unusable, or do not fit each other.
@@ -143,6 +156,8 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype) -> Any
             raise BunrakuError(f"{file} does not describe a {cls.__name__} ({described(error)}).") from error
     network, state = empty_component(cls, folder)
     load_state(network, state, name=f"{name} in {folder}")
+    if on_disk:
+        keep_on_disk(network, OnDisk(weight_files(folder), dtype), "cpu")
     # torch's own cast: diffusers' warns about parts to keep in float32 even where there are none
     return torch.nn.Module.to(network, dtype).eval()
 
