@@ -412,6 +412,28 @@ def test_offload_hooks_reach_the_calls_that_are_not_forward(tiny_pipeline):
     assert modules <= set(offloaded)
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+def test_a_compiled_denoiser_makes_the_same_frames_and_is_compiled_once(reference_image):
+    """Without a compiler behind it (backend eager), which would take minutes: what is tested is that whole windows are one graph."""
+    torch._dynamo.reset()
+    pipeline = build_tiny_pipeline()
+    settings = {"window": 3, "overlap": 1, "guidance_scale": 1.0, "num_inference_steps": 3}
+    poses, graphs = walking_track(7), []
+
+    def frames() -> np.ndarray:
+        return animated(pipeline, reference_image, poses, poses[:1], generator=seeded(), **settings)
+
+    def counted(graph, examples):
+        graphs.append(graph)
+        return graph
+
+    plain = frames()
+    pipeline.denoiser.compile(backend=counted, fullgraph=True)
+    assert np.abs(frames().astype(int) - plain).max() <= 1
+    assert len(graphs) == 1
+    torch._dynamo.reset()
+
+
 def test_decoding_takes_smaller_pieces_where_memory_does_not_suffice(tiny_pipeline, monkeypatch):
     latents = torch.randn(1, 4, 7, 8, 8, generator=seeded())
     with torch.no_grad():

@@ -5,6 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bunraku.animate.models import open_pipeline
+from bunraku.animate.options import AnimateOptions
 from bunraku.errors import BunrakuError
 from bunraku.pipeline import AnimationPipeline
 from bunraku.weights.export import save_pipeline
@@ -47,6 +49,11 @@ def frames(pipeline: AnimationPipeline) -> np.ndarray:
     reference = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     poses = rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     return animated(pipeline, reference, poses, poses[0], generator=torch.Generator().manual_seed(1))
+
+
+def test_what_is_compiled_stays_in_memory():
+    with pytest.raises(BunrakuError, match="leave out --compile or --low-memory"):
+        open_pipeline(AnimateOptions(model="mini", compile=True, low_memory=True))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -122,4 +122,4 @@ class AnimateWork(Work):
 
 def _model(options: AnimateOptions) -> tuple:
     """What of the options decides which pipeline is open."""
-    return options.model, options.device, options.dtype, options.low_memory, options.scheduler
+    return options.model, options.device, options.dtype, options.low_memory, options.compile, options.scheduler

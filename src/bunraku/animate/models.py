@@ -390,12 +390,17 @@ def open_pipeline(options: AnimateOptions, report: Progress = silent) -> "Animat
     from bunraku.weights import load_pipeline
     from bunraku.weights.states import FLICKER
 
+    if options.compile and options.low_memory:
+        raise BunrakuError("what is compiled stays in memory: leave out --compile or --low-memory")
     pipeline = load_pipeline(
         options.model, dtype=options.dtype, device=options.device, low_memory=options.low_memory, on_progress=report
     )
     if not pipeline.denoiser.config.motion:
         logger.warning("%s has no motion modules. %s", options.model, FLICKER)
     pipeline.set_progress_bar_config(disable=True)
+    if options.compile:
+        logger.info("--compile: the first frames wait until the denoiser is compiled, which may take minutes")
+        pipeline.denoiser.compile()
     if options.scheduler:
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[options.scheduler]).from_config(pipeline.scheduler.config)
     return pipeline

@@ -160,6 +160,7 @@ class AnimateOptions(MotionOptions):
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
         low_memory: whether a model's networks take memory only while they compute, which takes longer (`weights.load_pipeline`).
+        compile: whether the denoiser is compiled (torch.compile): takes minutes once, and then pays on GPUs; not with `low_memory`.
         dtype: "auto", "float32", "float16" or "bfloat16".
         audio: whether the sound of the driving video is kept.
         sheet: picture to write: reference, driving frames, poses, results.
@@ -213,6 +214,7 @@ class AnimateOptions(MotionOptions):
     seed: int = 0
     dtype: str = "auto"
     low_memory: bool = False
+    compile: bool = False
     audio: bool = True
     sheet: Path | None = None
     side_by_side: Path | None = None

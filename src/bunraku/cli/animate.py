@@ -11,6 +11,7 @@ from bunraku.cli.options import (
     MOTION,
     OUTPUT,
     SAMPLING,
+    Compile,
     DeepCache,
     Dtype,
     Guidance,
@@ -175,6 +176,7 @@ def animate(
     motion: MotionArguments,
     dtype: Dtype = "auto",
     low_memory: LowMemory = False,
+    compile: Compile = False,
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
     mask: Annotated[
         Path | None,
@@ -222,7 +224,7 @@ def animate(
 
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, quality=quality,
-        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, low_memory=low_memory, audio=audio,
+        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, low_memory=low_memory, compile=compile, audio=audio,
         mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     place = context.find_object(Place)

@@ -173,6 +173,14 @@ LowMemory = Annotated[
         help="Have a model's weights in memory only while they are used: for models that do not fit, and slower.",
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        rich_help_panel=SAMPLING,
+        help="Compile a model's denoiser first: takes minutes once, for long videos on a GPU; on a CPU it gains nothing.",
+    ),
+]
 ReferencePicture = Annotated[Path, typer.Argument(help="Picture of one character.")]
 
 

@@ -19,7 +19,7 @@ from bunraku.cues.openpose_json import sidecar
 from bunraku.errors import BunrakuError
 from bunraku.media import FOLDER_FPS
 
-OURS = ("device", "dtype", "low_memory", "overwrite")
+OURS = ("device", "dtype", "low_memory", "compile", "overwrite")
 """Options that are the server's own; so is each that is a path, whoever adds it: a request would read or write files of the server."""
 FILES = ("reference_pose", "mask", "scene")
 """Options that uploads are taken for."""
