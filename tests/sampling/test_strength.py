@@ -108,7 +108,9 @@ def test_the_cut_out_is_trusted_less() -> None:
     assert ports.latents is not None
     assert (half[:, :-1] == ports.latents[:, :-1]).all()
     assert torch.equal(half[:, -1], ports.latents[:, -1] / 2)
-    assert animator.weighted(ports, {"cutout": 0.0}).latents is None
+    none = animator.weighted(ports, {"cutout": 0.0}).latents
+    assert none is not None
+    assert not none.any(), "as if there were no cut-out"
     assert animator.weighted(ports, {"cutout": 3.0}).latents is ports.latents
 
 
