@@ -160,7 +160,8 @@ class AnimateOptions(MotionOptions):
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
         low_memory: whether a model's networks take memory only while they compute, which takes longer (`weights.load_pipeline`).
-        compile: whether the denoiser is compiled (torch.compile): takes minutes once, and then pays on GPUs; not with `low_memory`.
+        compile: whether the denoiser is compiled (torch.compile): takes minutes once and gains nothing on a CPU; on a GPU nothing is measured. Not with
+            `low_memory`.
         dtype: "auto", "float32", "float16" or "bfloat16".
         audio: whether the sound of the driving video is kept.
         sheet: picture to write: reference, driving frames, poses, results.
