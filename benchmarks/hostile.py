@@ -237,7 +237,7 @@ def by_name(name: str) -> tuple[tuple[str, ...], ...]:
 class Corpus:
     """Cases one by one, each a function of the seed and its number."""
 
-    def __init__(self, good: Path, seed: int = 0) -> None:
+    def __init__(self, good: Path, seed: int) -> None:
         self.good, self.rng, self.cases = good, np.random.default_rng(seed), list[Case]()
 
     def add(self, name: str, arguments: tuple[str, ...], make: Callable[[Path], object] = lambda folder: None) -> None:
@@ -468,9 +468,9 @@ class Corpus:
             self.add(f"theatre {given}", ("theatre", "-o", "out", *given.split(" ", 1)))
 
 
-def corpus(good: Path) -> list[Case]:
+def corpus(good: Path, seed: int) -> list[Case]:
     """`COUNT` cases of all kinds, spread evenly over what there is."""
-    cases = Corpus(good).all()
+    cases = Corpus(good, seed).all()
     return [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, COUNT).round().astype(int))]
 
 
@@ -656,14 +656,14 @@ def wrong_results(case: Case, answer: dict[str, Any], folder: Path) -> Iterator[
         yield f"what was written cannot be read: {error}"
 
 
-def run(every: int, only: str | None, report: Callable[[Verdict], None]) -> list[Verdict]:
+def run(seed: int, every: int, only: str | None, report: Callable[[Verdict], None]) -> list[Verdict]:
     """Every so many-th case, or those with `only` in their command."""
     verdicts = []
     server = Server()
     with tempfile.TemporaryDirectory(prefix="hostile-") as place:
         good = Path(place) / "good"
         make_good(good)
-        cases = [c for c in corpus(good)[::every] if only is None or only in f"{c.name} {' '.join(c.arguments)}"]
+        cases = [c for c in corpus(good, seed)[::every] if only is None or only in f"{c.name} {' '.join(c.arguments)}"]
         for leftover in good.glob("tmp*"):
             shutil.rmtree(leftover)
         try:
@@ -679,6 +679,7 @@ def run(every: int, only: str | None, report: Callable[[Verdict], None]) -> list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the damage: another one finds other faults")
     parser.add_argument("--every", type=int, default=1, help="take every so many-th case only")
     parser.add_argument("--only", help="take the cases with this text in their command")
     parser.add_argument("--json", type=Path)
@@ -692,7 +693,7 @@ def main() -> None:
         print(f"{state:8}{verdict.seconds:6.1f} s  {verdict.command[:150]!r}  {'; '.join(verdict.faults)}", flush=True)
 
     started = time.monotonic()
-    verdicts = run(options.every, options.only, report)
+    verdicts = run(options.seed, options.every, options.only, report)
     if options.json:
         options.json.write_text(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
     faulty = [verdict for verdict in verdicts if verdict.faults]

@@ -315,3 +315,13 @@ def test_cues_whose_clip_is_damaged_still_drive(
     clip = open_driving(tmp_path / "a.cues")
     assert (clip.film, clip.sound, clip.pictures) == (None, None, None)
     assert "cannot be read: there will be no sound, and no scene" in caplog.text
+
+
+def test_more_frames_per_second_than_anything_shows(tmp_path):
+    path = tmp_path / "fast.mp4"
+    with VideoWriter(path, fps=2400, size=(96, 96)) as writer:
+        for _ in range(10):
+            writer.write(np.zeros((96, 96, 3), np.uint8))
+    with pytest.raises(BunrakuError, match="2400 frames per second; 1000 is the most.*--fps 30"):
+        open_driving(path, MotionOptions())
+    assert open_driving(path, MotionOptions(fps=Fraction(30))).source.fps == 30

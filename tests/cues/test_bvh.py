@@ -394,6 +394,8 @@ def test_real_motion_capture_stands_upright_and_keeps_its_bones(name, frames):
             "OFFSET 0 nan 0.*Head",
         ),
         (SKELETON + "MOTION\nFrames: 1\nFrame Time: 0\n", "frame time is 0 seconds"),
+        (SKELETON + "MOTION\nFrames: 1\nFrame Time: 1e-300\n", "frame time is 1e-300 seconds"),
+        (SKELETON + "MOTION\nFrames: 1\nFrame Time: 1e300\n", "frame time is 1e300 seconds"),
         (SKELETON.replace("OFFSET 0 25 0", "OFFSET 0 up 0") + "MOTION\nFrames: 1\nFrame Time: 1", "broken BVH"),
     ],
 )

@@ -432,3 +432,17 @@ def test_pictures_that_stand_still_for_a_day_are_damaged_times(tmp_path):
         container.mux(stream.encode(None))
     with pytest.raises(BunrakuError, match=r"shows 4 pictures over 86400 s.*its times are damaged"):
         VideoReader(path)
+
+
+def test_tags_that_are_no_text(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["comment"] = "x" * 32
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 96, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((96, 64, 3), np.uint8), "rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"x" * 32, b"\x80" * 32))
+    with pytest.raises(BunrakuError, match=r"a\.mp4 is damaged .*0x80"):
+        VideoReader(path)

@@ -256,7 +256,8 @@ def test_the_best_device_is_picked(monkeypatch):
         ("model_index.json", "size", 7), ("model_index.json", "defaults", [1]), ("denoiser/config.json", "block_out_channels", 0),
         ("denoiser/config.json", "block_out_channels", [10**30]), ("denoiser/config.json", "layers_per_block", {}), ("image_encoder/config.json", "num_channels", 1e-320),
         ("image_encoder/config.json", "num_attention_heads", [None]), ("scheduler/scheduler_config.json", "num_train_timesteps", "many"),
-        ("scheduler/scheduler_config.json", "beta_schedule", 10**30),
+        ("scheduler/scheduler_config.json", "beta_schedule", 10**30), ("denoiser/config.json", "spatial_positions", 10**30),
+        ("denoiser/config.json", "spatial_positions", "many"), ("image_encoder/config.json", "layer_norm_eps", 1e300),
     ],
 )  # fmt: skip
 def test_configurations_of_nothing_are_refused(tmp_path, file, name, value):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bunraku.animate.gallery import of_gallery
 from bunraku.animate.options import DrivingKind, MotionOptions
-from bunraku.cues.cues import Cues
+from bunraku.cues.cues import MOST_FPS, Cues
 from bunraku.cues.openpose_json import json_files, read_openpose_json
 from bunraku.cues.perceive import follow, mended, people_in_words, perceive_frames
 from bunraku.cues.read_skeleton import SkeletonReader, is_readable
@@ -303,6 +303,8 @@ def _chosen_frames(path: Path, options: MotionOptions) -> tuple[VideoReader | Fr
         return FrameFolder(path, first, last, rate), first / rate
     first, last = _range(path, len(own), options)
     if options.fps is None:
+        if own.fps > MOST_FPS:
+            raise BunrakuError(f"{path} has {float(own.fps):g} frames per second; {MOST_FPS} is the most, take fewer: --fps 30")
         return own.part(first, last), first / own.fps
     whole = open_frames(path, fps=options.fps)
     begin, end = _at_rate(first, last, options.fps / own.fps, len(whole))

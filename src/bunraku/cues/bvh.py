@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from bunraku.cues.cues import MOST_FPS
 from bunraku.errors import BunrakuError
 from bunraku.perception.pose import PoseTrack
 
@@ -47,6 +48,7 @@ HEAD_PER_LEG = 0.235
 """Height of the head over its joint, of hip to ankle: 0.115 and 0.491 of a person's height (Winter, Biomechanics, 2009)."""
 
 MARGIN = 0.08  # of the picture, on each side
+LONGEST_FRAME = 60  # seconds
 
 
 def read_bvh(
@@ -144,8 +146,8 @@ def _parse(path: Path) -> tuple[list[_Joint], np.ndarray, float]:
         if header is None:
             raise ValueError("MOTION has no 'Frames:' and 'Frame Time:' lines")
         frame_time = float(header[2])
-        if not 0 < frame_time < np.inf:
-            raise ValueError(f"the frame time is {header[2]} seconds")
+        if not 1 / MOST_FPS <= frame_time <= LONGEST_FRAME:
+            raise ValueError(f"the frame time is {header[2]} seconds, not from {1 / MOST_FPS} to {LONGEST_FRAME}")
         lines = [line.split() for line in rest[0][header.end() :].splitlines() if line.strip()]
         motion = _parse_motion(lines, int(header[1]), sum(len(joint.channels) for joint in joints), path)
     except (ValueError, IndexError) as error:

@@ -86,6 +86,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
     protocols = "file,subfile" if isinstance(path, Slice) else "file"
     try:
         container = av.open(os.fspath(path), "r", options={"fflags": "+genpts", "protocol_whitelist": protocols})
+    except UnicodeDecodeError as error:  # of the file's own tags
+        raise _damaged(path, error) from error
     except av.FFmpegError as error:
         is_mp4 = _head(path)[4:8] == b"ftyp"
         hint = (
@@ -102,10 +104,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
             raise BunrakuError(f"{path} is {what} ({container.format.long_name}), not a video; give a video file")
         try:
             yield _Stream(container, stream)
-        except (av.FFmpegError, UnicodeDecodeError) as error:  # names and tags are text
-            raise BunrakuError(
-                f"{path} is damaged ({getattr(error, 'strerror', None) or error}); repair it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
-            ) from error
+        except (av.FFmpegError, UnicodeDecodeError) as error:  # names and tags of streams are text
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: str | os.PathLike[str], error: av.FFmpegError | UnicodeDecodeError) -> BunrakuError:
+    return BunrakuError(
+        f"{path} is damaged ({getattr(error, 'strerror', None) or error}); repair it, for example: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4"
+    )
 
 
 def _head(path: str | os.PathLike[str]) -> bytes:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,8 @@ def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
 
     config = read_json(folder / "config.json")
     try:
+        if strange := [number for number in _numbers(config) if not abs(number) < 2**31]:
+            raise ValueError(f"a number in it is {strange[0]}")
         with init_empty_weights(include_buffers=False):
             if issubclass(cls, PreTrainedModel):
                 network = cls(cls.config_class.from_dict(config))
@@ -181,6 +184,15 @@ def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
     except Exception as error:  # a library's, of any kind, whatever a strange configuration meets first
         raise BunrakuError(f"{folder / 'config.json'} does not describe a {cls.__name__} ({error}).") from error
     return network, {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
+
+
+def _numbers(config: Any) -> Iterator[float]:
+    """All of a configuration; what computes with them takes 32 bits."""
+    if isinstance(config, Mapping | list):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from _numbers(value)
+    elif isinstance(config, int | float):
+        yield config
 
 
 def usable_device(device: str | None = None) -> str:
