@@ -446,3 +446,16 @@ def test_tags_that_are_no_text(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"x" * 32, b"\x80" * 32))
     with pytest.raises(BunrakuError, match=r"a\.mp4 is damaged .*0x80"):
         VideoReader(path)
+
+
+def test_a_codec_that_nobody_knows(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 96, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((96, 64, 3), np.uint8), "rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"))
+    with pytest.raises(BunrakuError, match="a file without a video stream"):
+        VideoReader(path)

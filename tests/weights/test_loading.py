@@ -258,6 +258,7 @@ def test_the_best_device_is_picked(monkeypatch):
         ("image_encoder/config.json", "num_attention_heads", [None]), ("scheduler/scheduler_config.json", "num_train_timesteps", "many"),
         ("scheduler/scheduler_config.json", "beta_schedule", 10**30), ("denoiser/config.json", "spatial_positions", 10**30),
         ("denoiser/config.json", "spatial_positions", "many"), ("image_encoder/config.json", "layer_norm_eps", 1e300),
+        ("denoiser/config.json", "num_attention_heads", "8"), ("scheduler/scheduler_config.json", "clip_sample_range", "wide"),
     ],
 )  # fmt: skip
 def test_configurations_of_nothing_are_refused(tmp_path, file, name, value):

@@ -71,6 +71,12 @@ def test_truncated_files(tmp_path, suffix, kept):
         read_state(path)
 
 
+def test_a_pickle_of_nothing(tmp_path):
+    (tmp_path / "x.ckpt").write_bytes(b"\x80\x02a.")  # takes from an empty stack
+    with pytest.raises(BunrakuError, match="damaged or was not downloaded to the end"):
+        read_state(tmp_path / "x.ckpt")
+
+
 class Attack:
     def __init__(self, target):
         self.target = target

@@ -47,8 +47,9 @@ class AudioTrack:
         self._output = output
         self._packets: Iterator[Packet] = iter(())
         self._next: Packet | None = None
-        if self._input.streams.audio:
-            stream = self._input.streams.audio[0]
+        decodable = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
+        if decodable:
+            stream = decodable[0]
             copy = stream.codec_context.codec.canonical_name in _COPYABLE[suffix]
             convert = self._copied if copy else self._encoded
             self._packets = convert(stream, suffix, _origin(self._input) + start)

@@ -122,8 +122,9 @@ def _head(path: str | os.PathLike[str]) -> bytes:
 
 
 def motion_stream(container: InputContainer) -> VideoStream | None:
-    """The first stream of more than one frame, else the first; covers do not count. None: there is none."""
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    """The first stream of more than one frame, else the first; covers, and what FFmpeg has no decoder for, do not count. None: there is none."""
+    pictures = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    streams = [stream for stream in pictures if stream.codec_context is not None]
     if len(streams) < 2:
         return streams[0] if streams else None
     frames: Counter[int] = Counter()

@@ -1,5 +1,6 @@
 """Loading pipelines: every missing, unexpected and mis-shaped key is reported, and nothing in a checkpoint is executed."""
 
+import inspect
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -152,6 +153,7 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype, on_dis
     if name == "scheduler":
         config = read_json(file := folder / "scheduler_config.json")
         try:
+            _check_config(cls, config)
             return cls.from_config(config)
         except Exception as error:  # as in `empty_component`
             raise BunrakuError(f"{file} does not describe a {cls.__name__} ({described(error)}).") from error
@@ -174,8 +176,7 @@ def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
 
     config = read_json(folder / "config.json")
     try:
-        if strange := [number for number in _numbers(config) if not abs(number) < 2**31]:
-            raise ValueError(f"a number in it is {strange[0]}")
+        _check_config(cls.config_class if issubclass(cls, PreTrainedModel) else cls, config)
         with init_empty_weights(include_buffers=False):
             if issubclass(cls, PreTrainedModel):
                 network = cls(cls.config_class.from_dict(config))
@@ -186,13 +187,25 @@ def empty_component(cls: Any, folder: Path) -> tuple[Any, dict[str, Tensor]]:
     return network, {key: value for path in weight_files(folder) for key, value in read_state(path).items()}
 
 
-def _numbers(config: Any) -> Iterator[float]:
-    """All of a configuration; what computes with them takes 32 bits."""
-    if isinstance(config, Mapping | list):
-        for value in config.values() if isinstance(config, Mapping) else config:
-            yield from _numbers(value)
-    elif isinstance(config, int | float):
-        yield config
+def _check_config(cls: Any, config: Mapping[str, Any]) -> None:
+    """Raise ValueError where a setting whose default is a number, or several, holds text, or a number that 32 bits do not: networks and
+    schedulers meet them when they compute."""
+    for name, parameter in inspect.signature(cls.__init__).parameters.items():
+        kinds = {type(value) for value in _leaves(parameter.default)}
+        if name not in config or not kinds or not kinds <= {int, float}:
+            continue
+        for value in _leaves(config[name]):
+            if isinstance(value, str) or (isinstance(value, int | float) and not abs(value) < 2**31):
+                raise ValueError(f"{name} is {value!r}")
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Everything in a value that is no list, tuple or dictionary."""
+    if isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def usable_device(device: str | None = None) -> str:
