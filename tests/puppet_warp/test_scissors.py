@@ -11,19 +11,11 @@ from hypothesis import strategies as st
 
 from bunraku.perception.matte import unmixed
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
-from bunraku.puppet_warp.scissors import (
-    HEAD_LABEL,
-    TRUNK_LABEL,
-    Scissors,
-    continued,
-    head_at,
-    joined,
-    rungs,
-    smooth_cuts,
-    without_threads,
-)
+from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL
+from bunraku.puppet_warp.scissors import Scissors, continued, head_at, rungs
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
+from tests.puppet_warp.test_labels import CLOTH, SKIN, a_bare_arm_behind_a_flap
 
 ALL = np.ones(18, bool)
 
@@ -81,49 +73,25 @@ def test_a_cut_takes_nothing_from_the_edge_of_the_figure(seed: int) -> None:
     assert np.mean(canvas[edge, 0]) / 255 > 0.95
 
 
-def test_islands_join_what_they_hang_on() -> None:
-    labels = np.full((20, 30), -1)
-    labels[5:15, 2:12] = TRUNK_LABEL
-    labels[8:10, 12:20] = 0
-    labels[8:10, 20:23] = TRUNK_LABEL  # a hand that lies nearer to the trunk's line than to the arm
-    labels[17:19, 25:28] = 2  # alone
-    labels[1:3, 25:28] = 2
-    result = joined(labels, 2)
-    assert (result[8:10, 12:23] == 0).all()
-    result[8:10, 20:23] = TRUNK_LABEL
-    assert np.array_equal(result, labels)
+def test_an_arm_goes_on_behind_clothes_that_hang_before_it() -> None:
+    """What is hidden shows when the arm leaves the body, in the arm's colour, and not before."""
+    scissors = Scissors(*a_bare_arm_behind_a_flap())
+    bare = np.array(SKIN, float)
+    flap = np.s_[62:70, 24:34]
 
+    def painted(joints: np.ndarray) -> np.ndarray:
+        canvas = np.zeros((*scissors.mask.shape, 3), np.float32)
+        for piece in scissors.pieces():
+            piece.paint(canvas, piece.place(joints, ALL, 1.0))
+        return canvas
 
-def test_body_on_both_sides_of_an_arm_hangs_together_beneath_it() -> None:
-    labels = np.full((20, 30), TRUNK_LABEL)
-    labels[:, 20:25] = 0
-    assert np.array_equal(joined(labels, 4), labels)
-    assert (joined(labels, 1)[:, 25:] == 0).all()
-
-
-def test_cuts_lose_their_teeth_and_stay_where_they_are() -> None:
-    labels = np.full((40, 60), -1)
-    labels[5:35, 5:30], labels[5:35, 30:55] = 0, TRUNK_LABEL
-    jagged = labels.copy()
-    jagged[6:34:4, 30:32] = 0
-    jagged[8:34:4, 28:30] = TRUNK_LABEL
-    assert np.array_equal(smooth_cuts(labels, 2), labels)
-    assert np.array_equal(smooth_cuts(jagged, 3), labels)
-
-
-def test_a_finger_that_hangs_on_the_body_belongs_to_the_hand() -> None:
-    """What is as narrow and hangs on the body elsewhere stays, and so does body on both sides of an arm."""
-    labels = np.full((60, 80), -1)
-    labels[:, 20:60] = TRUNK_LABEL
-    labels[20:30, :20] = 0  # a hand at the hip
-    truth = labels.copy()
-    labels[30:34, 12:20], truth[30:34, 12:20] = TRUNK_LABEL, 0  # its thumb, touching the body
-    labels[10:14, 60:70] = truth[10:14, 60:70] = TRUNK_LABEL  # a bow on the other side
-    labels[40:46, 20:60] = truth[40:46, 20:60] = 1  # a forearm before the body
-    result = without_threads(labels, 4)
-    assert (result[30:34, 12:17] == 0).all()
-    result[30:34, 17:20] = 0  # where it grows out of the hip it is as much hip
-    assert np.array_equal(result, truth)
+    at_rest = painted(scissors.body.joints)
+    assert np.abs(at_rest[flap] - CLOTH).max() < 30
+    raised = scissors.body.joints.copy()
+    raised[[3, 4]] = raised[2] + ((-26, 0), (-52, 0))  # straight to the side
+    upper = painted(raised)[37:43, 4:14]  # where the flap had hidden the arm
+    assert np.median(np.abs(upper - bare)) < 10
+    assert (np.abs(upper - bare).max(-1) < 30).mean() > 0.85  # but for the row beside a cut
 
 
 def test_a_hem_goes_on_beneath_an_arm() -> None:

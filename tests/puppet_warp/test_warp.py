@@ -227,7 +227,7 @@ def test_whole_body_poses_and_hands() -> None:
     body = PoseTrack(keypoints, scores, (128, 128))
     made = np.concatenate(list(PuppetWarp().stream(shown.frames[0], body[1:], body[:1], mask=shown.instances[0])))
     assert np.array_equal(made, warped(shown, shown.pose[1:]))
-    keypoints[:, 0, 113:134] = keypoints[:, 0, [4]] + np.linspace(0, 8, 21)[:, None]
+    keypoints[:, 0, 113:134] = keypoints[:, 0, [4]] + np.linspace(0, 14, 21)[:, None]
     scores[:, 0, 113:134] = 1
     hand = np.concatenate(list(PuppetWarp().stream(shown.frames[0], body[1:], body[:1], mask=shown.instances[0])))
     assert not np.array_equal(hand, made)

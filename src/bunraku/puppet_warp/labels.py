@@ -1,0 +1,255 @@
+"""Labels: which part of a body each pixel of a figure belongs to. Bones say who is near, colours who looks like it, and the picture's edges
+where one ends."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from bunraku.perception.cutout import polygon, segment_distance
+from bunraku.perception.pose import HAND_BONES
+from bunraku.puppet_warp.body import ARMS, HIPS, LEGS, LIMBS, NECK, Body, leg_point, unit
+from bunraku.puppet_warp.cells import Cells
+from bunraku.puppet_warp.ribbon import Edges
+
+TRUNK_LABEL, HEAD_LABEL = 4, 5
+"""Labels of pixels; 0 to 3 are the limbs, -1 is outside."""
+
+CORE, ALONE = 0.6, 0.8  # half thicknesses: inside a part, and outside all others, where its colours are learnt
+COLOUR = 7.0  # half thicknesses that the clearest difference of colours is worth
+BINS, RARE, CLEAR = 16, 1e-3, 0.1
+"""Colours along an axis, the share that counts as none, and the difference of colours that counts."""
+UNSEEN = 20.0  # pixels of a core that a colour may have and count as none
+FAINT = 0.02  # the least coverage of the figure
+ROUNDS = 4  # of cutting and learning colours anew
+CELL, CUT = 0.4, 1.8
+"""Half thicknesses of an arm: from cell to cell, and what a cut through one colour costs."""
+FARTHEST = 4.0  # half thicknesses beyond which all is equally far
+FRONT = 0.9  # radii round its bones in which an arm lies over everything else
+HAND, FINGER = 0.5, 0.45
+"""Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
+SIDES = 0.6  # how far the trunk goes beyond the shoulders, in half thicknesses of the arm
+BRIDGE = 2.8  # half thicknesses of an arm: half the width of an arm or hand beneath which the body hangs together
+THREAD = 0.7  # half thicknesses of an arm: half the width of what sticks out of the body beside an arm and belongs to the arm
+CORNER = 0.45  # of that: how far a corner of the body reaches out of the widest disc in it
+TREMBLE = 0.35  # sigma that takes the teeth off a cut, in half thicknesses of an arm
+CHEEKS, BARE = 0.35, 0.85
+"""Radii of the head round the middle of eyes and nose that show skin, and the share of an arm's core with such colours that says that it is bare."""
+TONES, LEAST_TONE = (
+    3.0,
+    3.0,
+)  # deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b
+FOREIGN = 3.0  # half thicknesses that another colour than the skin's is worth at a bare arm
+
+Bones = dict[tuple[int, int], np.ndarray]
+"""Distance of every pixel (H, W) from each bone of an arm, in its half thicknesses, by limb and bone; the hand counts to the lower."""
+
+
+def labelled(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[np.ndarray, np.ndarray, Bones]:
+    """Whose pixel is it.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        coverage: float32 (H, W) in [0, 1], how much of each pixel the figure covers.
+        body: its measures, in pixels of `picture`.
+
+    Returns:
+        labels int (H, W), see `TRUNK_LABEL`; float64 (6, H, W), the distance of every pixel from every part, in the part's half
+        thicknesses; and from the bones of the arms.
+    """
+    arms, distances = _distances(picture, coverage, body)
+    labels = _settled(picture, coverage, body, arms, distances)
+    labels = without_threads(smooth_cuts(labels, TREMBLE * body.arm), THREAD * body.arm, BRIDGE * body.arm)
+    return joined(labels, BRIDGE * body.arm, distances[list(ARMS)] < 1, body.arm**2), distances, arms
+
+
+def _distances(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[Bones, np.ndarray]:
+    """Distance of every pixel from the bones of the arms, and from all parts, float64 (6, H, W)."""
+    height, width = coverage.shape
+    pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
+    distances = np.full((6, height, width), np.inf)
+    edges, arms = Edges(picture, coverage), Bones()
+
+    def outside(corners: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.distanceTransform((~polygon(corners, coverage.shape)).astype(np.uint8), cv2.DIST_L2, 5))
+
+    for (limb, bone), radius in body.radii.items():
+        start, end = body.joints[list(LIMBS[limb][bone : bone + 2])]
+        if limb in ARMS:
+            start, end, radius = edges.ribbon(start, end, radius)
+        hand = HAND * float(np.linalg.norm(end - start)) if limb in ARMS and limb not in body.hands else 0
+        tip = end + bone * max(radius, hand) * unit(end - start, (0, 1))
+        away = segment_distance(pixels, start, tip) / (radius + 0.5)
+        distances[limb] = np.minimum(distances[limb], away)
+        if limb in ARMS:
+            arms[limb, bone] = away
+    for limb, points in body.hands.items():
+        bones = np.zeros(coverage.shape, np.uint8)
+        corners = np.rint((points[HAND_BONES] - 0.5) * 16).astype(np.int32)
+        cv2.polylines(bones, corners, False, 1, 1, cv2.LINE_8, 4)  # type: ignore[call-overload]
+        if bones.any():
+            radius = FINGER * body.radii.get((limb, 1), body.arm) + 0.5
+            away = np.asarray(cv2.distanceTransform(1 - bones, cv2.DIST_L2, 5) / radius, np.float64)
+            distances[limb] = np.minimum(distances[limb], away)
+            arms[limb, 1] = np.minimum(arms.get((limb, 1), np.inf), away)
+    neck, hips = body.joints[NECK], body.joints[HIPS].mean(0)
+    share = np.clip((pixels - neck) @ (hips - neck) / max(np.sum((hips - neck) ** 2), 1e-6), 0, 1)
+    reach = SIDES * (1 - share) * body.arm + share * body.leg + 0.5
+    distances[TRUNK_LABEL] = outside(body.joints[[2, 5, 11, 8]]) / reach
+    if body.hem:
+        right, left = (leg_point(body.joints, side, body.hem) for side in (0, 1))
+        down = unit((right + left) / 2 - hips, (0, 1))
+        below = (pixels - (right + left) / 2) @ down > 0.5
+        skirt = outside(np.stack([body.joints[8], right, left, body.joints[11]])) / (2 * body.leg)
+        distances[TRUNK_LABEL] = np.where(below, 100, np.minimum(distances[TRUNK_LABEL], skirt))
+        distances[LEGS[0] : LEGS[1] + 1, ((pixels - hips) @ down > 0) & ~below] = 100
+    core = 0.1  # of the head, at distance 0
+    from_middle = np.linalg.norm(pixels - body.head, axis=-1) / body.head_radius
+    distances[HEAD_LABEL] = np.maximum(from_middle - core, 0) / (1 - core)
+    return arms, distances
+
+
+def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones, distances: np.ndarray) -> np.ndarray:
+    """Labels int (H, W). An arm is cut out of the figure where that costs least: its claims are the distance, less in front of everything else
+    and more where the body's colours are likelier, or where it is bare and the colour is not the skin's. Joints are found beside
+    their arms, so what the arms' colours are, those of both together, is learnt anew from every cut. What is left falls to the nearest part."""
+    figure = coverage > 0.5
+    near = np.minimum(distances, FARTHEST).astype(np.float32)
+    near[list(ARMS)] = np.where(near[list(ARMS)] < FRONT, near[list(ARMS)] - FRONT, near[list(ARMS)])
+    clothed = figure & ~_foreign(picture, figure, body, arms)
+    own = [near[arm] + FOREIGN * (figure & ~clothed) for arm in ARMS]
+    bins, from_body, rest = colour_bins(picture), distances[LEGS[0] :].min(0), near[LEGS[0] :].min(0)
+    alone = distances[list(ARMS)].min(0) > ALONE
+    cores = {
+        arm: (
+            (distances[arm] < CORE) & (np.minimum(from_body, distances[1 - arm]) > ALONE) & clothed,
+            (from_body < CORE) & alone & figure,
+        )
+        for arm in ARMS
+    }
+    cells = Cells(picture, coverage > FAINT, max(2, round(CELL * body.arm)))
+    nearer = (distances[0] < distances[1], distances[1] < distances[0])
+    labels = np.full(coverage.shape, -1)
+    for _ in range(ROUNDS):
+        both = np.logical_or(*(cores[arm][0] for arm in ARMS))
+        as_arm, as_body = zip(*(COLOUR * unlikely(bins, (both, cores[arm][1])) for arm in ARMS))
+        claims = [own[arm] + as_arm[arm] for arm in ARMS]
+        body_claims = rest + np.where(nearer[0], as_body[0], 0) + np.where(nearer[1], as_body[1], 0)
+        cut = [cells.cut(np.minimum(body_claims, claims[1 - arm]) - claims[arm], CUT * body.arm) for arm in ARMS]
+        labels = distances[LEGS[0] :].argmin(0) + LEGS[0]
+        for arm in ARMS:
+            labels[cut[arm] & (~cut[1 - arm] | (claims[arm] <= claims[1 - arm]))] = arm
+        cores = {
+            arm: (around & (labels == arm) & clothed, around & (labels >= LEGS[0]))
+            for arm in ARMS
+            for around in [figure & (distances[arm] < FARTHEST)]
+        }
+    return np.where(coverage > FAINT, labels, -1)
+
+
+def _foreign(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -> np.ndarray:
+    """bool (H, W): what lies at a bare arm, or before it, and has not the skin's colour, as the face shows it."""
+    eyes_and_nose = [joint for joint in (0, 14, 15) if body.seen[joint]]
+    nowhere = np.zeros(figure.shape, bool)
+    if not eyes_and_nose:
+        return nowhere
+    x, y = body.joints[eyes_and_nose].mean(0)
+    rows, columns = np.ogrid[: figure.shape[0], : figure.shape[1]]
+    face = ((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < (CHEEKS * body.head_radius) ** 2) & figure
+    if not face.any():
+        return nowhere
+    tones = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
+    usual = np.median(tones[face], 0)
+    deviation = np.maximum(1.4826 * np.median(np.abs(tones[face] - usual), 0), LEAST_TONE)
+    other = (((tones - usual) / deviation) ** 2).sum(-1) > TONES**2
+    nearest = np.stack([*arms.values()]).argmin(0) if arms else nowhere
+    found = nowhere
+    for number, away in enumerate(arms.values()):
+        core = (away < CORE) & figure
+        if core.any() and other[core].mean() <= 1 - BARE:
+            found = found | (other & (nearest == number) & (away < FARTHEST))
+    return found
+
+
+def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:
+    """Labels int (H, W), -1 outside, each pixel's the one that most around it have, by a Gaussian of `sigma` pixels: cuts without teeth and threads."""
+    shares = np.stack([cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), sigma) for label in range(6)])
+    return np.where(labels >= 0, shares.argmax(0), -1)
+
+
+def without_threads(labels: np.ndarray, reach: float, bridge: float) -> np.ndarray:
+    """Labels int (H, W), -1 outside, of which the body has nothing narrower than twice `reach` pixels that hangs on it beside an arm, such as a finger."""
+    arms, figure = np.isin(labels, ARMS), labels >= 0
+    disc, corner = (
+        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        for side in (2 * max(1, round(reach)) + 1, 2 * max(1, round(CORNER * reach)) + 1)
+    )
+    # what an arm may hide counts as body: an arm before it makes no part of the body narrow
+    body = figure & ~arms
+    whole = body | (closed(body, bridge) & arms)
+    wide = cv2.dilate(cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_OPEN, disc), corner)  # opening rounds corners
+    narrow = (wide == 0) & body
+    _, parts = cv2.connectedComponents(narrow.astype(np.uint8))
+    near = cv2.dilate(arms.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    threads = narrow & np.isin(parts, np.unique(parts[near & narrow]))
+    if not threads.any():
+        return labels
+    _, (y, x) = distance_transform_edt(~arms, return_indices=True)
+    return np.where(threads, labels[y, x], labels)
+
+
+def colour_bins(picture: np.ndarray) -> np.ndarray:
+    """int (H, W): which of BINS^3 colours each pixel of uint8 (H, W, 3) has, in CIELAB."""
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.int32) * BINS // 256
+    return np.asarray((lab[..., 0] * BINS + lab[..., 1]) * BINS + lab[..., 2])
+
+
+def unlikely(bins: np.ndarray, cores: Sequence[np.ndarray]) -> np.ndarray:
+    """float32 (P, H, W) from 0 to 1: how much rarer each pixel's colour is in a part than in the part that has most of it, as counted in the
+    parts' cores, bool (H, W); 0 where that is not clear, and for all if one has no core."""
+    if not all(core.any() for core in cores):
+        return np.zeros((len(cores), *bins.shape), np.float32)
+    counts = [np.bincount(bins[core], minlength=BINS**3).reshape(BINS, BINS, BINS) for core in cores]
+    smooth = np.stack([gaussian_filter(count.astype(np.float32), 0.7, mode="constant").ravel() for count in counts])
+    total = smooth.sum(1).max()
+    logs = np.log(smooth / total + max(RARE, UNSEEN / total))
+    return np.asarray(np.maximum((logs.max(0) - logs) / -np.log(RARE) - CLEAR, 0)[:, bins], np.float32)
+
+
+def closed(mask: np.ndarray, reach: float) -> np.ndarray:
+    """A mask, bool (H, W), its gaps closed that are narrower than twice `reach` pixels."""
+    side = 2 * round(reach) + 1
+    bordered = np.pad(mask.astype(np.uint8), side)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, disc)[side:-side, side:-side] > 0)
+
+
+def joined(labels: np.ndarray, reach: float, on_bones: np.ndarray, least: float) -> np.ndarray:
+    """Labels int (H, W), -1 outside, of which each is in one piece: what only hangs on another part, such as a hand far from its
+    wrist, joins that part. Body on both sides of an arm that is narrower than twice `reach` pixels hangs together beneath it; pieces of an arm
+    of `least` pixels stay where most of them lie on its bones, bool (2, H, W): clothes hide what is between them."""
+    islands = np.zeros(labels.shape, bool)
+    beneath = closed(labels >= LEGS[0], reach) & np.isin(labels, ARMS)
+    for label in range(6):
+        own = labels == label
+        whole = own | beneath if label >= LEGS[0] else own
+        count, parts = cv2.connectedComponents(whole.astype(np.uint8))
+        sizes = np.bincount(parts[own], minlength=max(count, 2))
+        sizes[0] = 0
+        stays = np.arange(len(sizes)) == sizes.argmax()
+        if label in ARMS:
+            within = np.bincount(parts[own & on_bones[label]], minlength=len(sizes))
+            stays |= (sizes >= least) & (within > sizes / 2)
+        islands |= own & ~stays[parts]
+    result = labels.copy()
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(islands.astype(np.uint8))
+    for part in range(1, count):
+        x, y, width, height = stats[part, :4]
+        box = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
+        island = parts[box] == part
+        rim = cv2.dilate(island.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        neighbours = labels[box][rim & ~islands[box] & (labels[box] >= 0)]
+        if len(neighbours):
+            result[box][island] = np.bincount(neighbours).argmax()
+    return result

@@ -1,0 +1,105 @@
+"""Whose pixel is whose."""
+
+import cv2
+import numpy as np
+
+from bunraku.puppet_warp.body import Body
+from bunraku.puppet_warp.labels import TRUNK_LABEL, joined, labelled, smooth_cuts, without_threads
+
+SKIN, CLOTH = (220, 170, 140), (70, 80, 120)
+
+
+def a_bare_arm_behind_a_flap(skin: tuple[int, int, int] = SKIN) -> tuple[np.ndarray, np.ndarray, Body]:
+    """Picture, coverage and measures of somebody whose right arm hangs beside the trunk, with a piece of the clothes before the upper arm."""
+    picture = np.full((140, 110, 3), CLOTH, np.uint8)
+    mask = np.zeros((140, 110), np.uint8)
+    cv2.circle(mask, (60, 20), 13, 1, -1)
+    cv2.circle(picture, (60, 20), 13, SKIN, -1)
+    for top, bottom, left, right in ((32, 90, 38, 82), (90, 138, 42, 56), (90, 138, 64, 78)):
+        mask[top:bottom, left:right] = 1
+    for left in (24, 86):  # arms from the shoulders on
+        mask[38:95, left : left + 10] = 1
+        mask[38:46, min(left, 34) : max(left, 82)] = 1
+        picture[38:95, left : left + 10] = skin
+    mask[60:72, 24:40] = 1
+    picture[60:72, 24:40] = CLOTH  # the flap
+    joints = np.array(
+        [(60, 22), (60, 36), (29, 40), (29, 66), (29, 92), (91, 40), (91, 66), (91, 92), (49, 90), (49, 114), (49, 136), (71, 90), (71, 114),
+         (71, 136), (56, 18), (64, 18), (50, 20), (70, 20)], float,
+    )  # fmt: skip
+    radii = {(limb, bone): 5.0 if limb < 2 else 7.0 for limb in range(4) for bone in (0, 1)}
+    body = Body(joints, np.ones(18, bool), radii, 5.0, 7.0, np.array([60.0, 20.0]), 16.0, 0.0, {})
+    return picture, mask.astype(np.float32), body
+
+
+def test_clothes_before_a_bare_arm_are_no_arm() -> None:
+    labels, *_ = labelled(*a_bare_arm_behind_a_flap())
+    assert (labels[62:70, 26:34] == TRUNK_LABEL).all()
+    assert (labels[48:58, 26:33] == 0).all()
+    assert (labels[74:92, 26:33] == 0).all(), "the forearm is an arm still, though the flap parts it from the upper arm"
+    assert (labels[50:90, 88:95] == 1).all()
+
+
+def test_a_pattern_on_a_sleeve_is_arm() -> None:
+    """In sleeves there is no telling: what lies on the bones is arm."""
+    labels, *_ = labelled(*a_bare_arm_behind_a_flap(skin=(60, 150, 70)))
+    assert (labels[74:92, 26:33] == 0).all()
+    assert (labels[50:90, 88:95] == 1).all()
+
+
+def test_pieces_of_an_arm_stay_where_its_bones_are() -> None:
+    labels = np.full((40, 60), -1)
+    labels[:, 20:] = TRUNK_LABEL
+    labels[2:12, 12:20], labels[20:38, 2:20] = 0, 0
+    labels[2:5, 40:45] = 0
+    bones = np.zeros((2, 40, 60), bool)
+    bones[0, :, 10:22] = True
+    result = joined(labels, 2, bones, 20)
+    assert (result[2:12, 12:20] == 0).all()
+    assert (result[2:5, 40:45] == TRUNK_LABEL).all()
+    assert (joined(labels, 2, bones, 200)[2:12, 12:20] == TRUNK_LABEL).all()
+
+
+def test_islands_join_what_they_hang_on() -> None:
+    labels = np.full((20, 30), -1)
+    labels[5:15, 2:12] = TRUNK_LABEL
+    labels[8:10, 12:20] = 0
+    labels[8:10, 20:23] = TRUNK_LABEL  # a hand that lies nearer to the trunk's line than to the arm
+    labels[17:19, 25:28] = 2  # alone
+    labels[1:3, 25:28] = 2
+    result = joined(labels, 2, np.zeros((2, 20, 30), bool), 1)
+    assert (result[8:10, 12:23] == 0).all()
+    result[8:10, 20:23] = TRUNK_LABEL
+    assert np.array_equal(result, labels)
+
+
+def test_body_on_both_sides_of_an_arm_hangs_together_beneath_it() -> None:
+    labels = np.full((20, 30), TRUNK_LABEL)
+    labels[:, 20:25] = 0
+    assert np.array_equal(joined(labels, 4, np.zeros((2, 20, 30), bool), 1), labels)
+    assert (joined(labels, 1, np.zeros((2, 20, 30), bool), 1)[:, 25:] == 0).all()
+
+
+def test_cuts_lose_their_teeth_and_stay_where_they_are() -> None:
+    labels = np.full((40, 60), -1)
+    labels[5:35, 5:30], labels[5:35, 30:55] = 0, TRUNK_LABEL
+    jagged = labels.copy()
+    jagged[6:34:4, 30:32] = 0
+    jagged[8:34:4, 28:30] = TRUNK_LABEL
+    assert np.array_equal(smooth_cuts(labels, 2), labels)
+    assert np.array_equal(smooth_cuts(jagged, 3), labels)
+
+
+def test_a_finger_that_hangs_on_the_body_belongs_to_the_hand() -> None:
+    """What is as narrow and hangs on the body elsewhere stays, and so does body on both sides of an arm."""
+    labels = np.full((60, 80), -1)
+    labels[:, 20:60] = TRUNK_LABEL
+    labels[20:30, :20] = 0  # a hand at the hip
+    truth = labels.copy()
+    labels[30:34, 8:20], truth[30:34, 8:20] = TRUNK_LABEL, 0  # its thumb, touching the body
+    labels[10:14, 60:70] = truth[10:14, 60:70] = TRUNK_LABEL  # a bow on the other side
+    labels[40:46, 20:60] = truth[40:46, 20:60] = 1  # a forearm before the body
+    result = without_threads(labels, 4, 8)
+    assert (result[30:34, 8:14] == 0).all()
+    result[30:34, 14:20] = 0  # where it grows out of the hip it is as much hip
+    assert np.array_equal(result, truth)
