@@ -28,6 +28,8 @@ from bunraku.puppet_warp.piece import Piece, Place, grid
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
 """Labels that are painted later, over each label."""
 
+HEMS = 2.0  # how much more a pixel along a bone counts than one across it
+SHOULDER = 0.3  # of the upper arm: so much of it is the trunk's where the trunk covers it
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
@@ -112,8 +114,15 @@ class Scissors:
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
-    def _piece(self, own: np.ndarray, shown: np.ndarray, mesh: Callable[[np.ndarray], Mesh]) -> Iterator[Piece]:
-        """The piece that shows the pixels `shown`, coloured from the `own` ones and continued elsewhere; none if nothing is its own.
+    def _piece(
+        self,
+        own: np.ndarray,
+        shown: np.ndarray,
+        mesh: Callable[[np.ndarray], Mesh],
+        along: np.ndarray | tuple[float, float] = (0, 0),
+    ) -> Iterator[Piece]:
+        """The piece that shows the pixels `shown`, coloured from the `own` ones and continued elsewhere, across the direction `along` (2,) sooner
+        than along it; none if nothing is its own.
 
         `mesh` makes a mesh that encloses given points (N, 2).
         """
@@ -130,7 +139,7 @@ class Scissors:
         # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(share / np.maximum(whole, 1e-6), self.coverage[box])[..., None]
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
-        seen, hidden = (continued(picture, self._apart(own, from_cuts, least)) for least in (MIXED, OUTLINE))
+        seen, hidden = (continued(picture, self._apart(own, from_cuts, least), along) for least in (MIXED, OUTLINE))
         texture = np.concatenate([np.where(own[..., None], seen, hidden) * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
@@ -170,16 +179,21 @@ class Scissors:
         if limb in LEGS and not self.body.hem:  # without a skirt only the hip is under the trunk
             hidden &= (self.labels != TRUNK_LABEL) | ((self.pixels - start) @ along < length / 2)
 
-        yield from self._piece((region | disc) & (self.labels == limb), region | hidden | disc, self._strip(limb, bone))
+        yield from self._piece(
+            (region | disc) & (self.labels == limb), region | hidden | disc, self._strip(limb, bone), along
+        )
 
     def _behind(self, arm: int) -> Iterator[Piece]:
         """What the body's clothes hide of an arm: its bones go on behind them, in the arm's colours."""
         own, body = self.labels == arm, (self.labels >= LEGS[0]) & self.mask
         inside = self._apart(own, self._from_edge, OUTLINE)
         for bone in (0, 1):
-            within = self._arm_bones.get((arm, bone), np.inf) < 1
+            start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
+            along = unit(end - start, (0, 1))
+            below = (self.pixels - start) @ along > (1 - bone) * SHOULDER * np.linalg.norm(end - start)
+            within = (self._arm_bones.get((arm, bone), np.inf) < 1) & below
             if (within & body).any():
-                yield from self._piece(inside, within & (own | body), self._strip(arm, bone))
+                yield from self._piece(inside, within & (own | body), self._strip(arm, bone), along)
 
     def _strip(self, limb: int, bone: int) -> Callable[[np.ndarray], Mesh]:
         """The mesh of a bone."""
@@ -228,7 +242,8 @@ class Scissors:
             return ladder(body.joints, 1), triangles, lambda joints, seen, scale: ladder(joints, scale)
 
         own = (self.labels == TRUNK_LABEL) | self._seat
-        yield from self._piece(own, own | hull | self._overlapping(TRUNK_LABEL), mesh)
+        down = unit(body.joints[HIPS].mean(0) - body.joints[NECK], (0, 1))
+        yield from self._piece(own, own | hull | self._overlapping(TRUNK_LABEL), mesh, down)
 
     def _head(self) -> Iterator[Piece]:
         body = self.body
@@ -246,10 +261,10 @@ class Scissors:
         yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
 
 
-def continued(picture: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """A picture, uint8 (H, W, 3), whose pixels beside `sources`, bool (H, W), take the nearest source's colour, a little smoothed:
-    so seams and hems go on as they are."""
-    _, nearest = distance_transform_edt(~sources, return_indices=True)
+def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tuple[float, float] = (0, 0)) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), whose pixels beside `sources`, bool (H, W), take the nearest source's colour, a little smoothed: so seams and
+    hems go on as they are. A pixel's way `along` a direction, (x, y) of length 1, counts more than across: hems lie across bones."""
+    _, nearest = distance_transform_edt(~sources, sampling=1 + HEMS * np.abs(along)[::-1], return_indices=True)
     whole = picture[tuple(nearest)]
     return np.where(sources[..., None], picture, cv2.GaussianBlur(whole, (0, 0), SEAM))
 
