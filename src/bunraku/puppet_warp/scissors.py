@@ -28,7 +28,7 @@ from bunraku.puppet_warp.piece import Piece, Place, grid
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
 """Labels that are painted later, over each label."""
 
-HEMS = 2.0  # how much more a pixel along a bone counts than one across it
+HEMS = 6.0  # how much more a pixel along a bone counts than one across it
 SHOULDER = 0.3  # of the upper arm: so much of it is the trunk's where the trunk covers it
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
