@@ -47,6 +47,14 @@ def test_a_pattern_on_a_sleeve_is_arm() -> None:
     assert (labels[50:90, 88:95] == 1).all()
 
 
+def test_drawn_lines_on_a_bare_arm_are_arm() -> None:
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    picture[72:95, 24:26] = picture[72:95, 32:34] = picture[38:95, 94:96] = (40, 20, 90)
+    labels, *_ = labelled(picture, coverage, body)
+    assert (labels[76:93, 24:34] == 0).mean() > 0.95
+    assert (labels[50:93, 88:96] == 1).mean() > 0.95
+
+
 def test_pieces_of_an_arm_stay_where_its_bones_are() -> None:
     labels = np.full((40, 60), -1)
     labels[:, 20:] = TRUNK_LABEL

@@ -40,6 +40,7 @@ TONES, LEAST_TONE = (
     3.0,
     3.0,
 )  # deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b
+LINE = 0.35  # half thicknesses of an arm: half the width of a drawn line, which is no clothes
 FOREIGN = 3.0  # half thicknesses that another colour than the skin's is worth at a bare arm
 
 Bones = dict[tuple[int, int], np.ndarray]
@@ -163,12 +164,16 @@ def _foreign(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -
     usual = np.median(tones[face], 0)
     deviation = np.maximum(1.4826 * np.median(np.abs(tones[face] - usual), 0), LEAST_TONE)
     other = (((tones - usual) / deviation) ** 2).sum(-1) > TONES**2
+    side = 2 * max(1, round(LINE * body.arm)) + 1
+    clothes = cv2.morphologyEx(
+        other.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    )
     nearest = np.stack([*arms.values()]).argmin(0) if arms else nowhere
     found = nowhere
     for number, away in enumerate(arms.values()):
         core = (away < CORE) & figure
         if core.any() and other[core].mean() <= 1 - BARE:
-            found = found | (other & (nearest == number) & (away < FARTHEST))
+            found = found | ((clothes > 0) & (nearest == number) & (away < FARTHEST))
     return found
 
 
