@@ -57,6 +57,22 @@ def test_each_condition_is_encoded_once_per_clip(tiny_pipeline, reference_image,
     }
 
 
+@pytest.mark.parametrize("build", [build_tiny_pipeline, tiny_tcan])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_maps_that_are_more_than_is_kept_are_made_for_every_window(build, wrap, reference_image, monkeypatch):
+    pipeline = build()
+    settings = {"num_inference_steps": 2, "guidance_scale": 2.0, "wrap": wrap}
+    kept = animated(pipeline, reference_image, walking_track(19), generator=seeded(), **settings)
+    monkeypatch.setattr("bunraku.pipeline.KEPT", 0)
+    encoded = []
+    monkeypatch.setattr(
+        AnimationPipeline, "_encode", lambda *a, own=AnimationPipeline._encode: encoded.append(own(*a)) or encoded[-1]
+    )
+    made = animated(pipeline, reference_image, walking_track(19), generator=seeded(), **settings)
+    assert callable(encoded[0].frames["pose"])
+    assert np.abs(made.astype(int) - kept).max() <= 1
+
+
 def test_models_without_reference_pose_do_not_guide_the_reference(reference_image):
     pipeline = build_tiny_pipeline(options={})
     calls = counted(pipeline)

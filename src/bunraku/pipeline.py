@@ -5,6 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import diffusers
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_SIZE = (128, 128)
 DEFAULT_RECIPE = "animate-anyone"
 POSE = "pose"
+KEPT = 2**29
+"""Bytes of a clip's maps that are kept; more are made anew for every window."""
 CONFIGURATION = ("size", "defaults", "recipe", "options", "styles", "reference_pose", "skeleton")
 
 
@@ -245,11 +248,11 @@ class AnimationPipeline(DiffusionPipeline):
             return replace(ports, temperature=heat[window[0]]) if heat else ports
 
         channels = self.denoiser.config.in_channels
-        noise = initial_noise((channels, length, size[0] // 8, size[1] // 8), generator, sampling.noise_period)
+        shape = (channels, length, size[0] // 8, size[1] // 8)
         with self.progress_bar(total=sampling.steps(length)) as bar:
             latents, trust = denoise(
-                animator.predict, conditions, self.scheduler, noise.to(device), sampling, generator, self._on_step(bar, callback),
-                share,
+                animator.predict, conditions, self.scheduler, initial_noise(shape, generator, sampling.noise_period).to(device),
+                sampling, generator, self._on_step(bar, callback), share,
             )  # fmt: skip
         parts = pieces(length, sampling.chunk)
 
@@ -278,8 +281,8 @@ class AnimationPipeline(DiffusionPipeline):
     ) -> Encoded:
         """The clip as the networks see it.
 
-        Maps of frames stay in main memory: they are the largest that a long clip keeps, 2.6 MB a frame for Stable Diffusion's size
-        at 512x512.
+        Maps of frames are the largest that a clip keeps: for Stable Diffusion's size at 512x512 2.6 MB a frame in half precision. They lie in main
+        memory; those of a clip for which they are more than `KEPT` are made anew for every window, which costs a guider's work once a step.
         """
         device, animator, reads = self._execution_device, self.animator, self.reads
         pictures = Inputs({name: torch.from_numpy(still)[None].to(device) for name, still in stills.items()}, {})
@@ -289,29 +292,51 @@ class AnimationPipeline(DiffusionPipeline):
         encoded = animator.encode_stills(pictures, clean)
         parts = pieces(length, chunk)
 
-        def piece(number: int) -> tuple[dict[str, Tensor], np.ndarray | None]:
-            part = parts[number]
+        def drawn_of(part: range) -> tuple[range, slice, dict[str, np.ndarray]]:
+            """The frames that consecutive ones are encoded with, where these lie among them, and what is drawn of them all."""
             wide = range(max(0, part.start - animator.halo), min(length, part.stop + animator.halo))
             inner = slice(part.start - wide.start, part.stop - wide.start)
-            drawn = {name: np.asarray(source[list(wide)]) for name, source in frames.items()}
+            return wide, inner, {name: np.asarray(source[list(wide)]) for name, source in frames.items()}
+
+        def maps_of(drawn: Mapping[str, np.ndarray], latents: Mapping[str, Tensor], inner: slice) -> dict[str, Tensor]:
             inputs = Inputs({}, {name: torch.from_numpy(images)[None].to(device) for name, images in drawn.items()})
+            return {name: maps[:, :, inner].cpu() for name, maps in animator.encode_frames(inputs, latents).items()}
+
+        keep: bool | None = None  # known once the first piece is there
+
+        def piece(number: int) -> tuple[dict[str, Tensor], dict[str, Tensor], np.ndarray | None]:
+            _, inner, drawn = drawn_of(parts[number])
             latents = {
                 name: torch.stack([self.encode(image)[0] for image in images], 1)[None].to(animator.dtype)
                 for name, images in drawn.items()
                 if name in reads.latents
             }
-            encoded = animator.encode_frames(inputs, latents)
-            shown = drawn[POSE][inner] if POSE in drawn else None
-            return {name: of_frames[:, :, inner].cpu() for name, of_frames in encoded.items()}, shown
+            maps = {} if keep is False else maps_of(drawn, latents, inner)
+            own = {name: values[:, :, inner].cpu() for name, values in latents.items()}
+            return maps, own, drawn[POSE][inner] if POSE in drawn else None
 
-        maps: dict[str, Tensor] = {}
-        for part, (encoded_frames, poses) in zip(parts, share.pieces(len(parts), piece)):
+        kept: dict[str, Tensor] = {}
+        for part, (maps, latents, poses) in zip(parts, share.pieces(len(parts), piece)):
             watched.see(part, poses)
-            for name, values in encoded_frames.items():
-                if name not in maps:  # once in full size, so that a long clip's maps are never held twice
-                    maps[name] = values.new_empty((*values.shape[:2], length, *values.shape[3:]))
-                maps[name][:, :, part.start : part.stop] = values
-        return Encoded(encoded, maps)
+            if keep is None:
+                keep, names = sum(t[:, :, :1].nbytes for t in maps.values()) * length <= KEPT, list(maps)
+            for name, values in (maps if keep else latents).items():
+                if name not in kept:  # once in full size, so that a long clip's maps are never held twice
+                    kept[name] = values.new_empty((*values.shape[:2], length, *values.shape[3:]))
+                kept[name][:, :, part.start : part.stop] = values
+        if keep:
+            return Encoded(encoded, kept)
+
+        @lru_cache(maxsize=1)
+        def of_window(window: tuple[int, ...]) -> dict[str, Tensor]:
+            """Maps, made from the latents that are kept."""
+            runs = []
+            for run in consecutive(window):
+                wide, inner, drawn = drawn_of(run)
+                runs.append(maps_of(drawn, {name: frames_at(t, wide).to(device) for name, t in kept.items()}, inner))
+            return {name: torch.cat([run[name] for run in runs], 2) for name in names}
+
+        return Encoded(encoded, {name: lambda window, name=name: of_window(tuple(window))[name] for name in names})  # type: ignore[misc]
 
     def _on_step(self, bar: Any, callback: Callable[..., dict[str, Tensor] | None] | None) -> OnStep:
         def on_step(step: int, timestep: Tensor, latents: Tensor) -> Tensor:
@@ -415,18 +440,29 @@ def frame_ranges(frames: Iterable[int]) -> str:
     >>> frame_ranges([6, 7, 8, 9, 0, 1, 4])
     '6-9, 0-1, 4'
     """
-    ranges: list[list[int]] = []
-    for frame in map(int, frames):
-        if ranges and frame == ranges[-1][1] + 1:
-            ranges[-1][1] = frame
-        else:
-            ranges.append([frame, frame])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+    return ", ".join(
+        str(run.start) if len(run) == 1 else f"{run.start}-{run.stop - 1}" for run in consecutive(map(int, frames))
+    )
 
 
 def pieces(length: int, size: int) -> list[range]:
     """Consecutive frames, `size` at a time."""
     return [range(i, min(i + size, length)) for i in range(0, length, size)]
+
+
+def consecutive(frames: Iterable[int]) -> list[range]:
+    """Frame numbers as ranges, in their order.
+
+    >>> consecutive([6, 7, 8, 0, 1, 4])
+    [range(6, 9), range(0, 2), range(4, 5)]
+    """
+    runs: list[range] = []
+    for frame in frames:
+        if runs and frame == runs[-1].stop:
+            runs[-1] = range(runs[-1].start, frame + 1)
+        else:
+            runs.append(range(frame, frame + 1))
+    return runs
 
 
 def _assemble(recipe: str, parts: Mapping[str, Any], options: Mapping[str, Any]) -> Animator:

@@ -1,5 +1,6 @@
 """The recipe animate-anyone-2: nothing disturbed before training, every condition matters after, pieces as the whole clip, training."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,25 @@ def test_pieces_are_encoded_as_the_whole_clip():
         assert np.abs(whole.astype(int) - made(pipeline, stills, frames, chunk=1)).max() > 1
     finally:
         AnimateAnyone2.halo = halo
+
+
+def test_maps_made_for_every_window_are_those_of_the_clip(monkeypatch):
+    """With what lies beside a window, latents that are kept, and windows that begin again at the first frame."""
+    pipeline, (stills, frames) = tiny_pipeline(), clip(19)
+    kept = made(pipeline, stills, frames, wrap=True)
+    monkeypatch.setattr("bunraku.pipeline.KEPT", 0)
+    encoded = Counter()
+    monkeypatch.setattr(
+        AnimationPipeline,
+        "encode",
+        lambda self, image, own=AnimationPipeline.encode: encoded.update(["vae"]) or own(self, image),
+    )
+    again = made(pipeline, stills, frames, wrap=True)
+    assert np.abs(kept.astype(int) - again).max() <= 1
+    monkeypatch.setattr("bunraku.pipeline.KEPT", 2**29)
+    lazily = encoded.pop("vae")
+    made(pipeline, stills, frames, wrap=True)
+    assert encoded["vae"] == lazily, "the autoencoder sees every picture as often"
 
 
 def test_saved_and_loaded(tmp_path):

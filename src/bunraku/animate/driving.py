@@ -304,7 +304,9 @@ def _chosen_frames(path: Path, options: MotionOptions) -> tuple[VideoReader | Fr
     first, last = _range(path, len(own), options)
     if options.fps is None:
         if own.fps > MOST_FPS:
-            raise BunrakuError(f"{path} has {float(own.fps):g} frames per second; {MOST_FPS} is the most, take fewer: --fps 30")
+            raise BunrakuError(
+                f"{path} has {float(own.fps):g} frames per second; {MOST_FPS} is the most, take fewer: --fps 30"
+            )
         return own.part(first, last), first / own.fps
     whole = open_frames(path, fps=options.fps)
     begin, end = _at_rate(first, last, options.fps / own.fps, len(whole))

@@ -90,16 +90,17 @@ class Encoded:
 
     Attributes:
         stills: tensors of B rows, by names that the animator chooses.
-        frames: maps (B, C, F, h, w); those of a long clip may lie in main memory.
+        frames: maps (B, C, F, h, w), or what makes those of a window; those of a long clip may lie in main memory.
     """
 
     stills: Mapping[str, Tensor]
-    frames: Mapping[str, Tensor]
+    frames: Mapping[str, Tensor | Callable[[Sequence[int]], Tensor]]
     _known: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
     def at(self, name: str, window: Sequence[int], like: Tensor) -> Tensor:
         """Maps of a window's frames, on the device of `like`."""
-        return frames_at(self.frames[name], window).to(like.device)
+        maps = self.frames[name]
+        return (frames_at(maps, window) if isinstance(maps, Tensor) else maps(window)).to(like.device)
 
     def once(self, name: str, make: Callable[[], Any], timestep: Any = None) -> Any:
         """What `make` gives, made once for a timestep (None: once for the clip); only the newest is kept.
@@ -111,9 +112,9 @@ class Encoded:
         return self._known[name][1]
 
     def rows(self, chosen: Tensor) -> "Encoded":
-        """The samples `chosen` (indices) of a batch."""
+        """The samples `chosen` (indices) of a batch, whose maps are all there."""
         stills = {name: tensor[chosen] for name, tensor in self.stills.items()}
-        return Encoded(stills, {name: tensor[chosen] for name, tensor in self.frames.items()})
+        return Encoded(stills, {name: maps[chosen] for name, maps in self.frames.items() if isinstance(maps, Tensor)})
 
 
 @dataclass(frozen=True)

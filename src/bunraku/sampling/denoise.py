@@ -139,7 +139,7 @@ def _together(
         return predicted if share.size == 1 else predicted.cpu()
 
     latents, channels = latents * scheduler.init_noise_sigma, latents.shape[1]
-    beyond = latents[:, channels:]
+    beyond = latents.new_empty(latents.shape[0], 0, *latents.shape[2:])
     for step, timestep in enumerate(timesteps):
         noisy = scheduler.scale_model_input(latents, timestep)
         if step % sampling.deep_cache == 0:
