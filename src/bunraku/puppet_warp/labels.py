@@ -36,10 +36,8 @@ CORNER = 0.45  # of that: how far a corner of the body reaches out of the widest
 TREMBLE = 0.35  # sigma that takes the teeth off a cut, in half thicknesses of an arm
 CHEEKS, BARE = 0.35, 0.85
 """Radii of the head round the middle of eyes and nose that show skin, and the share of an arm's core with such colours that says that it is bare."""
-TONES, LEAST_TONE = (
-    3.0,
-    3.0,
-)  # deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b
+TONES, LEAST_TONE = 3.0, 3.0
+"""Deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b."""
 LINE = 0.35  # half thicknesses of an arm: half the width of a drawn line, which is no clothes
 FOREIGN = 3.0  # half thicknesses that another colour than the skin's is worth at a bare arm
 
@@ -118,13 +116,13 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
     figure = coverage > 0.5
     near = np.minimum(distances, FARTHEST).astype(np.float32)
     near[list(ARMS)] = np.where(near[list(ARMS)] < FRONT, near[list(ARMS)] - FRONT, near[list(ARMS)])
-    clothed = figure & ~_foreign(picture, figure, body, arms)
-    own = [near[arm] + FOREIGN * (figure & ~clothed) for arm in ARMS]
+    foreign = _foreign(picture, figure, body, arms)
+    own = [near[arm] + FOREIGN * foreign for arm in ARMS]
     bins, from_body, rest = colour_bins(picture), distances[LEGS[0] :].min(0), near[LEGS[0] :].min(0)
     alone = distances[list(ARMS)].min(0) > ALONE
     cores = {
         arm: (
-            (distances[arm] < CORE) & (np.minimum(from_body, distances[1 - arm]) > ALONE) & clothed,
+            (distances[arm] < CORE) & (np.minimum(from_body, distances[1 - arm]) > ALONE) & figure & ~foreign,
             (from_body < CORE) & alone & figure,
         )
         for arm in ARMS
@@ -142,7 +140,7 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
         for arm in ARMS:
             labels[cut[arm] & (~cut[1 - arm] | (claims[arm] <= claims[1 - arm]))] = arm
         cores = {
-            arm: (around & (labels == arm) & clothed, around & (labels >= LEGS[0]))
+            arm: (around & (labels == arm) & ~foreign, around & (labels >= LEGS[0]))
             for arm in ARMS
             for around in [figure & (distances[arm] < FARTHEST)]
         }
@@ -174,7 +172,7 @@ def _foreign(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -
         core = (away < CORE) & figure
         if core.any() and other[core].mean() <= 1 - BARE:
             found = found | ((clothes > 0) & (nearest == number) & (away < FARTHEST))
-    return found
+    return found & figure
 
 
 def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:

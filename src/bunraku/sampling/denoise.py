@@ -152,7 +152,9 @@ def _together(
                 sums[shown] = noisy.new_zeros(1, predicted.shape[1], *noisy.shape[2:])
             for window, of_window in zip(batch, predicted.to(noisy.device)):
                 sums[shown][0, :, list(window)] += of_window * weights[:, None, None]
-        prediction, *unconditional = [half / total[:, None, None] for half in sums.values()]
+        for half in sums.values():
+            half /= total[:, None, None]  # in place: a long clip's latents are what its memory grows by
+        prediction, *unconditional = sums.values()
         prediction, beyond = prediction[:, :channels], prediction[:, channels:]
         for other in unconditional:
             prediction = other[:, :channels] + scale * (prediction - other[:, :channels])
