@@ -322,6 +322,6 @@ def test_more_frames_per_second_than_anything_shows(tmp_path):
     with VideoWriter(path, fps=2400, size=(96, 96)) as writer:
         for _ in range(10):
             writer.write(np.zeros((96, 96, 3), np.uint8))
-    with pytest.raises(BunrakuError, match="2400 frames per second; 1000 is the most.*--fps 30"):
+    with pytest.raises(BunrakuError, match=r"2400 frames per second; 1000 is the most.*--fps 30"):
         open_driving(path, MotionOptions())
     assert open_driving(path, MotionOptions(fps=Fraction(30))).source.fps == 30
