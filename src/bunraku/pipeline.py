@@ -236,7 +236,7 @@ class AnimationPipeline(DiffusionPipeline):
         device, animator = self._execution_device, self.animator
         windows = sampling.windows(length)
         watched = Watched(windows, length)
-        encoded = self._encode(stills, frames, length, sampling.chunk, watched, share)
+        encoded = self._encode(stills, frames, length, sampling, watched, share)
         watched.warn(self.denoiser.config.motion)
         heat = {i: m.to(device, animator.dtype) for i, m in watched.temperatures(sampling.temperature).items()}
 
@@ -275,7 +275,7 @@ class AnimationPipeline(DiffusionPipeline):
         stills: Mapping[str, np.ndarray],
         frames: Mapping[str, Pictures],
         length: int,
-        chunk: int,
+        sampling: Sampling,
         watched: "Watched",
         share: Share,
     ) -> Encoded:
@@ -290,7 +290,7 @@ class AnimationPipeline(DiffusionPipeline):
         if VIEWS in stills:
             clean[VIEWS] = torch.cat([self.encode(view) for view in stills[VIEWS]])[None].to(animator.dtype)
         encoded = animator.encode_stills(pictures, clean)
-        parts = pieces(length, chunk)
+        parts = pieces(length, sampling.chunk)
 
         def drawn_of(part: range) -> tuple[range, slice, dict[str, np.ndarray]]:
             """The frames that consecutive ones are encoded with, where these lie among them, and what is drawn of them all."""
@@ -312,7 +312,7 @@ class AnimationPipeline(DiffusionPipeline):
                 if name in reads.latents
             }
             maps = {} if keep is False else maps_of(drawn, latents, inner)
-            own = {name: values[:, :, inner].cpu() for name, values in latents.items()}
+            own = {} if keep else {name: values[:, :, inner].cpu() for name, values in latents.items()}
             return maps, own, drawn[POSE][inner] if POSE in drawn else None
 
         kept: dict[str, Tensor] = {}
@@ -327,7 +327,7 @@ class AnimationPipeline(DiffusionPipeline):
         if keep:
             return Encoded(encoded, kept)
 
-        @lru_cache(maxsize=1)
+        @lru_cache(maxsize=sampling.window_batch)  # both halves of guidance ask for the windows of a batch
         def of_window(window: tuple[int, ...]) -> dict[str, Tensor]:
             """Maps, made from the latents that are kept."""
             runs = []

@@ -13,9 +13,6 @@ from bunraku.nets.blocks import Conditions, Level, MidLevel, MotionModule, Spati
 REFERENCE_BLOCKS = ("full", "midup")
 
 
-MOST_GAIN = 1000
-
-
 @dataclass(frozen=True)
 class Trunk:
     """What the UNets of one model have in common (names as in diffusers where diffusers has them).
@@ -33,7 +30,7 @@ class Trunk:
             and what was built on it: MagicAnimate, TCAN) instead of each frame's own (v2 and later, Animate Anyone).
 
     Raises:
-        ValueError: lists of different lengths, or a gain that is none.
+        ValueError: lists of different lengths.
     """
 
     block_out_channels: Sequence[int] = (320, 640, 1280, 1280)
@@ -46,8 +43,6 @@ class Trunk:
     pooled_norms: bool = False
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.spatial_positions, int | float) and 0 <= self.spatial_positions <= MOST_GAIN):
-            raise ValueError(f"spatial_positions is a gain from 0 to {MOST_GAIN}, not {self.spatial_positions!r}")
         if not len(self.heads) == len(self.attended) == self.levels:
             raise ValueError(
                 f"{self.levels} levels in block_out_channels, but {len(self.heads)} heads and {len(self.attended)} attention_levels"

@@ -71,7 +71,7 @@ class Body:
                 "shoulders visible, or give the pose as OpenPose JSON"
             )
         joints = with_trunk(points - corner, seen)
-        inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        inside = from_edge(mask)
         trunk = float(np.linalg.norm(joints[HIPS].mean(0) - joints[NECK]))
         radii = _radii(joints, seen, inside, THINNEST * trunk)
         arm = min((radii[limb, 0] for limb in ARMS if (limb, 0) in radii), default=0.12 * trunk)
@@ -196,6 +196,11 @@ def unit(vector: np.ndarray, otherwise: np.ndarray | tuple[float, float]) -> np.
 def turned(vector: np.ndarray) -> np.ndarray:
     """Turned by a right angle, from right to down."""
     return np.array([-vector[1], vector[0]])
+
+
+def from_edge(mask: np.ndarray) -> np.ndarray:
+    """Distance in pixels of every pixel of a figure, bool (H, W), from its edge, float32; the picture's border is one."""
+    return np.asarray(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1])
 
 
 # --- measures --------------------------------------------------------------------------------------------------------------------

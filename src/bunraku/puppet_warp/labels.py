@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from bunraku.perception.cutout import polygon, segment_distance
 from bunraku.perception.pose import HAND_BONES
-from bunraku.puppet_warp.body import ARMS, HIPS, LEGS, LIMBS, NECK, Body, leg_point, unit
+from bunraku.puppet_warp.body import ARMS, EARS, FACE, HIPS, LEGS, LIMBS, NECK, Body, leg_point, unit
 from bunraku.puppet_warp.cells import Cells
 from bunraku.puppet_warp.ribbon import Edges
 
@@ -22,7 +22,7 @@ BINS, RARE, CLEAR = 16, 1e-3, 0.1
 """Colours along an axis, the share that counts as none, and the difference of colours that counts."""
 UNSEEN = 20.0  # pixels of a core that a colour may have and count as none
 FAINT = 0.02  # the least coverage of the figure
-ROUNDS = 4  # of cutting and learning colours anew
+ROUNDS = 4  # of cutting and learning colours anew, unless nothing changes
 CELL, CUT = 0.4, 1.8
 """Half thicknesses of an arm: from cell to cell, and what a cut through one colour costs."""
 FARTHEST = 4.0  # half thicknesses beyond which all is equally far
@@ -131,6 +131,7 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
     nearer = (distances[0] < distances[1], distances[1] < distances[0])
     labels = np.full(coverage.shape, -1)
     for _ in range(ROUNDS):
+        before = labels
         both = np.logical_or(*(cores[arm][0] for arm in ARMS))
         as_arm, as_body = zip(*(COLOUR * unlikely(bins, (both, cores[arm][1])) for arm in ARMS))
         claims = [own[arm] + as_arm[arm] for arm in ARMS]
@@ -139,6 +140,8 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
         labels = distances[LEGS[0] :].argmin(0) + LEGS[0]
         for arm in ARMS:
             labels[cut[arm] & (~cut[1 - arm] | (claims[arm] <= claims[1 - arm]))] = arm
+        if np.array_equal(labels, before):
+            break
         cores = {
             arm: (around & (labels == arm) & ~foreign, around & (labels >= LEGS[0]))
             for arm in ARMS
@@ -149,7 +152,7 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
 
 def _foreign(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -> np.ndarray:
     """bool (H, W): what lies at a bare arm, or before it, and has not the skin's colour, as the face shows it."""
-    eyes_and_nose = [joint for joint in (0, 14, 15) if body.seen[joint]]
+    eyes_and_nose = [joint for joint in FACE if joint not in EARS and body.seen[joint]]
     nowhere = np.zeros(figure.shape, bool)
     if not eyes_and_nose:
         return nowhere

@@ -17,6 +17,7 @@ from bunraku.puppet_warp.body import (
     NECK,
     TRUNK,
     Body,
+    from_edge,
     leg_point,
     rigid,
     turned,
@@ -68,7 +69,7 @@ class Scissors:
         self._seat = (distances[TRUNK_LABEL] < 1) & np.isin(self.labels, LEGS)
         self._under = self._healed(distances)
         self._from_cuts = self._away_from_cuts()
-        self._from_edge = cv2.distanceTransform(np.pad(self.mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        self._from_edge = from_edge(self.mask)
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
