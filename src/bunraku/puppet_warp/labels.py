@@ -38,7 +38,7 @@ CHEEKS, BARE = 0.35, 0.85
 """Radii of the head round the middle of eyes and nose that show skin, and the share of an arm's core with such colours that says that it is bare."""
 TONES, LEAST_TONE = 3.0, 3.0
 """Deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b."""
-LINE = 0.35  # half thicknesses of an arm: half the width of a drawn line, which is no clothes
+LINE = 0.25  # half thicknesses of an arm: half the width of a drawn line, which is no clothes; twice as wide is a hem
 FOREIGN = 3.0  # half thicknesses that another colour than the skin's is worth at a bare arm
 
 Bones = dict[tuple[int, int], np.ndarray]
