@@ -1,8 +1,9 @@
 """Metrics of several people against plain float64 references, and against crowds of the theatre whose identities are swapped."""
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bunraku.errors import BunrakuError
@@ -35,7 +36,8 @@ def reference(generated: np.ndarray, truth: np.ndarray, instances: np.ndarray) -
         pixels = {n: np.argwhere(who == n) for n in numbers}
         pixels = {n: at for n, at in pixels.items() if len(at) / who.size >= LEAST_SHARE}
         ratios, similarities = [], []
-        grey = [np.rint(f.astype(np.float64) @ [0.299, 0.587, 0.114]).astype(np.uint8) for f in (made, true)]
+        # as OpenCV rounds, which is not always to the nearest
+        grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in (made, true)]
         local = ssim_map(grey[0], grey[1])
         for at in pixels.values():
             errors = [(float(made[y, x, c]) - float(true[y, x, c])) ** 2 for y, x in at for c in range(3)]
@@ -70,14 +72,15 @@ def reference(generated: np.ndarray, truth: np.ndarray, instances: np.ndarray) -
 
 
 @given(st.integers(0, 10_000))
+@example(18)
 @settings(max_examples=25)
 def test_scores_equal_a_float64_reference(seed: int) -> None:
     generated, truth, instances = scene(seed)
     found = score_clip(generated, truth, instances=instances, metrics=NAMES)
     for name, expected in reference(generated, truth, instances).items():
         np.testing.assert_allclose(
-            found[name], expected, rtol=1e-6, atol=2e-4 if name == "ssim_person" else 0, err_msg=name
-        )
+            found[name], expected, rtol=1e-6, atol=1e-6 if name == "ssim_person" else 0, err_msg=name
+        )  # the map is computed in float32
 
 
 def test_one_person_alone_has_no_such_scores() -> None:
