@@ -21,7 +21,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize, write_image
 from bunraku.perception.detector import DetectorName, PoseDetector, create_pose_detector
 from bunraku.perception.matte import alpha_channel
-from bunraku.perception.pose import BODY, SEEN, PoseTrack, together
+from bunraku.perception.pose import BODY, LEFT_HAND, RIGHT_HAND, SEEN, PoseTrack, together
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ COPIES = ((128, 0.0), (256, 0.25), (512, 0.25), (512, 0.5))
 """Longer side in pixels and margin around it, as a share of that side, of the copies that are tried."""
 
 CLEAR = 0.9  # mean score of the body joints that needs no second look
+SAME_WRIST = 0.1  # of a body: how far apart one wrist may be seen in two copies of a picture
 STEADY = 0.2  # in trunks: the mirrored picture's pose is no farther off where a figure was understood
 MIN_JOINTS = 8  # of the body; fewer place no character
 
@@ -199,10 +200,12 @@ def detect_people(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None
     largest person's body joints decides. (On 48 theatre puppets MediaPipe was right for 30 as they are, and for 36 this way.)
     """
     best: list[PoseTrack] = []
+    seen: list[PoseTrack] = []
     for copy, scale, margin in _copies(image):
         found = detector(copy)
         people = PoseTrack((found.keypoints[None] - margin) / np.float32(scale), found.scores[None], image.shape[:2])
         usable = [people.person(i) for i in range(people.people) if _usable(people.person(i))]
+        seen += usable
         largest_first = sorted(usable, key=_extent, reverse=True)
         if largest_first and (not best or _clarity(largest_first[0]) > _clarity(best[0])):
             best = largest_first
@@ -210,7 +213,7 @@ def detect_people(image: np.ndarray, detector: PoseDetector) -> PoseTrack | None
             break
     if not best:
         return None
-    return together(best)
+    return together([_with_hands(person, seen) for person in best])
 
 
 def mirrored_distance(image: np.ndarray, pose: PoseTrack, detector: PoseDetector) -> float:
@@ -289,6 +292,17 @@ def _copies(image: np.ndarray) -> Iterator[tuple[np.ndarray, float, int]]:
 def _usable(pose: PoseTrack) -> bool:
     seen = pose.scores[0, 0, BODY] >= SEEN
     return bool(seen[1] and seen.sum() >= MIN_JOINTS)
+
+
+def _with_hands(person: PoseTrack, sights: Sequence[PoseTrack]) -> PoseTrack:
+    """A person, (1, 1, 134), with the hands that other `sights` of the same picture show at the same wrists, where this one shows none."""
+    keypoints, scores = person.keypoints.copy(), person.scores.copy()
+    for wrist, hand in ((4, RIGHT_HAND), (7, LEFT_HAND)):
+        for other in sights:
+            away = np.linalg.norm(other.keypoints[0, 0, wrist] - keypoints[0, 0, wrist])
+            if not scores[0, 0, hand].any() and other.scores[0, 0, hand].all() and away < SAME_WRIST * _extent(person):
+                keypoints[0, 0, hand], scores[0, 0, hand] = other.keypoints[0, 0, hand], other.scores[0, 0, hand]
+    return PoseTrack(keypoints, scores, person.size)
 
 
 def _clarity(pose: PoseTrack) -> float:

@@ -18,6 +18,7 @@ LIMBS = ((2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13))
 """Joints of the right arm, left arm, right leg and left leg."""
 ARMS, LEGS = (0, 1), (2, 3)
 
+TAPER = 1.4  # an upper bone is at most so many times as thick as the lower
 THINNEST = 0.055  # half thickness of a limb in lengths of the trunk; less is a joint beside its limb
 SHORTEST_HEM = 0.5  # in thighs; shorter is a crotch
 LEAST = 3  # of nine points of a bone that lie on the figure, for its thickness to be measured
@@ -220,7 +221,7 @@ def _radii(joints: np.ndarray, seen: np.ndarray, inside: np.ndarray, thinnest: f
 
     It is measured at the limb's middle, the ridge beside the bone, because joints are found beside it. Where a limb lies
     against something there is no ridge, and the other side's counts, or else what is measured on the bone. The thinner of a
-    pair counts for both, and an upper bone is at most 1.4 times as thick as the lower. Bones that lie outside of the figure, or beyond the
+    pair counts for both, and an upper bone is at most TAPER times as thick as the lower. Bones that lie outside of the figure, or beyond the
     picture, say nothing: they are as thick as the other bones of the pair.
     """
     height, width = inside.shape
@@ -259,7 +260,7 @@ def _radii(joints: np.ndarray, seen: np.ndarray, inside: np.ndarray, thinnest: f
         measured = ridges if any(one in ridges for one in pair) else on_bones
         radii[limb, bone] = min((measured[one] for one in pair if one in measured), default=thinnest)
     return {
-        (limb, bone): min(radius, 1.4 * radii.get((limb, 1), np.inf)) if bone == 0 else radius
+        (limb, bone): min(radius, TAPER * radii.get((limb, 1), np.inf)) if bone == 0 else radius
         for (limb, bone), radius in radii.items()
     }
 

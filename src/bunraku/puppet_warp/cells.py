@@ -11,6 +11,7 @@ from bunraku.perception.cutout import flooded
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Rows and columns to half of a pixel's eight neighbours."""
 
+SURE = 4.0  # usual contrasts that a border between two kinds counts beside its own
 SOFT = 0.7  # sigma in pixels of the blur that takes the noise out of the edges
 UNIT, MOST = (
     100.0,
@@ -28,6 +29,7 @@ class Cells:
         picture: uint8 (H, W, 3).
         figure: bool (H, W).
         spacing: pixels from cell to cell.
+        kinds: int (H, W), what is known of each pixel, 0 for nothing: where two kinds touch is an edge, however faint.
 
     Attributes:
         figure: as given.
@@ -36,7 +38,7 @@ class Cells:
         pairs, costs: cells (2, N) that touch, once for every two pixels that do, and what a cut between these two costs (N,).
     """
 
-    def __init__(self, picture: np.ndarray, figure: np.ndarray, spacing: int) -> None:
+    def __init__(self, picture: np.ndarray, figure: np.ndarray, spacing: int, kinds: np.ndarray | None = None) -> None:
         self.figure = figure
         seeds = np.zeros(figure.shape, np.int32)
         middles = np.s_[spacing // 2 :: spacing, spacing // 2 :: spacing]
@@ -66,6 +68,10 @@ class Cells:
         self.pairs = np.concatenate(pairs, 1)
         contrast = ((colours[self.pairs[0]] - colours[self.pairs[1]]) ** 2).sum(-1)
         usual = max(float(contrast.mean()) if len(contrast) else 0.0, 1e-3)
+        if kinds is not None:
+            counts = [np.bincount(own[kinds[figure] == kind], minlength=self.count) for kind in range(kinds.max() + 1)]
+            one, other = np.where(2 * np.max(counts, 0) > sizes, np.argmax(counts, 0), 0)[self.pairs]
+            contrast += SURE * usual * ((one != other) & (one > 0) & (other > 0))
         self.costs = np.concatenate(lengths) * np.exp(-contrast / (2 * usual))
 
     def cut(self, gain: np.ndarray, cost: float) -> np.ndarray:

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from bunraku.perception.cutout import polygon, segment_distance
+from bunraku.perception.cutout import polygon, segment_distance, touching
 from bunraku.perception.pose import HAND_BONES
-from bunraku.puppet_warp.body import ARMS, EARS, FACE, HIPS, LEGS, LIMBS, NECK, Body, leg_point, unit
+from bunraku.puppet_warp.body import ARMS, EARS, FACE, HIPS, LEGS, LIMBS, NECK, TAPER, Body, leg_point, unit
 from bunraku.puppet_warp.cells import Cells
 from bunraku.puppet_warp.ribbon import Edges
 
@@ -29,6 +29,7 @@ FARTHEST = 4.0  # half thicknesses beyond which all is equally far
 FRONT = 0.9  # radii round its bones in which an arm lies over everything else
 HAND, FINGER = 0.5, 0.45
 """Length of a hand in forearms where its points are unknown; its half thickness in the forearm's where they are known."""
+REACH = 0.75  # of a forearm: from the wrist to the fingertips
 SIDES = 0.6  # how far the trunk goes beyond the shoulders, in half thicknesses of the arm
 BRIDGE = 2.8  # half thicknesses of an arm: half the width of an arm or hand beneath which the body hangs together
 THREAD = 0.7  # half thicknesses of an arm: half the width of what sticks out of the body beside an arm and belongs to the arm
@@ -39,6 +40,7 @@ CHEEKS, BARE = 0.35, 0.85
 TONES, LEAST_TONE = 3.0, 3.0
 """Deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b."""
 LINE = 0.25  # half thicknesses of an arm: half the width of a drawn line, which is no clothes; twice as wide is a hem
+SKIN, CLOTHES = 1, 2  # kinds of pixels at a bare arm
 FOREIGN = 3.0  # half thicknesses that another colour than the skin's is worth at a bare arm
 
 Bones = dict[tuple[int, int], np.ndarray]
@@ -58,8 +60,10 @@ def labelled(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[np.
         thicknesses; and from the bones of the arms.
     """
     arms, distances = _distances(picture, coverage, body)
-    labels = _settled(picture, coverage, body, arms, distances)
-    labels = without_threads(smooth_cuts(labels, TREMBLE * body.arm), THREAD * body.arm, BRIDGE * body.arm)
+    kinds = _kinds(picture, coverage > 0.5, body, arms)
+    labels = smooth_cuts(_settled(picture, coverage, body, kinds, distances), TREMBLE * body.arm)
+    labels = with_fingers(labels, kinds == SKIN, body)
+    labels = without_threads(labels, THREAD * body.arm, BRIDGE * body.arm)
     return joined(labels, BRIDGE * body.arm, distances[list(ARMS)] < 1, body.arm**2), distances, arms
 
 
@@ -68,7 +72,7 @@ def _distances(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[B
     height, width = coverage.shape
     pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
     distances = np.full((6, height, width), np.inf)
-    edges, arms = Edges(picture, coverage), Bones()
+    edges, arms, upper = Edges(picture, coverage), Bones(), dict.fromkeys(ARMS, 0.0)
 
     def outside(corners: np.ndarray) -> np.ndarray:
         return np.asarray(cv2.distanceTransform((~polygon(corners, coverage.shape)).astype(np.uint8), cv2.DIST_L2, 5))
@@ -76,7 +80,8 @@ def _distances(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[B
     for (limb, bone), radius in body.radii.items():
         start, end = body.joints[list(LIMBS[limb][bone : bone + 2])]
         if limb in ARMS:
-            start, end, radius = edges.ribbon(start, end, radius)
+            start, end, radius = edges.ribbon(start, end, max(radius, bone * upper[limb] / TAPER))
+            upper[limb] = radius
         hand = HAND * float(np.linalg.norm(end - start)) if limb in ARMS and limb not in body.hands else 0
         tip = end + bone * max(radius, hand) * unit(end - start, (0, 1))
         away = segment_distance(pixels, start, tip) / (radius + 0.5)
@@ -109,14 +114,16 @@ def _distances(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[B
     return arms, distances
 
 
-def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones, distances: np.ndarray) -> np.ndarray:
+def _settled(
+    picture: np.ndarray, coverage: np.ndarray, body: Body, kinds: np.ndarray, distances: np.ndarray
+) -> np.ndarray:
     """Labels int (H, W). An arm is cut out of the figure where that costs least: its claims are the distance, less in front of everything else
     and more where the body's colours are likelier, or where it is bare and the colour is not the skin's. Joints are found beside
     their arms, so what the arms' colours are, those of both together, is learnt anew from every cut. What is left falls to the nearest part."""
     figure = coverage > 0.5
     near = np.minimum(distances, FARTHEST).astype(np.float32)
     near[list(ARMS)] = np.where(near[list(ARMS)] < FRONT, near[list(ARMS)] - FRONT, near[list(ARMS)])
-    foreign = _foreign(picture, figure, body, arms)
+    foreign = kinds == CLOTHES
     own = [near[arm] + FOREIGN * foreign for arm in ARMS]
     bins, from_body, rest = colour_bins(picture), distances[LEGS[0] :].min(0), near[LEGS[0] :].min(0)
     alone = distances[list(ARMS)].min(0) > ALONE
@@ -127,7 +134,7 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
         )
         for arm in ARMS
     }
-    cells = Cells(picture, coverage > FAINT, max(2, round(CELL * body.arm)))
+    cells = Cells(picture, coverage > FAINT, max(2, round(CELL * body.arm)), kinds)
     nearer = (distances[0] < distances[1], distances[1] < distances[0])
     labels = np.full(coverage.shape, -1)
     for _ in range(ROUNDS):
@@ -150,32 +157,29 @@ def _settled(picture: np.ndarray, coverage: np.ndarray, body: Body, arms: Bones,
     return np.where(coverage > FAINT, labels, -1)
 
 
-def _foreign(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -> np.ndarray:
-    """bool (H, W): what lies at a bare arm, or before it, and has not the skin's colour, as the face shows it."""
+def _kinds(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -> np.ndarray:
+    """int (H, W): `SKIN`, that of the face, round bare arms, `CLOTHES`, what lies at one or before it and has another colour, else 0."""
     eyes_and_nose = [joint for joint in FACE if joint not in EARS and body.seen[joint]]
-    nowhere = np.zeros(figure.shape, bool)
+    nothing = np.zeros(figure.shape, int)
     if not eyes_and_nose:
-        return nowhere
+        return nothing
     x, y = body.joints[eyes_and_nose].mean(0)
     rows, columns = np.ogrid[: figure.shape[0], : figure.shape[1]]
     face = ((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < (CHEEKS * body.head_radius) ** 2) & figure
     if not face.any():
-        return nowhere
+        return nothing
     tones = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
     usual = np.median(tones[face], 0)
     deviation = np.maximum(1.4826 * np.median(np.abs(tones[face] - usual), 0), LEAST_TONE)
     other = (((tones - usual) / deviation) ** 2).sum(-1) > TONES**2
-    side = 2 * max(1, round(LINE * body.arm)) + 1
-    clothes = cv2.morphologyEx(
-        other.astype(np.uint8), cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    )
-    nearest = np.stack([*arms.values()]).argmin(0) if arms else nowhere
-    found = nowhere
+    nearest = np.stack([*arms.values()]).argmin(0) if arms else nothing
+    beside = nothing > 0
     for number, away in enumerate(arms.values()):
         core = (away < CORE) & figure
         if core.any() and other[core].mean() <= 1 - BARE:
-            found = found | ((clothes > 0) & (nearest == number) & (away < FARTHEST))
-    return found & figure
+            beside |= (nearest == number) & (away < FARTHEST)
+    beside &= figure
+    return np.where(beside & opened(other, LINE * body.arm), CLOTHES, np.where(beside & ~other, SKIN, 0))
 
 
 def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:
@@ -184,17 +188,27 @@ def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:
     return np.where(labels >= 0, shares.argmax(0), -1)
 
 
+def with_fingers(labels: np.ndarray, skin: np.ndarray, body: Body) -> np.ndarray:
+    """Labels int (H, W), -1 outside, whose arms have the fingers that lie before trunk and legs: narrow `skin`, bool (H, W), within reach of the
+    wrist that hangs together with the arm. Cells and smoothing are coarser than a fingertip."""
+    narrow = skin & ~opened(skin, THREAD * body.arm) & (labels >= LEGS[0]) & (labels != HEAD_LABEL)
+    rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
+    for arm in ARMS:
+        if (arm, 1) in body.radii:
+            elbow, (x, y) = body.joints[list(LIMBS[arm][1:])]
+            reach, own = REACH * np.linalg.norm((x, y) - elbow), labels == arm
+            fingers = narrow & ((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < reach**2)
+            labels = np.where(touching(own | fingers, own), arm, labels)
+    return labels
+
+
 def without_threads(labels: np.ndarray, reach: float, bridge: float) -> np.ndarray:
     """Labels int (H, W), -1 outside, of which the body has nothing narrower than twice `reach` pixels that hangs on it beside an arm, such as a finger."""
     arms, figure = np.isin(labels, ARMS), labels >= 0
-    disc, corner = (
-        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        for side in (2 * max(1, round(reach)) + 1, 2 * max(1, round(CORNER * reach)) + 1)
-    )
     # what an arm may hide counts as body: an arm before it makes no part of the body narrow
     body = figure & ~arms
     whole = body | (closed(body, bridge) & arms)
-    wide = cv2.dilate(cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_OPEN, disc), corner)  # opening rounds corners
+    wide = cv2.dilate(opened(whole, reach).astype(np.uint8), _disc(CORNER * reach))  # opening rounds corners
     narrow = (wide == 0) & body
     _, parts = cv2.connectedComponents(narrow.astype(np.uint8))
     near = cv2.dilate(arms.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -223,12 +237,21 @@ def unlikely(bins: np.ndarray, cores: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(np.maximum((logs.max(0) - logs) / -np.log(RARE) - CLEAR, 0)[:, bins], np.float32)
 
 
+def _disc(reach: float) -> np.ndarray:
+    side = 2 * max(1, round(reach)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def opened(mask: np.ndarray, reach: float) -> np.ndarray:
+    """A mask, bool (H, W), without what is narrower than twice `reach` pixels."""
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(reach)) > 0)
+
+
 def closed(mask: np.ndarray, reach: float) -> np.ndarray:
     """A mask, bool (H, W), its gaps closed that are narrower than twice `reach` pixels."""
-    side = 2 * round(reach) + 1
+    side = 2 * max(1, round(reach)) + 1
     bordered = np.pad(mask.astype(np.uint8), side)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, disc)[side:-side, side:-side] > 0)
+    return np.asarray(cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, _disc(reach))[side:-side, side:-side] > 0)
 
 
 def joined(labels: np.ndarray, reach: float, on_bones: np.ndarray, least: float) -> np.ndarray:

@@ -8,8 +8,10 @@ from bunraku.puppet_warp.body import turned, unit
 OUTLINE = 40.0  # what the figure's own outline counts, in CIELAB; and the most that any edge counts
 BLUR = 0.15  # of the half thickness: how far beside an edge a ribbon's side may lie
 SHIFTS = np.linspace(-1.2, 1.2, 13)  # of a bone's ends, in half thicknesses
-WIDTHS = np.array([0.65, 0.75, 0.85, 1.0, 1.15])  # of the half thickness
-DOUBT = 0.3  # how much worse a shift by a half thickness must be outweighed, of 1
+WIDTHS = np.array([0.65, 0.75, 0.85, 1.0, 1.15, 1.35, 1.6, 1.9, 2.2])  # of the half thickness
+DOUBT, THICKER = 0.3, 0.35
+"""How much worse a shift by a half thickness makes a ribbon, of 1, and the power of its thickness over the measured one that its score is
+divided by: what lies against the body is measured too thin, and an arm beside a wide sleeve is not to take it for its own."""
 SHARES = np.linspace(0.1, 0.95, 18)[:, None]
 
 
@@ -44,6 +46,6 @@ class Edges:
         side = radius * WIDTHS[:, None, None] * across
         contrast = (at(strength, middle[:, :, None] - side) + at(strength, middle[:, :, None] + side)) / 2
         doubt = DOUBT * (SHIFTS[:, None] ** 2 + SHIFTS**2) / 2
-        score = contrast * at(self._coverage, middle)[..., None] - doubt[..., None]
+        score = (contrast * at(self._coverage, middle)[..., None] - doubt[..., None]) / np.maximum(WIDTHS, 1) ** THICKER
         one, other, width = np.unravel_index(score.argmax(), score.shape)
         return first[one], second[other], float(WIDTHS[width] * radius)
