@@ -16,7 +16,7 @@ from bunraku.cues.openpose_json import sidecar, write_pose
 from bunraku.cues.retarget import MIRROR
 from bunraku.errors import BunrakuError
 from bunraku.media import read_image, resize, write_image
-from bunraku.perception.pose import WHOLE_BODY, Detections, PoseTrack
+from bunraku.perception.pose import LEFT_HAND, RIGHT_HAND, WHOLE_BODY, Detections, PoseTrack
 from tests.tiny import walking_track
 
 
@@ -69,6 +69,26 @@ def test_the_clearest_of_all_copies_is_taken(picture: np.ndarray) -> None:
     track = detect_people(picture, Twice((0, 0)))
     assert track is not None
     assert track.scores[0, 0, 0] == np.float32(0.8)
+
+
+def test_hands_come_from_any_copy_that_shows_them_at_the_same_wrist(picture: np.ndarray) -> None:
+    class Handless(Finder):
+        def __call__(self, frame: np.ndarray) -> Detections:
+            self.shape, self.score = frame.shape[:2], 0.8 if max(frame.shape) == 768 else 0.5
+            found = super().__call__(frame)
+            if self.score == 0.8:
+                found.scores[:, LEFT_HAND] = found.scores[:, RIGHT_HAND] = 0
+            else:
+                found.keypoints[:, RIGHT_HAND] += 1000  # somebody else's
+                found.keypoints[:, 4] += 1000
+            return found
+
+    track = detect_people(picture, Handless((0, 0)))
+    assert track is not None
+    assert track.scores[0, 0, 0] == np.float32(0.8)
+    assert (track.scores[0, 0, LEFT_HAND] == np.float32(0.5)).all()
+    np.testing.assert_allclose(track.keypoints[0, 0, LEFT_HAND], np.broadcast_to((25, 55), (21, 2)), atol=0.5)
+    assert not track.scores[0, 0, RIGHT_HAND].any()
 
 
 def test_nobody_is_none_and_a_plain_error(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

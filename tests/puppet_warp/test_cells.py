@@ -60,3 +60,15 @@ def test_figures_of_nothing_of_specks_and_of_very_much() -> None:
     assert not Cells(picture, speck, 4).cut(np.ones((20, 20)), 1.0).any()
     speck[2:12, 2:12] = True
     assert np.array_equal(Cells(picture, speck, 4).cut(np.full((20, 20), 1e9), 1.0), speck)
+
+
+def test_where_two_kinds_touch_is_an_edge_however_faint() -> None:
+    picture = np.full((40, 60, 3), 60, np.uint8)
+    picture[:, :20] = 160  # light on it
+    picture[:, 30:] = 70
+    kinds = np.where(np.arange(60) < 30, 1, 2) * np.ones((40, 1), int)
+    gain = np.zeros((40, 60))
+    gain[:, 5:15], gain[:, 40:55], gain[:, 20:30] = 1, -1, 0.05
+    everything = np.ones((40, 60), bool)
+    assert np.array_equal(Cells(picture, everything, 4, kinds).cut(gain, 2.0), kinds == 1)
+    assert not Cells(picture, everything, 4, np.where(kinds == 2, 0, kinds)).cut(gain, 2.0)[:, 24:].any()

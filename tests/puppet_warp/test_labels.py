@@ -4,7 +4,15 @@ import cv2
 import numpy as np
 
 from bunraku.puppet_warp.body import Body
-from bunraku.puppet_warp.labels import TRUNK_LABEL, joined, labelled, smooth_cuts, without_threads
+from bunraku.puppet_warp.labels import (
+    HEAD_LABEL,
+    TRUNK_LABEL,
+    joined,
+    labelled,
+    smooth_cuts,
+    with_fingers,
+    without_threads,
+)
 
 SKIN, CLOTH = (220, 170, 140), (70, 80, 120)
 
@@ -111,3 +119,31 @@ def test_a_finger_that_hangs_on_the_body_belongs_to_the_hand() -> None:
     assert (result[30:34, 8:14] == 0).all()
     result[30:34, 14:20] = 0  # where it grows out of the hip it is as much hip
     assert np.array_equal(result, truth)
+
+
+def test_fingers_before_clothes_belong_to_the_hand() -> None:
+    """Narrow skin that hangs together with the arm, near the wrist; a strap of skin far from it and a broad leg are the body's."""
+    _, _, body = a_bare_arm_behind_a_flap()
+    labels, skin = np.full((140, 110), 2), np.zeros((140, 110), bool)
+    labels[40:95, 24:34] = 0
+    labels[:36] = HEAD_LABEL
+    truth = labels.copy()
+    for box, whose in (
+        (np.s_[91:94, 34:44], 0), (np.s_[95:103, 30:33], 0),  # two fingers
+        (np.s_[100:102, 38:46], 2),  # apart from the hand
+        (np.s_[50:52, 34:44], 2),  # beside the upper arm
+        (np.s_[90:130, 52:72], 2),  # a leg
+    ):  # fmt: skip
+        skin[box], truth[box] = True, whose
+    assert np.array_equal(with_fingers(labels, skin | (labels == 0), body), truth)
+
+
+def test_a_forearm_in_shadow_before_a_dark_belt_is_arm() -> None:
+    """The border of skin and clothes is the arm's edge, not the brighter one of light and shadow on it; a bone beside it is no matter."""
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    coverage[74:92, 34:40] = 1
+    picture[74:92, 30:34] = (106, 63, 38)
+    picture[74:92, 34:60] = (75, 75, 80)
+    labels, *_ = labelled(picture, coverage, body)
+    assert (labels[76:90, 25:33] == 0).mean() > 0.95
+    assert (labels[76:90, 36:44] == TRUNK_LABEL).all()

@@ -29,3 +29,9 @@ def test_without_edges_it_stays() -> None:
     flat = np.full((96, 96, 3), 128, np.uint8)
     start, end, _ = Edges(flat, np.ones((96, 96), np.float32)).ribbon(START, END, RADIUS)
     assert np.allclose([start, end], [START, END])
+
+
+def test_a_limb_that_was_measured_too_thin_is_found_whole() -> None:
+    start, end, radius = Edges(*drawn()).ribbon(START + (2, 0), END + (2, 0), RADIUS / 1.8)
+    assert np.abs(segment_distance(np.stack([start, end]), START, END)).max() < 2.5
+    assert radius == pytest.approx(RADIUS, rel=0.2)

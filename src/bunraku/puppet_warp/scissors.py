@@ -23,7 +23,7 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
-from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL, closed, labelled
+from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
@@ -140,7 +140,10 @@ class Scissors:
         # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(share / np.maximum(whole, 1e-6), self.coverage[box])[..., None]
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
-        seen, hidden = (continued(picture, self._apart(own, from_cuts, least), along) for least in (MIXED, OUTLINE))
+        near, far = (self._apart(own, from_cuts, least) for least in (MIXED, OUTLINE))
+        # a sliver between an arm and the figure's edge says little of what is under the arm
+        broad = opened(far, MIXED * self.body.arm)
+        seen, hidden = (continued(picture, sources, along) for sources in (near, broad if broad.any() else far))
         texture = np.concatenate([np.where(own[..., None], seen, hidden) * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
