@@ -384,3 +384,20 @@ def test_memory_of_opened_clips_is_bounded(stages, monkeypatch):
     for index in range(6):
         data[index]
         assert len(data._opened) == 1
+
+
+def test_a_clip_has_as_many_crops_as_were_asked_for(original: Path) -> None:
+    """Whatever the sample: so frames come again, pixel for pixel, and what a network made of them can be kept."""
+    of_clip: dict[str, set[bytes]] = {}
+    data, free = (ClipFolder(original, 0, 1, (48, 48), crops=crops) for crops in (2, 0))
+    for index in range(40):
+        clip = data.clip(index, np.random.default_rng([0, index]))
+        moved = np.random.default_rng([0, index, 1])
+        of_clip.setdefault(clip.video.name, set()).add(repr(data._crop(clip, SIZE, moved)).encode())
+    assert [len(crops) for crops in of_clip.values()] == [2, 2]
+    assert len({sample.stills["reference"].tobytes() for sample in map(data.__getitem__, range(60))}) < 60
+    assert len({sample.stills["reference"].tobytes() for sample in map(free.__getitem__, range(60))}) == 60
+    assert equal(
+        parts_of(ClipFolder(original, 0, 1, (48, 48), crops=2, reads=READS), 3),
+        parts_of(ClipFolder(original, 0, 1, (48, 48), crops=2, reads=READS), 3),
+    )

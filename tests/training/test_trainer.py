@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +23,13 @@ from bunraku.nets.patch_codec import PatchCodec
 from bunraku.nets.pixels import unit_pixels
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import Inputs, get_recipe
+from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.recipes.recipe import with_options
 from bunraku.training.binding import bound
 from bunraku.training.config import TrainingConfig, training_config
 from bunraku.training.run import copy_weights, dataset, train
 from bunraku.training.trainer import Trainer, accumulation
+from tests.data.test_clips import write_clip
 
 SMALL = {
     "resolution": 64,
@@ -571,3 +574,39 @@ def test_a_damaged_checkpoint_is_named(tmp_path, part):
     with pytest.raises(BunrakuError, match=r"the checkpoint .*step-1 is damaged .* remove it"):
         trainer(config(tmp_path, steps=2, checkpoint_every=1)).resume()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-1"]  # what was half written is gone
+
+
+def test_kept_latents_and_tokens_leave_training_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same losses and weights, and in a second run the frozen networks compute nothing at all."""
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write_clip(clips / "a.mp4", 3)
+    settings = {"data": str(clips), "crops": 1, "steps": 4, "trains": ("denoiser", "reference_net", "pose_guider")}
+
+    def weights(name: str, **more: Any) -> dict[str, torch.Tensor]:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        c = config(tmp_path / name, **settings, **more)
+        t = trainer(c)
+        t.dataset = dataset(c, t.animator.reads)
+        t.run()
+        return state(t)
+
+    plain, first = weights("plain"), weights("first", keep_latents=str(tmp_path / "kept"))
+    kept = sorted((tmp_path / "kept").rglob("*.npy"))
+    assert kept
+    monkeypatch.setattr(Trainer, "_encode", None)
+    monkeypatch.setattr(AnimateAnyone, "_image_token", None)
+    second = weights("second", keep_latents=str(tmp_path / "kept"))
+    assert sorted((tmp_path / "kept").rglob("*.npy")) == kept
+    for name, tensor in plain.items():
+        torch.testing.assert_close(first[name], tensor, rtol=0, atol=1e-6)
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"crops": 2}, "the theatre draws other pictures every time"), ({"data": "clips"}, "set crops as well")],
+)
+def test_latents_are_kept_of_pictures_that_come_again(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BunrakuError, match=message):
+        config(tmp_path, keep_latents=str(tmp_path), **settings)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Literal, TypeVar
+from zlib import crc32
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -98,6 +99,7 @@ class ClipSamples(Dataset):
         reference_frame: see `ReferenceFrame`.
         people: how many are drawn, the largest first.
         references: pictures of each reference.
+        crops: of every clip so many crops are shown, the same ones always; 0: another one in every sample.
 
     Raises:
         BunrakuError: clips with too few frames that show a person, or (when a sample is read) with cues that are not theirs.
@@ -118,8 +120,9 @@ class ClipSamples(Dataset):
         reference_frame: ReferenceFrame = "random",
         people: int = 1,
         references: int = 1,
+        crops: int = 0,
     ) -> None:
-        self.references = references
+        self.references, self.crops = references, crops
         self.seed, self.frames, self.size = seed, frames, size
         self.consecutive, self.stride, self.min_gap, self.people = consecutive, stride, min_gap, people
         self.reads, self.styles, self.reference_frame = reads, styles or {}, reference_frame
@@ -190,6 +193,9 @@ class ClipSamples(Dataset):
     def _crop(
         self, clip: Clip, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[tuple[int, int], tuple[int, int]]:
+        if self.crops:
+            name = crc32(clip.video.name.encode())
+            rng = np.random.default_rng([self.seed, name, int(rng.integers(self.crops))])
         if not self.scene:
             return random_crop(size, self.size, rng)
         return crop_with(np.array(clip.box) * np.array([*size, *size]), size, self.size, rng)

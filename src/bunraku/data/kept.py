@@ -1,6 +1,5 @@
 """Samples kept on disk: what took seconds to draw is read in milliseconds when it is trained on again."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch.utils.data import Dataset
 
 from bunraku.data.samples import Sample
 from bunraku.errors import BunrakuError
+from bunraku.media.files import replacing
 
 PICTURES = ("reference", "views", "cutout", "environment", "object")
 """Conditions that show colours; a fourth channel is coverage."""
@@ -40,7 +40,8 @@ class KeptSamples(Dataset):
         self.folder.mkdir(parents=True, exist_ok=True)
         note, description = self.folder / "samples.txt", repr(self.samples)
         if not note.is_file():
-            _replace(note, lambda path: path.write_text(description))
+            with replacing(note) as path:
+                path.write_text(description)
         elif (before := note.read_text()) != description:
             raise BunrakuError(
                 f"{self.folder} keeps samples of {before}, and these are {description}: keep them in another folder (--set keep=DIR)"
@@ -60,7 +61,8 @@ class KeptSamples(Dataset):
                 return _sample(dict(arrays))
         sample = self.samples[index]
         file.parent.mkdir(exist_ok=True)
-        _replace(file, lambda path: _write(path, sample))
+        with replacing(file) as path:
+            _write(path, sample)
         return sample
 
 
@@ -90,9 +92,3 @@ def _sample(arrays: dict[str, np.ndarray]) -> Sample[np.ndarray]:
         return {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
 
     return Sample(arrays["frames"], of("still "), of("driven "))
-
-
-def _replace(file: Path, write: Any) -> None:
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    write(unfinished)
-    os.replace(unfinished, file)

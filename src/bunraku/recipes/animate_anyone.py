@@ -1,6 +1,6 @@
 """Animate Anyone (Hu et al., CVPR 2024, arXiv 2311.17117): which parts, how they are wired, which sizes, what each stage trains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -47,6 +47,9 @@ class AnimateAnyone(Animator):
         reference_pose: bool = False
         reference_timestep: Literal["zero", "every"] = "zero"
         literal_guider: bool = False
+
+    remembered: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor] | None = None
+    """Keeps a frozen image encoder's tokens while others train (`training.remembered`); None: they are made when they are asked for."""
 
     # one image token makes the cross-attention a constant, whatever its queries and keys are
     idle: ClassVar[tuple[str, ...]] = tuple(
@@ -105,6 +108,9 @@ class AnimateAnyone(Animator):
 
     def image_token(self, images: Tensor) -> Tensor:
         """Pictures uint8 (B, H, W, 3) -> CLIP's projected embedding as one token (B, 1, D)."""
+        return self.remembered(images, self._image_token) if self.remembered else self._image_token(images)
+
+    def _image_token(self, images: Tensor) -> Tensor:
         pixels = clip_pixels(images.cpu().numpy(), self.image_encoder.config.image_size)
         # transformers opens what is stored in half precision in half precision, diffusers does not
         pixels = pixels.to(images.device, self.image_encoder.dtype)

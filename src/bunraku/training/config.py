@@ -20,14 +20,14 @@ LARGEST = 4096
 LIMITS = {
     "seed": (0, 2**63 - 1), "workers": (0, 1024), "learning_rate": (0, 1), "kernel_rate": (0, 1), "betas": (0, 1 - 1e-9), "weight_decay": (0, 1),
     "clip_norm": (0, 1e9), "ema_decay": (0, 1), "drop_condition": (0, 1), "drop": (0, 1), "decay": (0, 1), "warmup": (0, 2**31), "misled": (0, 1),
-    "global_batch": (0, 2**31), "kept": (1, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
+    "global_batch": (0, 2**31), "kept": (1, 2**31), "crops": (0, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
     "validation_clips": (1, 2**31), "lora_rank": (1, 2**16), "pictured": (1, 2**31), "crop": (0, LARGEST), "noise_offset": (0, 100), "shared_noise": (0, 1),
     "min_snr_gamma": (0, 1e6), "timestep_power": (1e-3, 1e3), "skeleton_weight": (0, 1e6), "picture_loss": (0, 1e6), "binding": (0, 1e6),
 }  # fmt: skip
 """Smallest and largest value of settings."""
 
 MAY_CHANGE = (
-    "output", "keep", "kept", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
+    "output", "keep", "kept", "keep_latents", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
 )  # fmt: skip
 """Settings that a run may be continued with other values of."""
 
@@ -43,6 +43,10 @@ class TrainingConfig:
         misled: of the theatre: share of the samples whose poses a failing detector has found.
         keep: folder that keeps the theatre's samples, so that each is drawn once; None: every sample is new.
         kept: how many samples it keeps.
+        crops: of every clip so many crops are learnt from; 0: another one for every sample.
+        keep_latents: folder that keeps what the frozen autoencoder and a frozen image encoder make of every picture, so that each goes
+            through them once: 64 KiB for a frame of 512x512 pixels in four latent channels. For clips of which `crops` are fixed.
+            None: they are computed every time.
         options: of the recipe, by name, where they are to differ from the size's own or the start model's (`Animator.Options`).
         init: model to start from, a folder or a name (stage 2 starts from stage 1's); None: from the recipe's start values.
         motion: where the motion modules that the stage trains start from: a model folder, or a file or folder in any layout that
@@ -98,6 +102,8 @@ class TrainingConfig:
     misled: float = 0.0
     keep: str | None = None
     kept: int = 20_000
+    crops: int = 0
+    keep_latents: str | None = None
     init: str | None = None
     motion: str | None = None
     reference_from_denoiser: bool = False
@@ -219,6 +225,14 @@ class TrainingConfig:
                 raise BunrakuError(
                     f"sizes and crop must be multiples of 8, and no side smaller than the crop: {side}, {self.crop}"
                 )
+        if self.keep_latents is not None and self.data == "theatre":
+            raise BunrakuError(
+                "keep_latents is for clips (--data CLIPS): the theatre draws other pictures every time, which keep=DIR keeps"
+            )
+        if self.keep_latents is not None and not self.crops:
+            raise BunrakuError(
+                "keep_latents needs pictures that come again: set crops as well, such as crops=4, else every sample is cropped anew"
+            )
         known = {f.name for f in fields(self.chosen_size.options)}
         if unknown := sorted(set(self.options) - known):
             raise BunrakuError(

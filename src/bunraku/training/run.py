@@ -144,6 +144,7 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
         Path(config.data), config.seed, config.frames, config.picture,
         consecutive=consecutive, stride=config.stride, min_gap=config.min_gap, reads=reads,
         styles=config.drawing, reference_frame=config.reference_frame, references=config.references, split=split, people=config.people,
+        crops=config.crops,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from bunraku.nets.attention import Look
 from bunraku.nets.pixels import unit_clips, unit_pixels, with_detail
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
+from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, VIEWS_INSTANCES, binding_loss
 from bunraku.training.config import MAY_CHANGE, TrainingConfig, completed
 from bunraku.training.muon import Muon
@@ -43,6 +44,7 @@ from bunraku.training.objective import (
     target,
 )
 from bunraku.training.precision import mixed_precision
+from bunraku.training.remembered import Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +116,21 @@ class Trainer:
         self.ema = EMAModel(self.trained.values(), decay=config.ema_decay) if config.ema_decay else None
         self.animator, self.dataset, self._scores = animator, dataset, validate
         self.vae = vae.to(self.accelerator.device).requires_grad_(False).eval()
+        self._latents: Remembered | None = None
+        if config.keep_latents is not None:
+            self._remember(Path(config.keep_latents), str(self.accelerator.mixed_precision))
         self.model, *self.optimisers = self.accelerator.prepare(animator, *optimisers)
         self.accelerator.register_for_checkpointing(*self.schedules)
         if self.ema:
             self.ema.to(self.accelerator.device)
             self.accelerator.register_for_checkpointing(self.ema)
+
+    def _remember(self, folder: Path, precision: str) -> None:
+        """Keep what the frozen networks make of pictures in a folder."""
+        self._latents = Remembered(folder, self.vae, precision)
+        frozen = not any(name.startswith("image_encoder.") for name in self.trained)
+        if frozen and isinstance(self.animator, AnimateAnyone) and "environment" not in self.animator.reads.frames:
+            self.animator.remembered = Remembered(folder, self.animator.image_encoder, precision)
 
     @property
     def learns_without_conditions(self) -> bool:
@@ -210,7 +222,7 @@ class Trainer:
             batch = with_pictures(batch, int(torch.randint(1, c.references + 1, (), generator=generator)))
         dropped = {name: torch.rand(count, generator=generator) < share for name, share in c.drop.items()}
         inputs = inputs_of(batch, dropped).to(device)
-        clean = self.encode(batch.frames)
+        clean = self.encode(batch.frames, self._latents)
         noise = sample_noise(clean, c.noise_offset, c.shared_noise, generator)
         timesteps = self.timesteps(clean, generator)
         shown = torch.rand(count, generator=generator) >= c.drop_condition
@@ -279,22 +291,32 @@ class Trainer:
     def latents(self, batch: Sample[Tensor]) -> dict[str, Tensor]:
         """Latents of the stills (B, C, h, w), further views (B, V, C, h, w) and frames (B, C, F, h, w) that the animator wants through the
         autoencoder."""
-        wanted = self.animator.reads.latents
-        stills = {name: self.encode(batch.stills[name][:, None])[:, :, 0] for name in wanted if name in batch.stills}
+        reads = self.animator.reads
+        wanted, known = (
+            reads.latents,
+            None if "environment" in reads.frames else self._latents,
+        )  # in scenes stills lie on new grounds
+        stills = {n: self.encode(batch.stills[n][:, None], known)[:, :, 0] for n in wanted if n in batch.stills}
         if VIEWS in batch.stills:
-            stills[VIEWS] = self.encode(batch.stills[VIEWS]).transpose(1, 2)
+            stills[VIEWS] = self.encode(batch.stills[VIEWS], known).transpose(1, 2)
         return stills | {name: self.encode(batch.driven[name]) for name in wanted if name in batch.driven}
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """uint8 (B, F, H, W, 3 or more) -> scaled latents (B, C, F, h, w): posterior means of RGB, as at inference; a few pictures at a
-        time."""
-        device = self.accelerator.device
+    def encode(self, images: Tensor, known: Remembered | None = None) -> Tensor:
+        """uint8 (B, F, H, W, 3 or more) -> scaled latents (B, C, F, h, w): posterior means of RGB, as at inference, those that are not
+        `known` a few pictures at a time."""
+        pictures = images[..., :3].flatten(0, 1)
+        latents = known(pictures, self._encode) if known else self._encode(pictures)
+        latents = latents.to(self.accelerator.device) * self.vae.config.scaling_factor
+        return rearrange(latents, "(b f) c h w -> b c f h w", b=len(images))
+
+    def _encode(self, pictures: Tensor) -> Tensor:
         pieces = []
-        for part in images[..., :3].flatten(0, 1).split(ENCODED):
+        for part in pictures.split(ENCODED):
             with self.accelerator.autocast():
-                pieces.append(self.vae.encode(unit_pixels(part).to(device) * 2 - 1).latent_dist.mode().float())
-        return rearrange(torch.cat(pieces), "(b f) c h w -> b c f h w", b=len(images)) * self.vae.config.scaling_factor
+                pixels = unit_pixels(part).to(self.accelerator.device) * 2 - 1
+                pieces.append(self.vae.encode(pixels).latent_dist.mode().float())
+        return torch.cat(pieces)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
