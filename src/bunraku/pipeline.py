@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -29,6 +30,7 @@ from bunraku.recipes.recipe import stored_options
 from bunraku.sampling.denoise import OnStep, denoise, frames_at, initial_noise
 from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.share import ALONE, Share
+from bunraku.sampling.state import SamplingState, fingerprint
 from bunraku.sampling.strength import Strength, progress_at
 
 logger = logging.getLogger(__name__)
@@ -176,6 +178,7 @@ class AnimationPipeline(DiffusionPipeline):
         generator: torch.Generator | None = None,
         callback_on_step_end: Callable[..., dict[str, Tensor] | None] | None = None,
         share: Share = ALONE,
+        state: Path | None = None,
     ) -> Iterator[np.ndarray]:
         """Denoise the whole clip, then yield its frames in decoded chunks, uint8 (<= `sampling.chunk`, H, W, 3).
 
@@ -190,13 +193,14 @@ class AnimationPipeline(DiffusionPipeline):
             strengths: of conditions in `Animator.strengths`, which count as they are where none is given.
             callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, {"latents": ...}), may return changed ones.
             share: of this process, where several make the clip together; all are given the same and yield the same.
+            state: file in which the denoising loop keeps where it stands, every minute; if it is there, the loop goes on from it, bit for
+                bit. It is the caller's to remove. Not where several make the clip.
 
         A warning says which frames have no pose where a whole window has none, and that windows of one frame make no motion.
 
         Raises:
             BunrakuError: at once: empty or mis-shaped input, a size that is not a multiple of 8, or the strength of something that has
-                none; while it runs: a prediction that is
-                not finite.
+                none; while it runs: a prediction that is not finite, or the state of another run.
         """
         sampling = sampling or self.sampling
         stills = {name: still for name, still in stills.items() if name in (*self.reads.stills, VIEWS, VIEWS_POSE)}
@@ -206,7 +210,7 @@ class AnimationPipeline(DiffusionPipeline):
         detail = _checked_detail(detail, length, size) if detail is not None and own is not None else own
         self.check_strengths(strengths)
         return self._stream(
-            stills, frames, sampling, length, size, detail, strengths, generator, callback_on_step_end, share
+            stills, frames, sampling, length, size, detail, strengths, generator, callback_on_step_end, share, state
         )
 
     def check_strengths(self, strengths: Sequence[Strength]) -> None:
@@ -232,6 +236,7 @@ class AnimationPipeline(DiffusionPipeline):
         generator: torch.Generator | None,
         callback: Callable[..., dict[str, Tensor] | None] | None,
         share: Share,
+        state: Path | None,
     ) -> Iterator[np.ndarray]:
         device, animator = self._execution_device, self.animator
         windows = sampling.windows(length)
@@ -249,11 +254,26 @@ class AnimationPipeline(DiffusionPipeline):
 
         channels = self.denoiser.config.in_channels
         shape = (channels, length, size[0] // 8, size[1] // 8)
+        noise = initial_noise(shape, generator, sampling.noise_period).to(device)
+        kept = None
+        if state is not None:
+            maps = {name: each for name, each in encoded.frames.items() if isinstance(each, Tensor)}
+            shown = encoded.stills, maps, watched.posed, watched.drawn
+            kept = SamplingState(
+                state, fingerprint([self.denoiser, sampling, strengths, self.scheduler.config, noise, *shown])
+            )
         with self.progress_bar(total=sampling.steps(length)) as bar:
             latents, trust = denoise(
-                animator.predict, conditions, self.scheduler, initial_noise(shape, generator, sampling.noise_period).to(device),
-                sampling, generator, self._on_step(bar, callback), share,
-            )  # fmt: skip
+                animator.predict,
+                conditions,
+                self.scheduler,
+                noise,
+                sampling,
+                generator,
+                self._on_step(bar, callback),
+                share,
+                kept,
+            )
         parts = pieces(length, sampling.chunk)
 
         def decoded(number: int) -> np.ndarray:
@@ -394,7 +414,9 @@ class Watched:
     def __init__(self, windows: Sequence[Sequence[int]], length: int) -> None:
         self.windows = windows
         self.posed: np.ndarray = np.zeros(length, bool)
-        self._drawn: dict[int, np.ndarray] = {}
+        self.drawn: dict[
+            int, np.ndarray
+        ] = {}  # by a window's first frame, where any of its poses is drawn, bool (H, W)
 
     def see(self, part: range, poses: np.ndarray | None) -> None:
         """The poses of some frames, uint8 (f, H, W, 3); None: the model reads none."""
@@ -406,7 +428,7 @@ class Watched:
         for window in self.windows:
             if inside := [frame - part.start for frame in window if frame in part]:
                 union = np.asarray(drawn[inside].any(0))
-                self._drawn[window[0]] = self._drawn.get(window[0], np.False_) | union
+                self.drawn[window[0]] = self.drawn.get(window[0], np.False_) | union
 
     def temperatures(self, tau: float) -> dict[int, Tensor]:
         """TCAN's temperature map (1, 1, H/8, W/8) of each window, by its first frame; none where the slope is 0."""
@@ -415,7 +437,7 @@ class Watched:
         # nearest, as TCAN resizes it: one value in eight serves the latents and every level below
         return {
             first: torch.from_numpy(map_of_drawn(drawn, tau)[None, None, ::8, ::8].copy())
-            for first, drawn in self._drawn.items()
+            for first, drawn in self.drawn.items()
         }
 
     def warn(self, motion: bool) -> None:

@@ -583,3 +583,46 @@ def test_what_progress_raises_ends_the_run_and_leaves_nothing(
     with pytest.raises(Stop):
         animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", options, stop)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("at", [("denoise", 2), ("write", 8)])
+def test_a_stopped_animation_goes_on_from_its_state(
+    at: tuple[str, int], puppets: Path, tmp_path: Path, options: AnimateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that were made are not made again, the file is the same byte for byte, and the state goes with the last frame."""
+    monkeypatch.setattr("bunraku.sampling.state.SAVED_EVERY", 0.0)
+    options = replace(options, steps=4)
+    run(puppets, tmp_path / "whole.mp4", options)
+    kept, told = tmp_path / "run.state", list[tuple[str, int]]()
+
+    def stop(what: str, done: int, total: int) -> None:
+        told.append((what, done))
+        if (what, done) == at:
+            raise KeyboardInterrupt
+
+    options = replace(options, state=kept)
+    with pytest.raises(KeyboardInterrupt):
+        animate(puppets / "a.png", puppets / "b.cues", tmp_path / "out.mp4", options, stop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.state", "whole.mp4"]
+    before = [done for what, done in told if what == "denoise"]
+    with pytest.raises(BunrakuError, match=r"run\.state is the state of another run"):
+        run(puppets, tmp_path / "out.mp4", options, seed=1)
+    told.clear()
+    animate(
+        puppets / "a.png",
+        puppets / "b.cues",
+        tmp_path / "out.mp4",
+        options,
+        lambda what, done, _: told.append((what, done)),
+    )
+    assert [done for what, done in told if what == "denoise"] == list(range(max(1, before[-1] + (at[0] == "write")), 5))
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert not kept.exists()
+
+
+def test_a_state_is_a_file_of_its_own(puppets: Path, tmp_path: Path, options: AnimateOptions, no_model: None) -> None:
+    for state, message in (
+        (tmp_path / "out.mp4", "also an output"), (puppets / "b.cues", "also an input"), (tmp_path / "no" / "x", "does not exist"),
+    ):  # fmt: skip
+        with pytest.raises(BunrakuError, match=message):
+            run(puppets, tmp_path / "out.mp4", options, state=state)

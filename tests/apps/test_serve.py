@@ -313,7 +313,7 @@ def test_no_path_of_the_server_can_be_an_option() -> None:
     from bunraku.animate import AnimateOptions
     from bunraku.apps.serve.requests import OURS, Options
 
-    paths = {"reference_pose", "references", "views", "mask", "scene", "sheet", "side_by_side", "debug"}
+    paths = {"reference_pose", "references", "views", "mask", "scene", "sheet", "side_by_side", "debug", "state"}
     assert paths <= {field.name for field in fields(AnimateOptions)} - set(Options.model_fields)
     assert {field.name for field in fields(AnimateOptions)} == {*paths, *OURS, *Options.model_fields}
 

@@ -1,5 +1,6 @@
 """The recipe bunraku: before training it is the puppet warp, the gate and the detail do what they say, and it animates at any size."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,14 @@ def test_animate_paints_at_the_size_of_the_reference(pipeline, tmp_path: Path):
     options = AnimateOptions(model=str(tmp_path / "model"), retarget="off", device="cpu")
     done = animate(tmp_path / "still.png", tmp_path / "motion.cues", tmp_path / "out.mp4", options)
     assert VideoReader(done.output).size == (192, 144)  # three times what it paints
+
+
+def test_the_stage_trains_a_model_without_some_conditions():
+    """What it has of the parts that the stage names learns; a stage that names nothing else is told so."""
+    stage = SMALL.stages[1]
+    whole, some, none = (SMALL.build(False, Bunraku.Options(conditions=c)) for c in ((*GUIDED, *SCENE), ("flow",), ()))
+    parts = [{name.split(".")[0] for name in stage.parameters(animator)} for animator in (whole, some, none)]
+    assert parts[0] - parts[1] == {"depth_order_guider", "structured_depth_guider"}
+    assert parts[1] - parts[2] == {"flow_guider"}
+    with pytest.raises(BunrakuError, match="of flow_guider this model has nothing to train; it has denoiser"):
+        replace(stage, trains=("flow_guider",)).parameters(none)

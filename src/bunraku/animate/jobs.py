@@ -30,7 +30,7 @@ SHOWN = 20
 TOGETHER = 50
 """So many jobs are checked as one piece of work."""
 
-OWN = ("mask", "reference_pose", "sheet", "side_by_side", "debug")
+OWN = ("mask", "reference_pose", "sheet", "side_by_side", "debug", "state")
 """Options that belong to one picture or one output, and so to no folder of them."""
 
 

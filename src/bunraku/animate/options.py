@@ -163,6 +163,8 @@ class AnimateOptions(MotionOptions):
         compile: whether the denoiser is compiled (torch.compile): takes minutes once and gains nothing on a CPU; on a GPU nothing is measured. Not with
             `low_memory`.
         dtype: "auto", "float32", "float16" or "bfloat16".
+        state: file in which a diffusion model's sampling keeps where it stands, every minute, until the animation is written: the same run, begun
+            again, goes on from there, and makes the same frames bit for bit. None: it begins anew.
         audio: whether the sound of the driving video is kept.
         sheet: picture to write: reference, driving frames, poses, results.
         side_by_side: video to write: the same next to each other.
@@ -216,6 +218,7 @@ class AnimateOptions(MotionOptions):
     dtype: str = "auto"
     low_memory: bool = False
     compile: bool = False
+    state: Path | None = None
     audio: bool = True
     sheet: Path | None = None
     side_by_side: Path | None = None

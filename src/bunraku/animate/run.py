@@ -247,6 +247,8 @@ def animate(
             if options.debug:
                 _write_debug_pictures(options.debug, prepared, options)
             _write(prepared, output, options, report, on_frames, share)
+            if options.state:
+                options.state.unlink(missing_ok=True)
     return Animation(
         output, len(clip), prepared.cues.fps, prepared.canvas.output_size, options.model, model.device, model.dtype, options.seed,
         clip.kind, seconds, options.sheet, options.side_by_side, options.debug,
@@ -341,6 +343,10 @@ def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) ->
         if options.sheet.suffix.lower() not in IMAGE_SUFFIXES:
             raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
         check_output(options.sheet, inputs)
+    if options.state:
+        if options.state.absolute() in outputs:
+            raise BunrakuError(f"{options.state} is also an output; --state is a file of its own")
+        check_output(options.state, inputs)
     if options.debug:
         if options.debug.exists() and not options.debug.is_dir():
             raise BunrakuError(f"{options.debug} is a file; --debug takes a folder, which may be new")

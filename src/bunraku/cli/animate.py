@@ -177,6 +177,15 @@ def animate(
     dtype: Dtype = "auto",
     low_memory: LowMemory = False,
     compile: Compile = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=SAMPLING,
+            help="For long runs of a diffusion model: file in which sampling keeps where it stands, every minute. The same command, given again "
+            "after the run was stopped, goes on from there; the file goes when the animation is written.",
+            show_default=False,
+        ),
+    ] = None,
     audio: Annotated[bool, typer.Option(help="Keep the sound of the driving video.")] = True,
     mask: Annotated[
         Path | None,
@@ -224,7 +233,7 @@ def animate(
 
     options = AnimateOptions(
         **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, quality=quality,
-        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, low_memory=low_memory, compile=compile, audio=audio,
+        scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, low_memory=low_memory, compile=compile, state=state, audio=audio,
         mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip
     place = context.find_object(Place)

@@ -36,20 +36,26 @@ class Stage:
         return "lora" in self.trains
 
     def parameters(self, animator: Animator) -> dict[str, nn.Parameter]:
-        """The parameters that learn, by their name in the animator; those on which nothing depends are left out.
+        """The parameters that learn, by their name in the animator; those on which nothing depends are left out, and parts that a model of
+        this recipe may be without (`Animator.added`) where it is.
 
         Raises:
             BunrakuError: the animator has nothing of a name in `trains`.
         """
         groups = {name: _groups(name) for name, _ in animator.named_parameters()}
         known = sorted(set[str]().union(*groups.values()))
-        if unknown := [name for name in self.trains if name not in known]:
+        if unknown := [name for name in self.trains if name not in known and name not in animator.added]:
             raise BunrakuError(f"there is no {', '.join(unknown)} to train; this model has {', '.join(known)}")
-        return {
+        learning = {
             name: parameter
             for name, parameter in animator.named_parameters()
             if groups[name] & set(self.trains) and not any(fnmatchcase(name, pattern) for pattern in animator.idle)
         }
+        if not learning:
+            raise BunrakuError(
+                f"of {', '.join(self.trains)} this model has nothing to train; it has {', '.join(known)}"
+            )
+        return learning
 
 
 def _groups(name: str) -> set[str]:

@@ -1,7 +1,7 @@
 """The denoising loop: noise, windows, guidance, scheduler steps. It names no condition."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from bunraku.nets.ports import Ports, stack_ports
 from bunraku.sampling.chain import carried_timesteps, chain_clips, enter_carried, join_clips
 from bunraku.sampling.sampling import Sampling
 from bunraku.sampling.share import ALONE, Share
+from bunraku.sampling.state import SamplingState, Stand, restore_scheduler, scheduler_state
 from bunraku.sampling.windows import merge_weights
 
 Predict = Callable[[Tensor, Tensor, Ports], Tensor]
@@ -58,6 +59,7 @@ def denoise(
     generator: torch.Generator | None = None,
     on_step: OnStep = lambda step, timestep, latents: latents,
     share: Share = ALONE,
+    state: SamplingState | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Denoise the frames of one clip: together, or as a chain of windows (`sampling.chain`).
 
@@ -67,6 +69,8 @@ def denoise(
         on_step: in a chain it is called with the latents of the window that is made, and counts the steps of all windows.
         share: which windows, and which half of guidance, this process predicts, of several that denoise the same clip. The windows of a
             chain follow one from another, so of these only the halves are shared.
+        state: keeps where the loop stands; if it knows, the loop goes on from there, and the result is the same bit for bit. `on_step` is not
+            called of steps that were made before.
 
     Returns:
         latents (1, C, F, h, w), and what the last step's conditional prediction said beyond them (1, C', F, h, w).
@@ -75,11 +79,16 @@ def denoise(
         BunrakuError: a prediction is not finite (names the step), or the scheduler cannot take the model's noise schedule.
     """
     if not sampling.chain:
-        return _together(predict, conditions, scheduler, latents, sampling, generator, on_step, share)
+        return _together(predict, conditions, scheduler, latents, sampling, generator, on_step, share, state)
     single = replace(sampling, chain=0, overlap=0)
     video: Tensor | None = None
     beyond: Tensor | None = None
+    stand = state.stand if state else None
+    if stand is not None and stand.clip:
+        video, beyond = (stand.tensors[name].to(latents) for name in ("video", "beyond video"))
     for number, clip in enumerate(chain_clips(latents.shape[2], sampling.window, sampling.chain)):
+        if stand is not None and number < stand.clip:
+            continue
         start, carried = clip.start, latents[:, :, :0] if video is None else video[:, :, clip.start :]
 
         def entered(noisy: Tensor, timestep: Tensor, ports: Ports, carried: Tensor = carried) -> Tensor:
@@ -97,7 +106,8 @@ def denoise(
             return on_step(number * sampling.num_inference_steps + step, timestep, made)
 
         noise = latents[:, :, start : clip.stop]
-        made = _together(entered, within, scheduler, noise, single, generator, counted, share)
+        before = None if video is None or beyond is None else {"video": video, "beyond video": beyond}
+        made = _together(entered, within, scheduler, noise, single, generator, counted, share, state, number, before)
         video, beyond = join_clips(video, made[0], clip), join_clips(beyond, made[1], clip)
     assert video is not None and beyond is not None  # noqa: PT018
     return video, beyond
@@ -112,8 +122,11 @@ def _together(
     generator: torch.Generator | None,
     on_step: OnStep,
     share: Share,
+    state: SamplingState | None = None,
+    clip: int = 0,
+    before: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """As `denoise`, without chains: predictions of overlapping windows are averaged with `merge` weights, guided after averaging
+    """As `denoise`, without chains; `clip` and what was made `before` are kept as well. Predictions of overlapping windows are averaged with `merge` weights, guided after averaging
     (uncond + s (cond - uncond)), and handed to the scheduler. The unconditional half is computed only in the steps that are guided
     (`Sampling.halves`)."""
     steps, scale = sampling.num_inference_steps, sampling.guidance_scale
@@ -139,8 +152,15 @@ def _together(
         return predicted if share.size == 1 else predicted.cpu()
 
     latents, channels = latents * scheduler.init_noise_sigma, latents.shape[1]
-    beyond = latents.new_empty(latents.shape[0], 0, *latents.shape[2:])
+    beyond, first = latents.new_empty(latents.shape[0], 0, *latents.shape[2:]), 0
+    if state and (stand := state.stand) is not None and stand.clip == clip and stand.step:
+        latents, beyond, first = stand.tensors["latents"].to(latents), stand.tensors["beyond"].to(latents), stand.step
+        restore_scheduler(scheduler, stand.tensors, stand.numbers, latents.device)
+        if generator is not None:
+            generator.set_state(stand.tensors["generator"])
     for step, timestep in enumerate(timesteps):
+        if step < first:
+            continue
         noisy = scheduler.scale_model_input(latents, timestep)
         if step % sampling.deep_cache == 0:
             kept.clear()
@@ -165,6 +185,13 @@ def _together(
             )
         latents = scheduler.step(prediction, timestep, latents, **extra, return_dict=False)[0]
         latents = on_step(step, timestep, latents)
+        done = step + 1
+        if state and (
+            done % sampling.deep_cache == 0 or done == len(timesteps)
+        ):  # between them it would have to keep deep features
+            tensors, numbers = scheduler_state(scheduler)
+            own = {"latents": latents, "beyond": beyond} | ({"generator": generator.get_state()} if generator else {})
+            state.keep(Stand(clip, done, {**tensors, **own, **(before or {})}, numbers), now=done == len(timesteps))
     return latents, beyond
 
 
