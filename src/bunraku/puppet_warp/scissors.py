@@ -35,7 +35,8 @@ SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
 HEALED = 1.8  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
-UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+UNDER_TRUNK, CROTCH, UNDER_ARM = 0.3, 1.4, 0.15
+"""How far legs go on under the trunk, and from where they touch each other, and how far anything under an arm, in half thicknesses."""
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 BAND = 0.25  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
@@ -105,13 +106,14 @@ class Scissors:
     def _overlapping(self, label: int) -> np.ndarray:
         """A part's own pixels, and some more under what is painted over it: legs go on under the trunk, trunk and head under the arms."""
         own = self.labels == label
-        if label < TRUNK_LABEL:
-            over, depth = (self.labels == TRUNK_LABEL) & self.mask & (label in LEGS), UNDER_TRUNK * self.body.leg
-        else:
-            over, depth = self._covered(label), UNDER_ARM * self.body.arm
-        reach = 2 * max(2, round(depth)) + 1
-        near = cv2.dilate(own.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-        return own | (self._under == label) | (near & over)
+        if label in ARMS:
+            return own
+        if label >= TRUNK_LABEL:
+            hidden = _near(own, UNDER_ARM * self.body.arm) & self._covered(label)
+            return own | (self._under == label) | hidden
+        between = own & _near(self.labels == sum(LEGS) - label, 1)
+        hidden = _near(own, UNDER_TRUNK * self.body.leg) | _near(between, CROTCH * self.body.leg)
+        return own | (self._under == label) | (hidden & (self.labels == TRUNK_LABEL) & self.mask)
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
@@ -263,6 +265,12 @@ class Scissors:
             )
 
         yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
+
+
+def _near(mask: np.ndarray, reach: float) -> np.ndarray:
+    """Pixels, bool (H, W), within a square of `reach` pixels round those of a mask."""
+    side = 2 * max(2, round(reach)) + 1
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
 def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tuple[float, float] = (0, 0)) -> np.ndarray:
