@@ -39,7 +39,7 @@ UNDER_TRUNK, CROTCH, UNDER_ARM = 0.3, 1.4, 0.15
 """How far legs go on under the trunk, and from where they touch each other, and how far anything under an arm, in half thicknesses."""
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
-BAND = 0.25  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
+BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.1, 0.3  # beside the ears' 1
 FEATURE, TURN = 0.45, 0.4  # reach of a face point, and how far it may move inside the head, in radii of the head
