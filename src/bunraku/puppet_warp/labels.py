@@ -87,7 +87,8 @@ def _distances(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[B
         away = segment_distance(pixels, start, tip) / (radius + 0.5)
         distances[limb] = np.minimum(distances[limb], away)
         if limb in ARMS:
-            arms[limb, bone] = away
+            # what clothes hide of an arm is as thick as was measured, though its ribbon ends at their edge
+            arms[limb, bone] = away * (radius + 0.5) / (max(radius, body.radii[limb, bone]) + 0.5)
     for limb, points in body.hands.items():
         bones = np.zeros(coverage.shape, np.uint8)
         corners = np.rint((points[HAND_BONES] - 0.5) * 16).astype(np.int32)

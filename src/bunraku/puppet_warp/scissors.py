@@ -30,13 +30,13 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 """Labels that are painted later, over each label."""
 
 HEMS = 6.0  # how much more a pixel along a bone counts than one across it
-SHOULDER = 0.3  # of the upper arm: so much of it is the trunk's where the trunk covers it
+SHOULDER = 0.15  # of the upper arm: so much of it is the trunk's where the trunk covers it
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
 HEALED = 1.8  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
-UNDER_TRUNK, CROTCH, UNDER_ARM = 0.3, 1.4, 0.15
-"""How far legs go on under the trunk, and from where they touch each other, and how far anything under an arm, in half thicknesses."""
+UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
@@ -74,6 +74,7 @@ class Scissors:
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
+        yield from self._crotch()
         for leg in LEGS:
             yield from self._limb(leg)
         for arm in ARMS:
@@ -111,9 +112,8 @@ class Scissors:
         if label >= TRUNK_LABEL:
             hidden = _near(own, UNDER_ARM * self.body.arm) & self._covered(label)
             return own | (self._under == label) | hidden
-        between = own & _near(self.labels == sum(LEGS) - label, 1)
-        hidden = _near(own, UNDER_TRUNK * self.body.leg) | _near(between, CROTCH * self.body.leg)
-        return own | (self._under == label) | (hidden & (self.labels == TRUNK_LABEL) & self.mask)
+        beneath = _near(own, UNDER_TRUNK * self.body.leg) & (self.labels == TRUNK_LABEL) & self.mask
+        return own | (self._under == label) | beneath
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
@@ -222,6 +222,13 @@ class Scissors:
 
         return mesh
 
+    def _crotch(self) -> Iterator[Piece]:
+        """What closes the gap between legs that touch each other and are spread: the figure there, on the trunk and behind all else."""
+        trunk, legs = self.labels == TRUNK_LABEL, np.isin(self.labels, LEGS)
+        touching = (self.labels == LEGS[0]) & _near(self.labels == LEGS[1], 1)
+        seat = _near(touching, SEAT * self.body.leg) & _near(trunk, SEAT / 2 * self.body.leg) & (trunk | legs)
+        yield from self._piece(seat, seat, self._ladder)
+
     def _trunk(self) -> Iterator[Piece]:
         body = self.body
         centres, across, halves = rungs(body, body.joints, 1)
@@ -229,27 +236,29 @@ class Scissors:
         widths[:RUNGS] -= np.linspace(1, 0, RUNGS) * body.arm  # beyond the shoulders' joints there are arms
         edge = HULL * across * widths[:, None]
         hull = polygon(np.concatenate([centres - edge, (centres + edge)[::-1]]), self.mask.shape) & (self.labels >= 0)
-
-        def mesh(points: np.ndarray) -> Mesh:
-            nearest = np.linalg.norm(points[:, None] - centres, axis=-1).argmin(1)
-            share = ((points - centres[nearest]) * across[nearest]).sum(-1) / halves[nearest]
-            shares = np.array([min(share.min(), -1) - 0.3, -1, 0, 1, max(share.max(), 1) + 0.3])
-            above = max(2.0, 2 - ((points - centres[0]) @ unit(centres[1] - centres[0], (0, 1))).min())
-            below = max(2.0, 2 + ((points - centres[-1]) @ unit(centres[-1] - centres[-2], (0, 1))).max())
-
-            def ladder(joints: np.ndarray, scale: float) -> np.ndarray:
-                c, a, h = rungs(body, joints, scale)
-                first, last = unit(c[1] - c[0], (0, 1)), unit(c[-1] - c[-2], (0, 1))
-                c = np.concatenate([c[:1] - above * scale * first, c, c[-1:] + below * scale * last])
-                sides = np.pad(a * h[:, None], ((1, 1), (0, 0)), mode="edge")
-                return np.asarray((c[:, None] + sides[:, None] * shares[:, None]).reshape(-1, 2))
-
-            triangles = grid(len(centres) + 2, len(shares))
-            return ladder(body.joints, 1), triangles, lambda joints, seen, scale: ladder(joints, scale)
-
         own = (self.labels == TRUNK_LABEL) | self._seat
         down = unit(body.joints[HIPS].mean(0) - body.joints[NECK], (0, 1))
-        yield from self._piece(own, own | hull | self._overlapping(TRUNK_LABEL), mesh, down)
+        yield from self._piece(own, own | hull | self._overlapping(TRUNK_LABEL), self._ladder, down)
+
+    def _ladder(self, points: np.ndarray) -> Mesh:
+        """The mesh of what moves with the trunk."""
+        body = self.body
+        centres, across, halves = rungs(body, body.joints, 1)
+        nearest = np.linalg.norm(points[:, None] - centres, axis=-1).argmin(1)
+        share = ((points - centres[nearest]) * across[nearest]).sum(-1) / halves[nearest]
+        shares = np.array([min(share.min(), -1) - 0.3, -1, 0, 1, max(share.max(), 1) + 0.3])
+        above = max(2.0, 2 - ((points - centres[0]) @ unit(centres[1] - centres[0], (0, 1))).min())
+        below = max(2.0, 2 + ((points - centres[-1]) @ unit(centres[-1] - centres[-2], (0, 1))).max())
+
+        def ladder(joints: np.ndarray, scale: float) -> np.ndarray:
+            c, a, h = rungs(body, joints, scale)
+            first, last = unit(c[1] - c[0], (0, 1)), unit(c[-1] - c[-2], (0, 1))
+            c = np.concatenate([c[:1] - above * scale * first, c, c[-1:] + below * scale * last])
+            sides = np.pad(a * h[:, None], ((1, 1), (0, 0)), mode="edge")
+            return np.asarray((c[:, None] + sides[:, None] * shares[:, None]).reshape(-1, 2))
+
+        triangles = grid(len(centres) + 2, len(shares))
+        return ladder(body.joints, 1), triangles, lambda joints, seen, scale: ladder(joints, scale)
 
     def _head(self) -> Iterator[Piece]:
         body = self.body
