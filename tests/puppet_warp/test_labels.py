@@ -149,15 +149,6 @@ def test_a_forearm_in_shadow_before_a_dark_belt_is_arm() -> None:
     assert (labels[76:90, 36:44] == TRUNK_LABEL).all()
 
 
-def test_legs_that_touch_are_parted_along_the_edge_between_them() -> None:
-    picture, coverage, body = a_bare_arm_behind_a_flap()
-    coverage[90:138, 56:64] = 1
-    picture[90:138, :63] = (90, 60, 60)  # the middle between the bones is at 60
-    labels, *_ = labelled(picture, coverage, body)
-    assert (labels[104:134, 58:62] == 2).all()
-    assert (labels[104:134, 65:70] == 3).all()
-
-
 def test_what_clothes_hide_of_an_arm_is_as_thick_as_the_arm() -> None:
     picture, coverage, body = a_bare_arm_behind_a_flap()
     coverage[46:72, 29:40] = 1

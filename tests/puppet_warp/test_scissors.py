@@ -99,16 +99,16 @@ def test_legs_that_touch_leave_no_gap_at_the_trunk_when_they_are_spread(together
     """In trousers there is cloth between the thighs; between legs that stand apart there is the ground, and it stays."""
     picture, coverage, body = a_bare_arm_behind_a_flap()
     if together:
-        coverage[90:112, 56:64] = 1
+        coverage[90:130, 54:66] = 1
     scissors = Scissors(picture, coverage, body)
     spread = body.joints.copy()
     spread[[9, 10]], spread[[12, 13]] = body.joints[[9, 10]] - (14, 0), body.joints[[12, 13]] + (14, 0)
     canvas = np.zeros((*scissors.mask.shape, 4), np.float32)
     for piece in scissors.pieces():
         piece.paint(canvas, piece.place(spread, ALL, 1.0))
-    crotch = canvas[92:96, 57:63, 3] / 255
+    crotch = canvas[99:103, 57:63, 3] / 255
     assert crotch.min() > 0.9 if together else crotch.max() < 0.1
-    assert canvas[106:, 58:62, 3].max() < 0.1 * 255, "between the knees there is nothing"
+    assert canvas[112:, 58:62, 3].max() < 0.1 * 255, "between the knees there is nothing"
 
 
 def test_a_hem_goes_on_beneath_an_arm() -> None:

@@ -155,9 +155,6 @@ def _settled(
             for arm in ARMS
             for around in [figure & (distances[arm] < FARTHEST)]
         }
-    legs = np.isin(labels, LEGS)
-    right = cells.cut(np.where(legs, near[LEGS[1]] - near[LEGS[0]], 0), CUT * body.arm)
-    labels[legs] = np.where(right, *LEGS)[legs]
     return np.where(coverage > FAINT, labels, -1)
 
 
