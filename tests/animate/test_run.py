@@ -622,7 +622,20 @@ def test_a_stopped_animation_goes_on_from_its_state(
 
 def test_a_state_is_a_file_of_its_own(puppets: Path, tmp_path: Path, options: AnimateOptions, no_model: None) -> None:
     for state, message in (
-        (tmp_path / "out.mp4", "also an output"), (puppets / "b.cues", "also an input"), (tmp_path / "no" / "x", "does not exist"),
+        (tmp_path / "out.mp4", "also an output"), (tmp_path, "is a folder"), (puppets / "b.cues", "also an input"), (tmp_path / "no" / "x", "does not exist"),
     ):  # fmt: skip
         with pytest.raises(BunrakuError, match=message):
             run(puppets, tmp_path / "out.mp4", options, state=state)
+
+
+def test_a_file_that_no_run_wrote_stays(
+    puppets: Path, tmp_path: Path, options: AnimateOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """puppet-warp has no state, and says so; a model refuses what is none."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    run(puppets, tmp_path / "out.mp4", options, model="puppet-warp", state=mine)
+    assert "has no state" in caplog.text
+    with pytest.raises(BunrakuError, match="holds no state of a run"):
+        run(puppets, tmp_path / "out.mp4", options, state=mine, overwrite=True)
+    assert mine.read_text() == "precious"

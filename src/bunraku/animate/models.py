@@ -69,6 +69,7 @@ class ModelAdapter(Protocol):
         reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
         holds: whether who stays as he is needs a pose for it.
         several: whether it learns from several pictures of a character.
+        keeps_state: whether it writes the options' `state`.
     """
 
     device: str
@@ -78,6 +79,7 @@ class ModelAdapter(Protocol):
     reference_pose: UseOfReferencePose
     holds: bool
     several: bool
+    keeps_state: bool
 
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         """The canvas for a reference of (height, width), or for the scene of (height, width) that it comes into."""
@@ -192,7 +194,7 @@ class PipelineAdapter:
         self.reference_pose: UseOfReferencePose = (
             "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
         )
-        self.holds, self.several = self.people > 1, True
+        self.holds, self.several, self.keeps_state = self.people > 1, True, True
         if options.order == "reference" and "depth_order" not in self._pipeline.reads.frames:
             logger.warning("%s is not told who is in front of whom: --order has no effect", options.model)
         if options.keep_scene is not None and not reads_scene:
@@ -307,7 +309,7 @@ class PuppetWarpAdapter:
     device, dtype = "cpu", "uint8"
     people = MOST_PEOPLE
     reference_pose: UseOfReferencePose = "needed"
-    holds, several = False, False  # who stays is a part of the background
+    holds, several, keeps_state = False, False, False  # who stays is a part of the background
     skeleton: Mapping[str, Any] = {}
 
     def __init__(self, options: AnimateOptions, clip: Driving) -> None:

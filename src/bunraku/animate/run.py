@@ -247,7 +247,7 @@ def animate(
             if options.debug:
                 _write_debug_pictures(options.debug, prepared, options)
             _write(prepared, output, options, report, on_frames, share)
-            if options.state:
+            if options.state and model.keeps_state and share.size == 1:
                 options.state.unlink(missing_ok=True)
     return Animation(
         output, len(clip), prepared.cues.fps, prepared.canvas.output_size, options.model, model.device, model.dtype, options.seed,
@@ -344,6 +344,8 @@ def _check_outputs(inputs: list[Path], output: Path, options: AnimateOptions) ->
             raise BunrakuError(f"cannot write {options.sheet}: a sheet is a picture, {', '.join(IMAGE_SUFFIXES)}")
         check_output(options.sheet, inputs)
     if options.state:
+        if options.state.is_dir():
+            raise BunrakuError(f"{options.state} is a folder; --state takes a file, which may be new")
         if options.state.absolute() in outputs:
             raise BunrakuError(f"{options.state} is also an output; --state is a file of its own")
         check_output(options.state, inputs)
