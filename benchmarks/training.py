@@ -21,23 +21,11 @@ FEW = 4
 OWN = Path(__file__).parents[1] / "src"
 
 
-def seconds(source: Path, steps: int, stage: int, settings: list[str]) -> float:
+def seconds(source: Path, steps: int, settings: list[str]) -> float:
     """Processor seconds of a training of so many steps, its workers included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "bunraku",
-            "train",
-            "animate-anyone",
-            "--size",
-            "mini",
-            "--stage",
-            str(stage),
-            "--output",
-            folder,
-        ]
+        command = f"{sys.executable} -m bunraku train animate-anyone --size mini --stage 1 --output {folder}".split()
         asked = [f"steps={steps}", "validate_every=100000", "checkpoint_every=100000", "workers=0", *settings]
         subprocess.run(
             [*command, *(word for setting in asked for word in ("--set", setting))], check=True, capture_output=True,
@@ -59,7 +47,7 @@ def main() -> None:
     measured: dict[str, list[float]] = {name: [] for name in sources}
     for _ in range(options.rounds):
         for name, source in sources.items():
-            few, more = (seconds(source, steps, 1, options.settings) for steps in (FEW, FEW + options.steps))
+            few, more = (seconds(source, steps, options.settings) for steps in (FEW, FEW + options.steps))
             measured[name].append((more - few) / options.steps)
     table = Table("checkout", "processor seconds a step", "lowest to highest")
     for name, runs in measured.items():

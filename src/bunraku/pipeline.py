@@ -259,9 +259,8 @@ class AnimationPipeline(DiffusionPipeline):
         if state is not None:
             maps = {name: each for name, each in encoded.frames.items() if isinstance(each, Tensor)}
             shown = encoded.stills, maps, watched.posed, watched.drawn
-            kept = SamplingState(
-                state, fingerprint([self.denoiser, sampling, strengths, self.scheduler.config, noise, *shown])
-            )
+            solver = type(self.scheduler), self.scheduler.config
+            kept = SamplingState(state, fingerprint([self.denoiser, sampling, strengths, *solver, noise, *shown]))
         with self.progress_bar(total=sampling.steps(length)) as bar:
             latents, trust = denoise(
                 animator.predict,
@@ -414,9 +413,8 @@ class Watched:
     def __init__(self, windows: Sequence[Sequence[int]], length: int) -> None:
         self.windows = windows
         self.posed: np.ndarray = np.zeros(length, bool)
-        self.drawn: dict[
-            int, np.ndarray
-        ] = {}  # by a window's first frame, where any of its poses is drawn, bool (H, W)
+        self.drawn: dict[int, np.ndarray] = {}
+        """Where any pose of a window is drawn, bool (H, W), by the window's first frame."""
 
     def see(self, part: range, poses: np.ndarray | None) -> None:
         """The poses of some frames, uint8 (f, H, W, 3); None: the model reads none."""

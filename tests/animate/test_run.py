@@ -607,6 +607,8 @@ def test_a_stopped_animation_goes_on_from_its_state(
     before = [done for what, done in told if what == "denoise"]
     with pytest.raises(BunrakuError, match=r"run\.state is the state of another run"):
         run(puppets, tmp_path / "out.mp4", options, seed=1)
+    with pytest.raises(BunrakuError, match=r"run\.state is the state of another run"):
+        run(puppets, tmp_path / "out.mp4", options, scheduler="dpm++")
     told.clear()
     animate(
         puppets / "a.png",

@@ -51,6 +51,11 @@ def test_of_another_network_shape_or_precision_nothing_is_known(network: nn.Modu
         assert compute.seen == 5
 
 
+def test_networks_with_single_numbers_among_their_weights(network: nn.Module, tmp_path: Path) -> None:
+    network.register_buffer("count", torch.tensor(3))
+    assert Remembered(tmp_path, network)(PICTURES, Counted(network)).shape == (5, 4)
+
+
 def test_a_damaged_file_is_made_again(network: nn.Module, tmp_path: Path) -> None:
     compute, remembered = Counted(network), Remembered(tmp_path, network)
     first = remembered(PICTURES, compute)

@@ -258,14 +258,10 @@ class PipelineAdapter:
         behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
         driving = self._driving(poses, size, scene, order, reference, reference_pose, matte)
         drawn = draw_sharp(self._pipeline, reference, driving, reference_pose, size, mattes, behind, views)
-        state = self._options.state
-        if state is not None and share.size > 1:
-            logger.warning("several workers make this clip: --state has no effect")
-            state = None
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
             generator=torch.Generator().manual_seed(self._options.seed),
-            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn.frames[POSE])), guess), share=share, state=state,
+            callback_on_step_end=_on_step(report, self._sampling.steps(len(drawn.frames[POSE])), guess), share=share, state=self._options.state,
         )  # fmt: skip
         cut = drawn.detail or drawn.frames.get(self._pipeline.trusted or "")
         if scene is None or cut is None:

@@ -236,6 +236,9 @@ def animate(
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
             "--retarget full keeps its own"
         )
+    if options.state and share.size > 1:
+        logger.warning("several workers make this clip: --state has no effect")
+        options = replace(options, state=None)
     with _timed(seconds, "load"):
         model = open_model(options, clip, report, pipeline)
     with _timed(seconds, "perceive"):
@@ -247,7 +250,7 @@ def animate(
             if options.debug:
                 _write_debug_pictures(options.debug, prepared, options)
             _write(prepared, output, options, report, on_frames, share)
-            if options.state and model.keeps_state and share.size == 1:
+            if options.state and model.keeps_state:
                 options.state.unlink(missing_ok=True)
     return Animation(
         output, len(clip), prepared.cues.fps, prepared.canvas.output_size, options.model, model.device, model.dtype, options.seed,

@@ -71,7 +71,12 @@ def _membrane(image: np.ndarray, known: np.ndarray, relaxations: int = 12) -> np
 
 def grown(mask: np.ndarray, reach: float) -> np.ndarray:
     """A mask, bool (H, W), and everything within `reach` longest sides (at least a pixel) of it."""
-    side = 2 * max(1, round(reach * max(mask.shape))) + 1
+    return dilated(mask, reach * max(mask.shape))
+
+
+def dilated(mask: np.ndarray, reach: float) -> np.ndarray:
+    """A mask, bool (H, W), and everything within a square of `reach` pixels (at least one) round each of its pixels."""
+    side = 2 * max(1, round(reach)) + 1
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 

@@ -164,9 +164,7 @@ def _kinds(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -> 
     nothing = np.zeros(figure.shape, int)
     if not eyes_and_nose:
         return nothing
-    x, y = body.joints[eyes_and_nose].mean(0)
-    rows, columns = np.ogrid[: figure.shape[0], : figure.shape[1]]
-    face = ((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < (CHEEKS * body.head_radius) ** 2) & figure
+    face = _around(body.joints[eyes_and_nose].mean(0), CHEEKS * body.head_radius, figure.shape) & figure
     if not face.any():
         return nothing
     tones = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
@@ -183,6 +181,12 @@ def _kinds(picture: np.ndarray, figure: np.ndarray, body: Body, arms: Bones) -> 
     return np.where(beside & opened(other, LINE * body.arm), CLOTHES, np.where(beside & ~other, SKIN, 0))
 
 
+def _around(point: np.ndarray, reach: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Pixels, bool (H, W), whose middle is within `reach` pixels of a point (2,)."""
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.asarray((columns + 0.5 - point[0]) ** 2 + (rows + 0.5 - point[1]) ** 2 < reach**2)
+
+
 def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:
     """Labels int (H, W), -1 outside, each pixel's the one that most around it have, by a Gaussian of `sigma` pixels: cuts without teeth and threads."""
     shares = np.stack([cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), sigma) for label in range(6)])
@@ -193,12 +197,10 @@ def with_fingers(labels: np.ndarray, skin: np.ndarray, body: Body) -> np.ndarray
     """Labels int (H, W), -1 outside, whose arms have the fingers that lie before trunk and legs: narrow `skin`, bool (H, W), within reach of the
     wrist that hangs together with the arm. Cells and smoothing are coarser than a fingertip."""
     narrow = skin & ~opened(skin, THREAD * body.arm) & (labels >= LEGS[0]) & (labels != HEAD_LABEL)
-    rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
     for arm in ARMS:
         if (arm, 1) in body.radii:
-            elbow, (x, y) = body.joints[list(LIMBS[arm][1:])]
-            reach, own = REACH * np.linalg.norm((x, y) - elbow), labels == arm
-            fingers = narrow & ((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < reach**2)
+            (elbow, wrist), own = body.joints[list(LIMBS[arm][1:])], labels == arm
+            fingers = narrow & _around(wrist, REACH * float(np.linalg.norm(wrist - elbow)), labels.shape)
             labels = np.where(touching(own | fingers, own), arm, labels)
     return labels
 

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from bunraku.perception.cutout import polygon, segment_distance
+from bunraku.perception.plate import dilated
 from bunraku.puppet_warp.body import (
     ARMS,
     EARS,
@@ -31,6 +32,7 @@ COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5),
 
 HEMS = 6.0  # how much more a pixel along a bone counts than one across it
 SHOULDER = 0.15  # of the upper arm: so much of it is the trunk's where the trunk covers it
+NEXT = 2  # pixels within which parts touch each other, and the least that one goes on under another
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
@@ -110,10 +112,10 @@ class Scissors:
         if label in ARMS:
             return own
         if label >= TRUNK_LABEL:
-            hidden = _near(own, UNDER_ARM * self.body.arm) & self._covered(label)
-            return own | (self._under == label) | hidden
-        beneath = _near(own, UNDER_TRUNK * self.body.leg) & (self.labels == TRUNK_LABEL) & self.mask
-        return own | (self._under == label) | beneath
+            depth, over = UNDER_ARM * self.body.arm, self._covered(label)
+        else:
+            depth, over = UNDER_TRUNK * self.body.leg, (self.labels == TRUNK_LABEL) & self.mask
+        return own | (self._under == label) | (dilated(own, max(NEXT, depth)) & over)
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
@@ -225,8 +227,8 @@ class Scissors:
     def _crotch(self) -> Iterator[Piece]:
         """What closes the gap between legs that touch each other and are spread: the figure there, on the trunk and behind all else."""
         trunk, legs = self.labels == TRUNK_LABEL, np.isin(self.labels, LEGS)
-        touching = (self.labels == LEGS[0]) & _near(self.labels == LEGS[1], 1)
-        seat = _near(touching, SEAT * self.body.leg) & _near(trunk, SEAT / 2 * self.body.leg) & (trunk | legs)
+        touching, reach = (self.labels == LEGS[0]) & dilated(self.labels == LEGS[1], NEXT), SEAT * self.body.leg
+        seat = dilated(touching, max(NEXT, reach)) & dilated(trunk, max(NEXT, reach / 2)) & (trunk | legs)
         yield from self._piece(seat, seat, self._ladder)
 
     def _trunk(self) -> Iterator[Piece]:
@@ -274,12 +276,6 @@ class Scissors:
             )
 
         yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
-
-
-def _near(mask: np.ndarray, reach: float) -> np.ndarray:
-    """Pixels, bool (H, W), within a square of `reach` pixels round those of a mask."""
-    side = 2 * max(2, round(reach)) + 1
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
 def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tuple[float, float] = (0, 0)) -> np.ndarray:

@@ -95,9 +95,9 @@ def fingerprint(parts: Iterable[Any]) -> str:
             for name, parameter in part.named_parameters():
                 digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
                 if parameter.device.type != "meta":  # read from disk when it is its turn
-                    digest.update(_bytes(parameter.detach().flatten()[:LOOKED_AT]))
+                    digest.update(raw_bytes(parameter.flatten()[:LOOKED_AT]))
         elif isinstance(part, Tensor):
-            digest.update(f"{part.dtype} {part.device.type} {tuple(part.shape)}".encode() + _bytes(part))
+            digest.update(f"{part.dtype} {part.device.type} {tuple(part.shape)}".encode() + raw_bytes(part))
         elif isinstance(part, np.ndarray):
             digest.update(f"{part.dtype} {part.shape}".encode() + part.tobytes())
         elif isinstance(part, Mapping):
@@ -137,5 +137,6 @@ def restore_scheduler(
             setattr(scheduler, name, placed(f"{name}.0", value))
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+def raw_bytes(tensor: Tensor) -> bytes:
+    """A tensor's numbers as they lie in memory, of any dtype and shape."""
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()

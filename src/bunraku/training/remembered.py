@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bunraku.media.files import replacing
+from bunraku.sampling.state import raw_bytes
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Remembered:
         weights = hashlib.blake2b(self.context.encode(), digest_size=32)
         for name, tensor in self.network.state_dict().items():
             weights.update(name.encode())
-            weights.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            weights.update(raw_bytes(tensor))
         object.__setattr__(self, "_key", weights.digest())
 
     def __call__(self, pictures: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:

@@ -292,10 +292,8 @@ class Trainer:
         """Latents of the stills (B, C, h, w), further views (B, V, C, h, w) and frames (B, C, F, h, w) that the animator wants through the
         autoencoder."""
         reads = self.animator.reads
-        wanted, known = (
-            reads.latents,
-            None if "environment" in reads.frames else self._latents,
-        )  # in scenes stills lie on new grounds
+        wanted = reads.latents
+        known = None if "environment" in reads.frames else self._latents  # in scenes stills lie on new grounds
         stills = {n: self.encode(batch.stills[n][:, None], known)[:, :, 0] for n in wanted if n in batch.stills}
         if VIEWS in batch.stills:
             stills[VIEWS] = self.encode(batch.stills[VIEWS], known).transpose(1, 2)
