@@ -73,9 +73,13 @@ def test_a_cut_takes_nothing_from_the_edge_of_the_figure(seed: int) -> None:
     assert np.mean(canvas[edge, 0]) / 255 > 0.95
 
 
-def test_an_arm_goes_on_behind_clothes_that_hang_before_it() -> None:
-    """What is hidden shows when the arm leaves the body, in the arm's colour, and not before."""
-    scissors = Scissors(*a_bare_arm_behind_a_flap())
+@pytest.mark.parametrize("fingers", [False, True])
+def test_an_arm_goes_on_behind_clothes_that_hang_before_it(fingers: bool) -> None:
+    """What is hidden shows when the arm leaves the body, in the arm's colour, and not before; drawn fingers at its side do not dye it."""
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    if fingers:
+        picture[54:60, 24:27] = picture[54:60, 31:34] = (60, 20, 10)
+    scissors = Scissors(picture, coverage, body)
     bare = np.array(SKIN, float)
     flap = np.s_[62:70, 24:34]
 
@@ -89,9 +93,29 @@ def test_an_arm_goes_on_behind_clothes_that_hang_before_it() -> None:
     assert np.abs(at_rest[flap] - CLOTH).max() < 30
     raised = scissors.body.joints.copy()
     raised[[3, 4]] = raised[2] + ((-26, 0), (-52, 0))  # straight to the side
-    upper = painted(raised)[37:43, 4:14]  # where the flap had hidden the arm
+    upper = painted(raised)[37:43, 2 : 8 if fingers else 14]  # where the flap had hidden the arm
     assert np.median(np.abs(upper - bare)) < 10
     assert (np.abs(upper - bare).max(-1) < 30).mean() > 0.85  # but for the row beside a cut
+
+
+def test_the_hip_beneath_an_arm_has_no_notch() -> None:
+    """An arm covers the body's side down to the hip, of which a little shows beside it; when it is raised, the side goes on to there."""
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    coverage[46:, 82:] = 0
+    coverage[46:84, 74:84] = 1
+    picture[46:84, 74:84] = SKIN
+    coverage[70:90, 84:89] = coverage[84:90, 74:84] = 1
+    joints = body.joints.copy()
+    joints[5:8] = (79, 40), (79, 60), (79, 80)
+    scissors = Scissors(picture, coverage, replace(body, joints=joints))
+    raised = joints.copy()
+    raised[[6, 7]] = (99, 30), (109, 14)
+    canvas = np.zeros((*scissors.mask.shape, 4), np.float32)
+    for piece in scissors.pieces():
+        piece.paint(canvas, piece.place(raised, ALL, 1.0))
+    widths = (canvas[60:88, 60:, 3] > 128).sum(1)
+    assert (np.diff(widths) >= 0).all(), widths
+    assert widths.min() >= 22, "the hull of the trunk alone is narrower"
 
 
 @pytest.mark.parametrize("together", [True, False])

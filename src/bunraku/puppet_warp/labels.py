@@ -35,7 +35,7 @@ BRIDGE = 2.8  # half thicknesses of an arm: half the width of an arm or hand ben
 THREAD = 0.7  # half thicknesses of an arm: half the width of what sticks out of the body beside an arm and belongs to the arm
 CORNER = 0.45  # of that: how far a corner of the body reaches out of the widest disc in it
 TREMBLE = 0.35  # sigma that takes the teeth off a cut, in half thicknesses of an arm
-CHEEKS, BARE = 0.35, 0.85
+CHEEKS, BARE = 0.35, 0.75
 """Radii of the head round the middle of eyes and nose that show skin, and the share of an arm's core with such colours that says that it is bare."""
 TONES, LEAST_TONE = 3.0, 3.0
 """Deviations within which a colour is the skin's, and the least deviation in CIELAB's a and b."""

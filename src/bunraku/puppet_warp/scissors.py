@@ -24,7 +24,7 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
-from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
+from bunraku.puppet_warp.labels import CORE, HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
@@ -36,7 +36,7 @@ NEXT = 2  # pixels within which parts touch each other, and the least that one g
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
 HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
-HEALED = 1.8  # how deep an arm's shadow on the body is closed, in half thicknesses of the arm
+HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
 UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
@@ -108,14 +108,14 @@ class Scissors:
 
     def _overlapping(self, label: int) -> np.ndarray:
         """A part's own pixels, and some more under what is painted over it: legs go on under the trunk, trunk and head under the arms."""
-        own = self.labels == label
         if label in ARMS:
-            return own
+            return np.asarray(self.labels == label)
+        whole = np.where(self._under < 0, self.labels, self._under)
         if label >= TRUNK_LABEL:
-            depth, over = UNDER_ARM * self.body.arm, self._covered(label)
+            from_here, depth, over = self.labels == label, UNDER_ARM * self.body.arm, self._covered(label)
         else:
-            depth, over = UNDER_TRUNK * self.body.leg, (self.labels == TRUNK_LABEL) & self.mask
-        return own | (self._under == label) | (dilated(own, max(NEXT, depth)) & over)
+            from_here, depth, over = whole == label, UNDER_TRUNK * self.body.leg, (whole == TRUNK_LABEL) & self.mask
+        return (whole == label) | (dilated(from_here, max(NEXT, depth)) & over)
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
@@ -192,16 +192,19 @@ class Scissors:
         )
 
     def _behind(self, arm: int) -> Iterator[Piece]:
-        """What the body's clothes hide of an arm: its bones go on behind them, in the arm's colours."""
+        """What the body's clothes hide of an arm: its bones go on behind them, in the colours that the arm has near them."""
         own, body = self.labels == arm, (self.labels >= LEGS[0]) & self.mask
         inside = self._apart(own, self._from_edge, OUTLINE)
         for bone in (0, 1):
             start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
             along = unit(end - start, (0, 1))
             below = (self.pixels - start) @ along > (1 - bone) * SHOULDER * np.linalg.norm(end - start)
-            within = (self._arm_bones.get((arm, bone), np.inf) < 1) & below
+            away = self._arm_bones.get((arm, bone), np.full(own.shape, np.inf))
+            within, core = (away < 1) & below, inside & (away < CORE)
             if (within & body).any():
-                yield from self._piece(inside, within & (own | body), self._strip(arm, bone), along)
+                yield from self._piece(
+                    core if core.any() else inside, within & (own | body), self._strip(arm, bone), along
+                )
 
     def _strip(self, limb: int, bone: int) -> Callable[[np.ndarray], Mesh]:
         """The mesh of a bone."""
