@@ -524,6 +524,27 @@ def test_the_picture_loss_is_the_error_of_what_is_shown(tmp_path):
     assert run[1.0].trained["denoiser.conv_out.weight"].grad.abs().max() > 0
 
 
+def test_losses_relative_to_what_is_trusted(tmp_path):
+    settings = {**SMALL, "steps": 2, "domain": "puppets", "drop_condition": 0.0}
+    made = {
+        (floor, drop): trainer(
+            training_config(
+                "bunraku", "small", 1, tmp_path / f"{floor}{drop}",
+                {**settings, "relative": floor, "drop": {"cutout": drop}, "picture_loss": 1.0},
+            ),
+            True,
+        )
+        for floor in (0.0, 0.01)
+        for drop in (0.0, 1.0)
+    }  # fmt: skip
+    batch = collate([made[0.0, 0.0].dataset[0]])
+    loss = {which: each.loss(batch, torch.Generator().manual_seed(0)).item() for which, each in made.items()}
+    truth = batch.frames / 127.5 - 1
+    cut = (batch.driven["cutout"][..., :3] / 127.5 - 1 - truth).square().mean().item()
+    assert loss[0.01, 0.0] == pytest.approx(loss[0.0, 0.0] / (0.01 + cut), rel=1e-4)
+    assert loss[0.01, 1.0] == pytest.approx(loss[0.0, 1.0] / (0.01 + truth.square().mean().item()), rel=1e-4)
+
+
 def test_references_in_one_or_several_pictures_are_learnt_from(tmp_path, monkeypatch):
     c = config(tmp_path, references=3, binding=0.1, domain="crowds")
     made = trainer(c)

@@ -11,7 +11,7 @@ from bunraku.data.samples import Sample
 WRONG = 24
 """Largest difference of a channel between the truth and the cut-out that counts as right."""
 
-MENDING = 0.75
+MENDING = 0.25
 """Share of the crops that are placed about something that the cut-out gets wrong."""
 
 CELL = 8

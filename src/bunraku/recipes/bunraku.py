@@ -6,7 +6,7 @@ skeletons, the scene and the things in hand, several pictures of the character.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +34,16 @@ SCENE = ("environment", "object")
 """Conditions whose latents join the noisy ones, behind the cut-out's."""
 SIZES = ((256, 256), (320, 256), (320, 192), (256, 320), (384, 256), (192, 192), (128, 128))
 """(height, width) of what it is trained on."""
-TRUST = 4.0
-"""Start of the gate before the sigmoid: 98 % of the cut-out. The network's own picture starts as nothing, so less is pale: 95 % costs
-half a dB."""
+REACH = 1.15
+"""The gate is min(1, REACH sigmoid(x)): where it is sure, the cut-out comes through untouched, which a sigmoid alone never says."""
+TRUST = 1.75
+"""Start of x: 98 % of the cut-out, and still learning. The network's own picture starts as nothing, so less is pale: 95 % costs half a dB."""
 
 
 class Bunraku(AnimateAnyone):
     """Animate Anyone's networks; the cut-out joins the noisy latents, and a gate decides where the prediction leaves it.
 
+    The network says its own picture n and a gate a; of the cut-out c becomes a c + (1 - a) n.
     Every condition but the pose may be absent; what is absent is zeros, which is how each starts before it is trained. The unconditional
     half of guidance lacks the reference and the cut-out.
     """
@@ -50,14 +52,11 @@ class Bunraku(AnimateAnyone):
     class Options(AnimateAnyone.Options):
         """
         Attributes:
-            mending: what becomes of a cut-out c under the gate a, n being the network's own picture: "gate": a c + (1 - a) n, or
-                "residual": a (c + r) + (1 - a) n, with a second output r of the network.
             latent_channels: of the autoencoder.
             conditions: what else it may be shown, out of `GUIDED` and `SCENE`; the mask comes with the environment.
         """
 
         reference_pose: bool = True
-        mending: Literal["gate", "residual"] = "residual"
         latent_channels: int = 32
         conditions: tuple[str, ...] = ()
 
@@ -148,14 +147,11 @@ class Bunraku(AnimateAnyone):
 
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]
-        own, trust = out[:, :channels], out[:, -1:].float().sigmoid().to(out)
+        own, trust = out[:, :channels], (REACH * out[:, -1:].float().sigmoid()).clamp(max=1).to(out)
         if ports.latents is None:
             return torch.cat([own, torch.zeros_like(trust)], 1)
         trust = trust * ports.latents[:, self._cut - 1 : self._cut]
-        kept = ports.latents[:, :channels]
-        if self.options.mending == "residual":
-            kept = kept + out[:, channels : 2 * channels]
-        return torch.cat([trust * kept + (1 - trust) * own, trust], 1)
+        return torch.cat([trust * ports.latents[:, :channels] + (1 - trust) * own, trust], 1)
 
 
 def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
@@ -164,12 +160,9 @@ def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
 
     channels = options.latent_channels
     base = MINI | {"spatial_positions": 0.0, "in_channels": channels}
-    pictures = 2 if options.mending == "residual" else 1
     scene = [name for name in SCENE if name in options.conditions]
     joined = channels + BESIDE + bool(scene) * (channels + MASK) + ("object" in scene) * channels
-    denoiser = Denoiser(
-        **base, **MINI_MOTION, joined_channels=joined, out_channels=pictures * channels + 1, motion=motion
-    )
+    denoiser = Denoiser(**base, **MINI_MOTION, joined_channels=joined, out_channels=channels + 1, motion=motion)
     reference_net = ReferenceNet(**base)
     for net in (denoiser, reference_net):
         initialise_from_scratch(net)

@@ -22,7 +22,7 @@ LIMITS = {
     "clip_norm": (0, 1e9), "ema_decay": (0, 1), "drop_condition": (0, 1), "drop": (0, 1), "decay": (0, 1), "warmup": (0, 2**31), "misled": (0, 1),
     "global_batch": (0, 2**31), "kept": (1, 2**31), "crops": (0, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
     "validation_clips": (1, 2**31), "lora_rank": (1, 2**16), "pictured": (1, 2**31), "crop": (0, LARGEST), "noise_offset": (0, 100), "shared_noise": (0, 1),
-    "min_snr_gamma": (0, 1e6), "timestep_power": (1e-3, 1e3), "skeleton_weight": (0, 1e6), "picture_loss": (0, 1e6), "binding": (0, 1e6),
+    "min_snr_gamma": (0, 1e6), "timestep_power": (1e-3, 1e3), "skeleton_weight": (0, 1e6), "picture_loss": (0, 1e6), "relative": (0, 1e6), "binding": (0, 1e6),
 }  # fmt: skip
 """Smallest and largest value of settings."""
 
@@ -79,6 +79,8 @@ class TrainingConfig:
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
         picture_loss: weight of the squared error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
         pictured: how many frames of a micro-batch it looks at.
+        relative: each sample's losses are divided by this plus the mean squared error, in [-1, 1], of the frames that the model trusts, so
+            that what is nearly right beforehand counts as much as what is badly wrong; 0: not divided.
         binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
         optimizer: of the parameters: "adamw", or "adafactor", which keeps rows and columns where AdamW keeps two numbers for each parameter
             (Shazeer and Stern 2018), for GPUs of 24 GiB (docs/training.md).
@@ -145,6 +147,7 @@ class TrainingConfig:
     permute_colours: bool = False
     picture_loss: float = 0.0
     pictured: int = 8
+    relative: float = 0.0
     binding: float = 0.0
     ema_decay: float = 0.0
     gradient_checkpointing: bool = False

@@ -239,18 +239,31 @@ class Trainer:
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
             error = error * weights.view(count, 1, -1, 1, 1)
-        loss = error.mean()
+        share = self._shares(batch, dropped).to(device)
+        loss = (error.mean((1, 2, 3, 4)) * share).mean()
         if looks is not None:
             loss = loss + c.binding * self._binding(looks, batch, timesteps, shown)
         if c.picture_loss:
-            loss = loss + c.picture_loss * self._picture_loss(output, batch, generator)
+            loss = loss + c.picture_loss * self._picture_loss(output, batch, share, generator)
         return loss
 
-    def _picture_loss(self, output: Tensor, batch: Sample[Tensor], generator: torch.Generator) -> Tensor:
+    def _shares(self, batch: Sample[Tensor], dropped: Mapping[str, Tensor]) -> Tensor:
+        """How much each sample's losses count (B,), see `TrainingConfig.relative`; who goes without the trusted frames begins with grey."""
+        if not self.config.relative:
+            return torch.ones(len(batch.frames))
+        truth, trusted = batch.frames / 127.5 - 1, self.animator.trusted
+        before = torch.zeros_like(truth)
+        if trusted in batch.driven:
+            before = batch.driven[trusted][..., :3] / 127.5 - 1  # type: ignore[index]
+            before[dropped.get(trusted, torch.zeros(len(before), dtype=torch.bool))] = 0  # type: ignore[arg-type]
+        return 1 / (self.config.relative + (before - truth).square().mean((1, 2, 3, 4)))
+
+    def _picture_loss(self, output: Tensor, batch: Sample[Tensor], share: Tensor, generator: torch.Generator) -> Tensor:
         """Mean squared error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust.
 
         Args:
             output: of the animator.
+            share: (B,), how much each sample counts.
         """
         channels = self.vae.config.latent_channels
         scale, every = self.vae.config.scaling_factor, output.shape[0] * output.shape[2]
@@ -269,7 +282,8 @@ class Trainer:
             with torch.no_grad():
                 plain = self.vae.decode(self.vae.encode(full).latent_dist.mode()).sample
             made = with_detail(made, rows(output[:, channels:]), full, plain)
-        return (made.float() - pixels(batch.frames)).square().mean()
+        counts = share.repeat_interleave(output.shape[2])[chosen]
+        return ((made.float() - pixels(batch.frames)).square().mean((1, 2, 3)) * counts).mean()
 
     def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
         """The identity binding loss of the samples that see the reference."""
