@@ -203,7 +203,7 @@ BUNRAKU = Recipe(
                         "steps": 40_000, "domain": "everything", "misled": 0.1,
                         "resolution": 256, "sizes": SIZES, "crop": 128, "frames": 8, "batch": 1, "global_batch": 3,
                         "drop_condition": 0.0, "timestep_power": 1.0, "skeleton_weight": 1.0,
-                        "picture_loss": 30.0, "relative": 0.002,
+                        "picture_loss": 60.0, "relative": 0.002,
                         "kernel_rate": 0.01, "learning_rate": 2e-3, "warmup": 50,
                         "drop": {"reference_pose": 0.3, CUTOUT: 0.05} | dict.fromkeys((*GUIDED, *SCENE), 0.5),
                     },

@@ -77,10 +77,11 @@ class TrainingConfig:
         drop_condition: share of the samples trained as the unconditional half of guidance.
         drop: share of the samples that go without a condition, by its name.
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
-        picture_loss: weight of the squared error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
+        picture_loss: weight of the absolute error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
         pictured: how many frames of a micro-batch it looks at.
-        relative: each sample's losses are divided by this plus the mean squared error, in [-1, 1], of the frames that the model trusts, so
-            that what is nearly right beforehand counts as much as what is badly wrong; 0: not divided.
+        relative: each sample's loss is divided by this plus the mean squared error, in [-1, 1], of the frames that the model trusts (its
+            picture loss by the root of this plus their absolute error), so that what is nearly right beforehand counts as much as what is
+            badly wrong; 0: not divided.
         binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
         optimizer: of the parameters: "adamw", or "adafactor", which keeps rows and columns where AdamW keeps two numbers for each parameter
             (Shazeer and Stern 2018), for GPUs of 24 GiB (docs/training.md).

@@ -239,27 +239,32 @@ class Trainer:
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
             error = error * weights.view(count, 1, -1, 1, 1)
-        share = self._shares(batch, dropped).to(device)
-        loss = (error.mean((1, 2, 3, 4)) * share).mean()
+        loss = (error.mean((1, 2, 3, 4)) * self._shares(batch, dropped, 2)).mean()
         if looks is not None:
             loss = loss + c.binding * self._binding(looks, batch, timesteps, shown)
         if c.picture_loss:
-            loss = loss + c.picture_loss * self._picture_loss(output, batch, share, generator)
+            loss = loss + c.picture_loss * self._picture_loss(output, batch, self._shares(batch, dropped, 1), generator)
         return loss
 
-    def _shares(self, batch: Sample[Tensor], dropped: Mapping[str, Tensor]) -> Tensor:
-        """How much each sample's losses count (B,), see `TrainingConfig.relative`; who goes without the trusted frames begins with grey."""
-        if not self.config.relative:
-            return torch.ones(len(batch.frames))
+    def _shares(self, batch: Sample[Tensor], dropped: Mapping[str, Tensor], power: int) -> Tensor:
+        """How much each sample's losses count (B,), see `TrainingConfig.relative`; who goes without the trusted frames begins with grey.
+
+        Args:
+            power: of the errors that the loss sums, 1 or 2.
+        """
+        relative, device = self.config.relative, self.accelerator.device
+        if not relative:
+            return torch.ones(len(batch.frames), device=device)
         truth, trusted = batch.frames / 127.5 - 1, self.animator.trusted
         before = torch.zeros_like(truth)
         if trusted in batch.driven:
             before = batch.driven[trusted][..., :3] / 127.5 - 1  # type: ignore[index]
             before[dropped.get(trusted, torch.zeros(len(before), dtype=torch.bool))] = 0  # type: ignore[arg-type]
-        return 1 / (self.config.relative + (before - truth).square().mean((1, 2, 3, 4)))
+        return 1 / (relative ** (power / 2) + (before - truth).abs().pow(power).mean((1, 2, 3, 4))).to(device)
 
     def _picture_loss(self, output: Tensor, batch: Sample[Tensor], share: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean squared error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust.
+        """Mean absolute error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust. A squared one
+        makes whatever is doubtful half transparent.
 
         Args:
             output: of the animator.
@@ -283,7 +288,7 @@ class Trainer:
                 plain = self.vae.decode(self.vae.encode(full).latent_dist.mode()).sample
             made = with_detail(made, rows(output[:, channels:]), full, plain)
         counts = share.repeat_interleave(output.shape[2])[chosen]
-        return ((made.float() - pixels(batch.frames)).square().mean((1, 2, 3)) * counts).mean()
+        return ((made.float() - pixels(batch.frames)).abs().mean((1, 2, 3)) * counts).mean()
 
     def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
         """The identity binding loss of the samples that see the reference."""
