@@ -114,6 +114,9 @@ def test_the_gate_mixes_the_cut_out_and_the_networks_own_picture():
     torch.testing.assert_close(predicted[:1, 32:], trust)
     torch.testing.assert_close(predicted[1, :32], out[1, :32])
     assert not predicted[1, 32:].any()
+    answers = animator.answers(noisy, level, ports)
+    assert torch.equal(answers[:, :33], predicted)
+    assert torch.equal(answers[:, 33:], out[:, :32])  # the network's own picture, to be judged by itself
     without = animator.predict(noisy, level, Ports(ports.token))
     assert without.shape == predicted.shape
     assert not without[:, 32:].any()
@@ -198,7 +201,7 @@ def test_every_condition_counts_once_it_has_learnt_and_goes_missing_without_a_tr
             torch.testing.assert_close(dropped[0], unseen[0], atol=1e-5, rtol=1e-4)
     nothing = predicted(animator, ())
     assert nothing.shape == seen.shape
-    assert not nothing[:, 32:].any(), "no cut-out, no trust, whatever the scene shows"
+    assert not nothing[:, 32].any(), "no cut-out, no trust, whatever the scene shows"
 
 
 @torch.no_grad()
@@ -234,11 +237,11 @@ def test_everything_learns_from_the_first_step_on(pipeline):
     inputs = Inputs({"reference": still, "reference_pose": still}, {"pose": still[:, None], "cutout": torch.full((1, 1, 64, 64, 4), 9, dtype=torch.uint8)})  # fmt: skip
     latents = {"reference": torch.randn(1, 32, 8, 8), "cutout": torch.randn(1, 32, 1, 8, 8)}
     out: Tensor = animator(torch.randn(1, 32, 1, 8, 8), torch.tensor([500]), inputs, latents, torch.tensor([True]))
-    assert out.shape == (1, 33, 1, 8, 8)  # the trust is the last
+    assert out.shape == (1, 65, 1, 8, 8)  # the prediction, its trust, the network's own picture
     out.square().sum().backward()
     gradient = animator.denoiser.conv_out.weight.grad
     assert gradient is not None
-    assert (gradient.abs().amax((1, 2, 3)) > 0).all()  # own picture, residual and gate
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()  # own picture and gate
 
 
 def test_detail_is_the_trusted_frames_where_they_are_trusted_and_enlarged_elsewhere():

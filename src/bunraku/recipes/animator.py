@@ -224,6 +224,11 @@ class Animator(nn.Module, ABC):
         """
         return self.denoiser(noisy, timestep, ports)
 
+    def answers(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
+        """What training judges: the channels of `predict`, and behind them C channels for each picture that the prediction is mixed from and
+        that is to be right by itself."""
+        return self.predict(noisy, timestep, ports)
+
     @property
     def dtype(self) -> torch.dtype:
         """What the networks compute in."""
@@ -252,7 +257,7 @@ class Animator(nn.Module, ABC):
             watched: also say how the samples that see the reference look at it.
 
         Returns:
-            predictions as of `predict`; where it is watched, with the looks by block, whose rows are the frames of the shown samples.
+            predictions as of `answers`; where it is watched, with the looks by block, whose rows are the frames of the shown samples.
         """
         stills = {name: value for name, value in latents.items() if name in inputs.stills}
         frames = {name: value for name, value in latents.items() if name in inputs.frames}
@@ -265,7 +270,7 @@ class Animator(nn.Module, ABC):
                 part, level = noisy[chosen], timestep[chosen]
                 ports = self.ports(encoded.rows(chosen), range(part.shape[2]), part, level, flag)
                 ports = replace(ports, looks=looks if watched and flag else None)
-                predicted.append(self.predict(part, level, ports))
+                predicted.append(self.answers(part, level, ports))
                 order.append(chosen)
         predictions = torch.cat(predicted)[torch.cat(order).argsort()]
         return (predictions, looks) if watched else predictions

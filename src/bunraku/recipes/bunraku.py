@@ -146,12 +146,16 @@ class Bunraku(AnimateAnyone):
         return replace(ports, latents=torch.cat([before, there * share, scene], 1))
 
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
+        return self.answers(noisy, timestep, ports)[:, : noisy.shape[1] + 1]
+
+    def answers(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
+        """Behind the prediction and its trust the network's own picture: where it is hidden by the cut-out, the prediction teaches it nothing."""
         out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]
         own, trust = out[:, :channels], (REACH * out[:, -1:].float().sigmoid()).clamp(max=1).to(out)
         if ports.latents is None:
-            return torch.cat([own, torch.zeros_like(trust)], 1)
+            return torch.cat([own, torch.zeros_like(trust), own], 1)
         trust = trust * ports.latents[:, self._cut - 1 : self._cut]
-        return torch.cat([trust * ports.latents[:, :channels] + (1 - trust) * own, trust], 1)
+        return torch.cat([trust * ports.latents[:, :channels] + (1 - trust) * own, trust, own], 1)
 
 
 def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:

@@ -231,8 +231,11 @@ class Trainer:
         alphas, kind = self.scheduler.alphas_cumprod, self.scheduler.config.prediction_type
         given = (diffuse(clean, noise, alphas, timesteps), timesteps, inputs, self.latents(batch), shown.to(device))
         output, looks = self.model(*given, watched=True) if c.binding else (self.model(*given), None)
-        prediction = output[:, : clean.shape[1]]
-        error = (prediction.float() - target(clean, noise, alphas, timesteps, kind)).square()
+        channels = clean.shape[1]
+        told = channels + (self.animator.trusted is not None)
+        wanted = target(clean, noise, alphas, timesteps, kind)
+        pictures = torch.cat([output[:, :channels], output[:, told:]], 1).float().split(channels, 1)
+        error = torch.stack([(picture - wanted).square() for picture in pictures]).sum(0)
         if c.skeleton_weight != 1:
             poses = unit_clips(batch.driven["pose"]).to(device)
             error = error * skeleton_weights(poses, (clean.shape[-2], clean.shape[-1]), c.skeleton_weight)
@@ -243,7 +246,9 @@ class Trainer:
         if looks is not None:
             loss = loss + c.binding * self._binding(looks, batch, timesteps, shown)
         if c.picture_loss:
-            loss = loss + c.picture_loss * self._picture_loss(output, batch, self._shares(batch, dropped, 1), generator)
+            loss = loss + c.picture_loss * self._picture_loss(
+                output[:, :told], batch, self._shares(batch, dropped, 1), generator
+            )
         return loss
 
     def _shares(self, batch: Sample[Tensor], dropped: Mapping[str, Tensor], power: int) -> Tensor:
@@ -267,7 +272,7 @@ class Trainer:
         makes whatever is doubtful half transparent.
 
         Args:
-            output: of the animator.
+            output: prediction and trust, as of `Animator.predict`.
             share: (B,), how much each sample counts.
         """
         channels = self.vae.config.latent_channels
