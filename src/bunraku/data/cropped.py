@@ -22,7 +22,7 @@ CELL = 8
 class CroppedSamples(Dataset):
     """Samples of which a square of `side` pixels is driven; their stills stay whole.
 
-    All frames of a sample show the same square. Most squares lie about a pixel that the cut-out, where there is one, gets wrong.
+    All frames of a sample show the same square. One of four lies about a pixel that the cut-out, where there is one, gets wrong.
 
     Args:
         samples: a data set whose pictures have at least `side` pixels each way.

@@ -251,10 +251,16 @@ def opened(mask: np.ndarray, reach: float) -> np.ndarray:
 
 
 def closed(mask: np.ndarray, reach: float) -> np.ndarray:
-    """A mask, bool (H, W), its gaps closed that are narrower than twice `reach` pixels."""
-    side = 2 * max(1, round(reach)) + 1
-    bordered = np.pad(mask.astype(np.uint8), side)
-    return np.asarray(cv2.morphologyEx(bordered, cv2.MORPH_CLOSE, _disc(reach))[side:-side, side:-side] > 0)
+    """A mask, bool (H, W), its gaps closed that are narrower than twice `reach` pixels. By distances: the time does not depend on the reach."""
+    radius = max(1, round(reach))
+    border = radius + 1
+    grown = _distance(~np.pad(mask, border)) <= radius
+    return np.asarray((_distance(grown) > radius)[border:-border, border:-border])
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """float32 (H, W), how far each pixel of a mask, bool (H, W), is from the nearest that is none of it; large where all are."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
 
 
 def joined(labels: np.ndarray, reach: float, on_bones: np.ndarray, least: float) -> np.ndarray:
