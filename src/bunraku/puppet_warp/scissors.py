@@ -107,7 +107,8 @@ class Scissors:
         return np.isin(self.labels, COVERED_BY[label]) & self.mask
 
     def _overlapping(self, label: int) -> np.ndarray:
-        """A part's own pixels, and some more under what is painted over it: legs go on under the trunk, trunk and head under the arms."""
+        """A part's own pixels, and some more under what is painted over it: legs go on under the trunk, trunk and head under the arms. What is
+        guessed of trunk and head under an arm does not grow further."""
         if label in ARMS:
             return np.asarray(self.labels == label)
         whole = np.where(self._under < 0, self.labels, self._under)
@@ -199,7 +200,7 @@ class Scissors:
             start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
             along = unit(end - start, (0, 1))
             below = (self.pixels - start) @ along > (1 - bone) * SHOULDER * np.linalg.norm(end - start)
-            away = self._arm_bones.get((arm, bone), np.full(own.shape, np.inf))
+            away = self._arm_bones.get((arm, bone), np.inf)
             within, core = (away < 1) & below, inside & (away < CORE)
             if (within & body).any():
                 yield from self._piece(

@@ -234,8 +234,9 @@ class Trainer:
         channels = clean.shape[1]
         told = channels + (self.animator.trusted is not None)
         wanted = target(clean, noise, alphas, timesteps, kind)
-        pictures = torch.cat([output[:, :channels], output[:, told:]], 1).float().split(channels, 1)
-        error = torch.stack([(picture - wanted).square() for picture in pictures]).sum(0)
+        error = (output[:, :channels].float() - wanted).square()
+        for first in range(told, output.shape[1], channels):
+            error = error + (output[:, first : first + channels].float() - wanted).square()
         if c.skeleton_weight != 1:
             poses = unit_clips(batch.driven["pose"]).to(device)
             error = error * skeleton_weights(poses, (clean.shape[-2], clean.shape[-1]), c.skeleton_weight)
