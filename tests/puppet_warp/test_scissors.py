@@ -118,6 +118,23 @@ def test_the_hip_beneath_an_arm_has_no_notch() -> None:
     assert widths.min() >= 22, "the hull of the trunk alone is narrower"
 
 
+def test_an_arm_that_stands_apart_hides_nothing() -> None:
+    """Arms are raised beside the head, within what a head so large would cover; when they go down nothing stays where they were."""
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    coverage[46:95, :36] = coverage[46:95, 84:] = 0
+    coverage[4:46, 20:30] = coverage[4:46, 90:100] = 1
+    picture[4:38, 20:30] = picture[4:38, 90:100] = SKIN
+    joints = body.joints.copy()
+    joints[2:8] = (29, 42), (25, 26), (25, 8), (91, 42), (95, 26), (95, 8)
+    scissors = Scissors(picture, coverage, replace(body, joints=joints, head_radius=34.0))
+    canvas = np.zeros((*scissors.mask.shape, 4), np.float32)
+    for piece in scissors.pieces():
+        piece.paint(canvas, piece.place(body.joints, ALL, 1.0))
+    assert canvas[10:26, 40:80, 3].max() > 200
+    assert not canvas[4:30, :40, 3].any()
+    assert not canvas[4:30, 80:, 3].any()
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_legs_that_touch_leave_no_gap_at_the_trunk_when_they_are_spread(together: bool) -> None:
     """In trousers there is cloth between the thighs; between legs that stand apart there is the ground, and it stays."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from bunraku.perception.cutout import polygon, segment_distance
+from bunraku.perception.cutout import polygon, segment_distance, touching
 from bunraku.perception.plate import dilated
 from bunraku.puppet_warp.body import (
     ARMS,
@@ -106,9 +106,10 @@ class Scissors:
         """bool (H, W): figure that is painted over a part."""
         return np.isin(self.labels, COVERED_BY[label]) & self.mask
 
-    def _overlapping(self, label: int) -> np.ndarray:
-        """A part's own pixels, and some more under what is painted over it: legs go on under the trunk, trunk and head under the arms. What is
-        guessed of trunk and head under an arm does not grow further."""
+    def _overlapping(self, label: int, hull: np.ndarray | bool = False) -> np.ndarray:
+        """A part's own pixels, and some more under what is painted over it: legs go on under the trunk, trunk and head under the arms, also in
+        a `hull`, bool (H, W). What is guessed of trunk and head under an arm does not grow further, and all hangs together with the part: an
+        arm that stands apart from it hides nothing of it."""
         if label in ARMS:
             return np.asarray(self.labels == label)
         whole = np.where(self._under < 0, self.labels, self._under)
@@ -116,7 +117,7 @@ class Scissors:
             from_here, depth, over = self.labels == label, UNDER_ARM * self.body.arm, self._covered(label)
         else:
             from_here, depth, over = whole == label, UNDER_TRUNK * self.body.leg, (whole == TRUNK_LABEL) & self.mask
-        return (whole == label) | (dilated(from_here, max(NEXT, depth)) & over)
+        return touching((whole == label) | (dilated(from_here, max(NEXT, depth)) & over) | hull, self.labels == label)
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
@@ -231,8 +232,8 @@ class Scissors:
     def _crotch(self) -> Iterator[Piece]:
         """What closes the gap between legs that touch each other and are spread: the figure there, on the trunk and behind all else."""
         trunk, legs = self.labels == TRUNK_LABEL, np.isin(self.labels, LEGS)
-        touching, reach = (self.labels == LEGS[0]) & dilated(self.labels == LEGS[1], NEXT), SEAT * self.body.leg
-        seat = dilated(touching, max(NEXT, reach)) & dilated(trunk, max(NEXT, reach / 2)) & (trunk | legs)
+        joint, reach = (self.labels == LEGS[0]) & dilated(self.labels == LEGS[1], NEXT), SEAT * self.body.leg
+        seat = dilated(joint, max(NEXT, reach)) & dilated(trunk, max(NEXT, reach / 2)) & (trunk | legs)
         yield from self._piece(seat, seat, self._ladder)
 
     def _trunk(self) -> Iterator[Piece]:
@@ -244,7 +245,7 @@ class Scissors:
         hull = polygon(np.concatenate([centres - edge, (centres + edge)[::-1]]), self.mask.shape) & (self.labels >= 0)
         own = (self.labels == TRUNK_LABEL) | self._seat
         down = unit(body.joints[HIPS].mean(0) - body.joints[NECK], (0, 1))
-        yield from self._piece(own, own | hull | self._overlapping(TRUNK_LABEL), self._ladder, down)
+        yield from self._piece(own, own | self._overlapping(TRUNK_LABEL, hull), self._ladder, down)
 
     def _ladder(self, points: np.ndarray) -> Mesh:
         """The mesh of what moves with the trunk."""
@@ -279,7 +280,7 @@ class Scissors:
                 lambda joints, seen, scale: head_at(vertices, body, joints, seen, scale),
             )
 
-        yield from self._piece(self.labels == HEAD_LABEL, hull | self._overlapping(HEAD_LABEL), mesh)
+        yield from self._piece(self.labels == HEAD_LABEL, self._overlapping(HEAD_LABEL, hull), mesh)
 
 
 def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tuple[float, float] = (0, 0)) -> np.ndarray:
