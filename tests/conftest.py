@@ -1,7 +1,8 @@
 """Fixtures for every room."""
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,17 @@ class Outcome(NamedTuple):
 
 
 Bunraku = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def quiet_again() -> Iterator[None]:
+    """A command sets the level of the log for its process; the next test has the one of before."""
+    logger = logging.getLogger("bunraku")
+    level, handlers, propagate = logger.level, [*logger.handlers], logger.propagate
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+    logger.propagate = propagate
 
 
 @pytest.fixture
