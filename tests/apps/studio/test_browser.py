@@ -1,5 +1,6 @@
 """The studio in a real browser, over a real server."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -41,18 +42,16 @@ def chromium(started: Any) -> Iterator[Any]:
 def url(sessions: Sessions, chromium: Any) -> Iterator[str]:
     import uvicorn
 
-    from bunraku.apps.studio.server import create_app, free_port
+    from bunraku.apps.studio.server import create_app
 
-    port = free_port("127.0.0.1", 7870)
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(sessions), port=port, log_level="error", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(20)
+    server = uvicorn.Server(uvicorn.Config(create_app(sessions), log_level="error", timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # other processes of the tests look for ports meanwhile
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join(20)
 
 
 def visit(chromium: Any, url: str, width: int = 1280, height: int = 900, **more: Any) -> Any:
