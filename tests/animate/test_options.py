@@ -29,7 +29,7 @@ def test_values_out_of_range_are_all_named() -> None:
         ({"person": -1}, "person -1"),
         ({"seed": -1}, "seed -1"),
         ({"scheduler": "magic"}, "unknown --scheduler 'magic'; there are ddim"),
-        ({"retarget": "some"}, "unknown --retarget 'some'; there are full, align, fit, off"),
+        ({"retarget": "some"}, "unknown --retarget 'some'; there are grounded, full, align, fit, off"),
         ({"driving_kind": "film"}, "unknown --driving-kind 'film'; there are auto, rgb"),
         ({"max_people": 0}, "--max-people 0 must be from 1 to 8"),
         ({"steps": 0, "person": -1}, "person -1 must be at least 0; --steps 0 must be from 1 to 1000"),

@@ -110,7 +110,7 @@ def test_a_sheet_of_moments_and_a_video_of_all_frames_show_the_same(puppets: Pat
     video = draw_retargeting(puppets / "a.png", tmp_path / "b.cues", tmp_path / "video.mkv", options=options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.cues", "sheet.jpg", "video.mkv"]
     assert (sheet.frames, video.frames, sheet.fps, sheet.driving) == (5, 8, 12, "cues")
-    assert sheet.methods == video.methods == ("full", "align", "off")
+    assert sheet.methods == video.methods == ("grounded", "align", "off")
     reader = VideoReader(tmp_path / "video.mkv")
     assert (len(reader), reader.fps, reader.size) == (8, 12, video.size)
     rows = read_image(tmp_path / "sheet.jpg")
@@ -142,7 +142,7 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path, mo
         ((reference, driving, reference), "is also an input"),
         ((reference, driving, tmp_path / "no" / "out.png"), "does not exist"),
         ((reference, driving, tmp_path / "out.xyz"), r"out\.xyz: neither a picture \(\.png .*\) nor a video \(\.mp4"),
-        ((reference, driving, output, ["full", "half"]), "unknown retargeting 'half'; there are full, align, fit, off"),
+        ((reference, driving, output, ["full", "half"]), "unknown retargeting 'half'; there are grounded, full, align, fit, off"),
     ):
         with pytest.raises(BunrakuError, match=message):
             draw_retargeting(*arguments)

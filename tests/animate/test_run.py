@@ -166,7 +166,7 @@ def test_retargeting_changes_what_the_model_is_shown(
         return stream(self, stills, frames, *others, **settings)
 
     monkeypatch.setattr(AnimationPipeline, "stream", spy)
-    for method in ("full", "align", "fit", "off"):
+    for method in ("grounded", "full", "align", "fit", "off"):
         run(puppets, tmp_path / "out.mp4", options, retarget=method, stop=2)
     for i in range(4):
         for j in range(i):

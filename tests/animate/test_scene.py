@@ -160,7 +160,7 @@ def test_what_cannot_be_a_scene_is_said_at_once(files, tmp_path, scene, output, 
 
 
 def test_contacts_are_kept_in_the_drivers_scene_unless_asked():
-    assert AnimateOptions().retargeting == "full"
+    assert AnimateOptions().retargeting == "grounded"
     assert AnimateOptions(scene="driving").retargeting == "off"
     assert AnimateOptions(scene="driving", retarget="fit").retargeting == "fit"
 

@@ -218,7 +218,7 @@ def all_frames_move(folder: Path, outcome: Outcome) -> None:
 def believable_arms(folder: Path, outcome: Outcome) -> None:
     succeeded(folder, outcome)
     assert "the arms in ref.png" in " ".join(outcome.err.split())
-    for method in ("full", "align"):
+    for method in ("grounded", "full", "align"):
         made = METHODS[method](driver(folder / "pose"), reference(folder))
         arm = length(made, 3) + length(made, 4)
         assert (arm > 0.7 * length(made, 8)).all(), "an arm is about as long as the trunk"
@@ -230,7 +230,7 @@ def trunk_by_the_shoulders(folder: Path, outcome: Outcome) -> None:
     succeeded(folder, outcome)
     drive, own = driver(folder / "pose"), reference(folder)
     by_shoulders = length(own, 2) / np.median(length(drive, 2))
-    for method in ("full", "align"):
+    for method in ("grounded", "full", "align"):
         trunk = length(METHODS[method](drive, own), 8)
         assert (trunk < 1.3 * by_shoulders * length(drive, 8)).all()
 

@@ -16,7 +16,7 @@ def test_a_sheet_and_a_video(bunraku: Bunraku, puppets: Path, tmp_path: Path) ->
     code, out, err = bunraku(*inputs, "-o", tmp_path / "sheet.png")
     height, width, _ = read_image(tmp_path / "sheet.png").shape
     assert (code, out.strip()) == (
-        0, f"{tmp_path / 'sheet.png'}: 5 frames, {width}x{height} px, retargeting full, align, off"
+        0, f"{tmp_path / 'sheet.png'}: 5 frames, {width}x{height} px, retargeting grounded, align, off"
     )  # fmt: skip
     assert "the pose of the reference is read from" in err
     assert "draw" in err
@@ -51,7 +51,7 @@ def test_bad_input_is_one_line_and_exit_code_2(bunraku: Bunraku, puppets: Path, 
         ((reference, reference), "still image"),
         ((reference, driving, "--person", 7), "no person 7"),
         ((reference, driving, "--person", -1), "person -1 must be at least 0"),
-        ((reference, driving, "--retarget", "half"), "unknown retargeting 'half'; there are full, align, fit, off"),
+        ((reference, driving, "--retarget", "half"), "unknown retargeting 'half'; there are grounded, full, align, fit, off"),
         ((reference, driving, "--start", 99), "--start 99 leaves none of them"),
         ((reference, driving, "--fps", "fast"), "'fast' is no frame rate"),
         ((reference, driving, "-o", tmp_path / "out.xyz"), "neither a picture"),

@@ -36,7 +36,7 @@ def unseen(track, joints):
     return PoseTrack(track.keypoints, scores, track.size)
 
 
-@pytest.mark.parametrize("method", ["full", "align", "fit"])
+@pytest.mark.parametrize("method", ["grounded", "full", "align", "fit"])
 def test_who_drives_themself_stands_where_the_still_stands_to_the_pixel(method):
     for seed in range(4):
         pose = render(sample_scene(seed, "test", frames=24), 24, (32, 32)).pose

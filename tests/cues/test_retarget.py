@@ -16,6 +16,7 @@ from bunraku.cues.retarget import (
     _believable,
     align,
     fit,
+    grounded,
     retarget,
     retarget_people,
     turned_to_the_camera,
@@ -25,7 +26,7 @@ from bunraku.media import read_image
 from bunraku.perception.pose import FACE, FEET, LEFT_HAND, PARENTS, RIGHT_HAND, WHOLE_BODY, PoseTrack
 
 FRAMES = 8
-MEASURED = [partial(method, believable=False) for method in (retarget, align, fit)]
+MEASURED = [partial(method, believable=False) for method in (retarget, align, fit, grounded)]
 """With lengths as they are measured, foreshortened or not."""
 
 BONES = [(k, p) for k, p in enumerate(PARENTS) if p >= 0]
@@ -102,7 +103,7 @@ def test_direction_is_the_drivers_and_length_the_references_times_foreshortening
 @given(poses)
 def test_same_pose_everywhere_is_the_identity(pose):
     pose = (pose + pose[[0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]] * (-1, 1) + (512, 0)) / 2
-    for method in (retarget, align, fit, *MEASURED):
+    for method in (retarget, grounded, align, fit, *MEASURED):
         np.testing.assert_allclose(method(track([pose] * 3), track(pose)).keypoints[:, 0], [pose] * 3, atol=1e-3)
 
 
@@ -150,7 +151,7 @@ def assert_same(found, expected, where):
     np.testing.assert_allclose(found[where], expected[where], rtol=0, atol=2e-6 * (1 + np.abs(found).max()))
 
 
-@pytest.mark.parametrize("method", [retarget, align, fit, *MEASURED])
+@pytest.mark.parametrize("method", [retarget, grounded, align, fit, *MEASURED])
 @settings(max_examples=40, deadline=None)
 @given(
     crowds(), st.tuples(st.integers(-2000, 2000), st.integers(-2000, 2000)), st.sampled_from([0.25, 2.0, 8.0])
@@ -394,6 +395,73 @@ def test_the_neck_travels_scaled_by_the_body_from_the_references_place():
     walk = standing(frames=3) + np.array([-40, 0, 40])[:, None, None] * (1, 0)
     result = retarget(track(walk), track(standing(256)[0] + (10, 0))).keypoints[:, 0, 1]
     np.testing.assert_allclose(result - standing(256)[0, 1] - (10, 0), [(-20, 0), (0, 0), (20, 0)], atol=1e-3)
+
+
+def wide(points, factor):
+    """Hips and legs so many times as far from the middle of the hips."""
+    aside = (factor - 1) * (points[..., 11, :] - points[..., 8, :])[..., None, :] / 2
+    points = points.copy()
+    points[..., 8:11, :] -= aside
+    points[..., 11:14, :] += aside
+    return points
+
+
+def test_grounded_hips_are_as_wide_as_the_references_and_the_trunk_as_long():
+    source = wide(standing(256)[0], 3)
+    result = grounded(track(standing(frames=3)), track(source)).keypoints[:, 0]
+    np.testing.assert_allclose(result, [source] * 3, atol=0.01)
+    narrow = retarget(track(standing(frames=3)), track(source)).keypoints[0, 0]
+    assert np.abs(narrow[[8, 11]] - source[[8, 11]]).max() > 5  # from the neck alone they come too close together
+    turned = standing(frames=5) + 0.0
+    turned[3] = wide(turned[3], 0)  # a frame in profile
+    assert grounded(track(turned), track(source)).keypoints[3, 0, 8, 0] == pytest.approx(source[[8, 11], 0].mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("who", ["driver", "reference"])
+def test_hips_seen_from_the_side_say_nothing_of_their_width(who):
+    side, front = wide(standing()[0], 0.1), standing()[0]
+    driving, source = (side, front) if who == "driver" else (front, side)
+    result = grounded(track([driving] * 3), track(source)).keypoints[0, 0]
+    trunks = [np.linalg.norm(pose[[8, 11]].mean(0) - pose[1]) for pose in (driving, result)]
+    widths = [np.linalg.norm(pose[8] - pose[11]) for pose in (driving, result)]
+    assert widths[1] / widths[0] == pytest.approx(trunks[1] / trunks[0], rel=0.01)
+
+
+def test_grounded_feet_stay_on_the_references_ground():
+    def short_legs(points):
+        points = points.copy()
+        points[..., [9, 10, 12, 13], 1] -= 0.5 * (points[..., [9, 10, 12, 13], 1] - points[..., [8, 8, 11, 11], 1])
+        return points
+
+    walk = standing(frames=9)
+    walk[3, :, 1] -= 60  # a jump
+    walk[5, [*range(10), 11, 12, *range(14, 18)], 1] += 50  # down on the knees, the ankles where they were
+    driver, source = track(walk), short_legs(standing(256)[0]) + (7, 11)
+    feet = grounded(driver, track(source)).keypoints[:, 0, [10, 13], 1].max(1)
+    ground = source[[10, 13], 1].max()
+    np.testing.assert_allclose(feet[[0, 1, 2, 4, 5, 6, 7, 8]], ground, atol=0.01)
+    assert ground - 60 < feet[3] < ground - 20
+    floats = retarget(driver, track(source)).keypoints[:, 0, [10, 13], 1].max(1)
+    assert abs(floats[5] - floats[0]) > 5  # from the neck alone
+
+
+def test_grounded_is_full_where_hips_and_ankles_are_not_seen():
+    scores = np.ones((FRAMES, 18), np.float32)
+    scores[:, [8, 10, 13]] = 0
+    driver, source = track(standing(frames=FRAMES, wobble=0.02), scores=scores), track(standing(256, wobble=0.02)[0])
+    np.testing.assert_array_equal(grounded(driver, source).keypoints, retarget(driver, source).keypoints)
+    seldom = np.ones((FRAMES, 18), np.float32)
+    seldom[: FRAMES - 2, [10, 13]] = 0  # two of eight frames do not say where the ground is
+    shown = track(standing(frames=FRAMES, wobble=0.02), scores=seldom)
+    results = (method(shown, source).keypoints[:, 0, 1, 1] for method in (grounded, retarget))
+    np.testing.assert_array_equal(*results)
+
+
+def test_grounded_bridges_frames_without_ankles():
+    walk, scores = standing(frames=5), np.ones((5, 18), np.float32)
+    scores[2, [10, 13]] = 0
+    whole, gap = (grounded(track(walk, scores=s), track(wide(standing(256)[0], 2))) for s in (None, scores))
+    np.testing.assert_allclose(gap.keypoints, whole.keypoints, atol=0.01)
 
 
 def test_a_joint_whose_parent_is_missing_hangs_on_the_next_one():

@@ -73,7 +73,7 @@ class Canvas:
     def poses(self, cues: Cues, reference: PoseTrack | None, method: Retarget) -> PoseTrack | np.ndarray:
         """The driving poses on the canvas: keypoints, or drawn skeletons uint8 (F, H, W, 3).
 
-        "full", "align" and "fit" are those of `cues.retarget`, person by person. "off", drawn skeletons, and any method
+        "grounded", "full", "align" and "fit" are those of `cues.retarget`, person by person. "off", drawn skeletons, and any method
         without a reference pose put the driving picture where the reference is; in a scene it is where it is there, and methods start
         from the reference at the driver's size and place.
         """

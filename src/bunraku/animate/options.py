@@ -131,12 +131,14 @@ class AnimateOptions(MotionOptions):
         model: name of known weights, model folder, repository on the Hub (owner/name), or "puppet-warp", the classical puppet
             without weights (`puppet_warp.PuppetWarp`), which keeps the reference's own size up to 1024 px.
         retarget: how the motion is brought onto the character.
-            "full": bone by bone, each with the length of the reference and the direction and foreshortening of the driver
-            (`cues.retarget.retarget`); the way through the picture is scaled with the body.
+            "grounded": bone by bone, each with the length of the reference and the direction and foreshortening of the driver, hips as
+            wide as the reference's, and feet on the ground that it stands on (`cues.retarget.grounded`).
+            "full": as TCAN has it, bone by bone from the neck, whose way through the picture is scaled with the body
+            (`cues.retarget.retarget`).
             "align": part by part with constant ratios, joints left and right alike (`cues.retarget.align`).
             "fit": the driver's own proportions, at the size and place of the reference (`cues.retarget.fit`).
             "off": the driver's pose where it is in its picture. Drawn skeletons are always used so.
-            None: "off" in the driver's scene, so that feet and hands touch what the driver's touch, else "full".
+            None: "off" in the driver's scene, so that feet and hands touch what the driver's touch, else "grounded".
         scene: what is behind the character. "reference": the still's own background; "driving": the driver's scene, in which the character
             takes the driver's place, and which gives the picture its shape; "transparent": nothing; or a picture or video.
         order: of several people, who is in front of whom, for models that are told (multi-character). "driver": as in the driving clip, frame
@@ -228,7 +230,7 @@ class AnimateOptions(MotionOptions):
     @property
     def retargeting(self) -> Retarget:
         """How the motion is brought onto the character."""
-        return self.retarget or ("off" if self.scene == "driving" else "full")
+        return self.retarget or ("off" if self.scene == "driving" else "grounded")
 
     def problems(self) -> list[str]:
         found = super().problems()

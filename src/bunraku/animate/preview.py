@@ -42,8 +42,8 @@ from bunraku.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
-METHODS: tuple[Retarget, ...] = ("full", "align", "off")
-"""Drawn unless others are asked for: TCAN's, Animate Anyone's, and what would be without."""
+METHODS: tuple[Retarget, ...] = ("grounded", "align", "off")
+"""Drawn unless others are asked for: what `animate` does, Animate Anyone's, and what would be without."""
 
 STILLS = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
 CONDITIONS = tuple(name for name in DRAWN if name not in ("pose", "instances"))

@@ -148,13 +148,13 @@ def animate(
         ),
     ] = None,
     retarget: Annotated[
-        Literal["full", "align", "fit", "off"] | None,
+        Literal["grounded", "full", "align", "fit", "off"] | None,
         typer.Option(
             rich_help_panel=MOTION,
             show_default=False,
-            help="full: the reference's bone lengths, the driver's directions and foreshortening; align: parts scaled by "
-            "constants; fit: the driver's proportions at the reference's size and place; off: the pose as it is. Default: full, but off "
-            "in the driver's scene.",
+            help="grounded: the reference's bone lengths and hips, the driver's directions and foreshortening, feet on the reference's ground; "
+            "full: the same from the neck, as TCAN has it; align: parts scaled by constants; fit: the driver's proportions at the "
+            "reference's size and place; off: the pose as it is. Default: grounded, but off in the driver's scene.",
         ),
     ] = None,
     scene: Annotated[

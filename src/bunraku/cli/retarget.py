@@ -39,7 +39,7 @@ def retarget(
             "--retarget",
             metavar="[full|align|fit|off]",
             rich_help_panel=MOTION,
-            help="As of `animate`; may be repeated (default: full, align, off)",
+            help="As of `animate`; may be repeated (default: grounded, align, off)",
             show_default=False,
         ),
     ] = None,

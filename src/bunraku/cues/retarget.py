@@ -10,6 +10,7 @@ Every method here walks the tree from the neck outwards and scales each bone of 
 so bones keep the driver's direction, and descendants move along. The methods differ only in r_k:
 
     retarget   r_k = |s_k - s_p| g_k / |c_k - c_p|   with g_k = clip(|c_k - c_p| / |i_k - i_p|, 0, 1.1)
+    grounded   as retarget, but the hips are as wide as the reference's, and the feet keep to its ground
     align      r_k = the ratio |s| / |i| of the body part to which k belongs
     fit        r_k = one ratio |s| / |i| for the whole body
 
@@ -28,6 +29,10 @@ from bunraku.perception.pose import BODY, FACE, FEET, LEFT_HAND, PARENTS, RIGHT_
 NECK = 1
 HEAD = slice(14, 18)
 SHOULDERS = [2, 5]
+HIPS = [8, 11]
+ANKLES = [10, 13]
+LEGS = ([8, 9, 10, 21, 22, 23], [11, 12, 13, 18, 19, 20])
+"""Right and left, with the feet."""
 TRUNK_AND_LEGS = slice(8, 14)
 TREE = np.array([*PARENTS, *[13] * 3, *[10] * 3, *[0] * 68, *[7] * 21, *[4] * 21])
 """Parent of each of the 134 keypoints: feet hang on the ankles, the face on the nose, hands on the wrists."""
@@ -57,6 +62,9 @@ of 0.1."""
 MEDIAN_TURNED = 1.5
 """A bone of the driver is foreshortened in most frames where the length that it exceeds in a tenth of them is this much
 longer than its median."""
+
+NARROW = 0.08
+"""Half the hips' width as a part of the trunk's length, a person's is 0.2 to 0.3; less is seen from the side."""
 
 MOST_BY_SHOULDERS = 1.3
 """What the reference does not show of trunk and legs is scaled at most so much more (or less) than the shoulders."""
@@ -115,10 +123,83 @@ def retarget(
     pose is the first frame, and its way is scaled by the ratio of neck to nose.
     """
     cur, src = _check(driving, reference, believable, threshold)
+    return _moved(driving, reference, _bone_by_bone(cur, src, believable)[0])
+
+
+def grounded(
+    driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = SEEN
+) -> PoseTrack:
+    """`retarget`, and then what bones that hang on the neck cannot say: how wide the hips are, and where the ground is.
+
+    The bone from the neck to a hip is both the trunk's length and half the hips' width, so on a body that is broader than the
+    driver's for its length the hips would come too close together. Here their middle hangs on the neck, and each hip on their middle, both
+    with the driver's direction and the reference's length times g, where driver and reference show both; legs go along.
+
+    A body of other proportions whose neck goes the driver's way floats when it crouches, and slides when it leans. Here the
+    middle of the hips goes the driver's way sideways, from where the neck's median is the reference's neck, and the lowest ankle goes the
+    driver's upwards, from the reference's: who crouches, jumps and walks has the feet on the ground that the reference stands on.
+    Both ways are scaled by the ratio of the whole body. Each is left to the neck where the reference does not show these joints, or the
+    driver in less than half of the frames.
+
+    Arguments, result and errors are those of `retarget`.
+    """
+    cur, src = _check(driving, reference, believable, threshold)
+    points, ratio = _bone_by_bone(cur, src, believable)
+    points = _as_wide(points, cur, src)
+    hips, feet = cur.seen[:, HIPS].all(1) & src.seen[0, HIPS].all(), cur.seen[:, ANKLES] & src.seen[0, ANKLES]
+
+    def lowest(joints: np.ndarray) -> np.ndarray:
+        return np.where(feet, joints[:, ANKLES, 1], -np.inf).max(1)
+
+    aside = _shift(cur.points[:, HIPS, 0].mean(1), points[:, HIPS, 0].mean(1), ratio, hips)
+    if aside is not None:
+        points[..., 0] += (aside + src.points[0, NECK, 0] - np.median(points[:, NECK, 0] + aside))[:, None]
+    up = _shift(lowest(cur.points), lowest(points), ratio, feet.any(1))
+    if up is not None:
+        points[..., 1] += (up + np.median(lowest(src.points)[feet.any(1)]))[:, None]
+    return _moved(driving, reference, points)
+
+
+def _as_wide(points: np.ndarray, cur: "_Pose", src: "_Pose") -> np.ndarray:
+    """Retargeted points (F, K, 2) whose hips are as far below the neck, and as far apart, as the reference says."""
+    both, width = cur.seen[:, HIPS].all(1), []
+    for pose in (cur, src):
+        right, left = (pose.points[:, hip] for hip in HIPS)
+        width.append(np.stack([(right + left) / 2 - pose.points[:, NECK], (left - right) / 2]))
+    ways, own = width  # down to the middle of the hips, and from there to the left one: (2, F, 2) and (2, 1, 2)
+    if not both.any() or not src.seen[0, HIPS].all():
+        return points
+    lengths, wanted = np.linalg.norm(ways, axis=-1), np.linalg.norm(own, axis=-1)
+    usual = np.median(lengths[:, both], axis=1)[:, None]
+    if (np.minimum(wanted, usual)[0] <= 0).any():
+        return points
+    # hips that are seen from the side say nothing of their width
+    narrow = np.minimum(wanted[1] / wanted[0], usual[1] / usual[0]) < NARROW
+    wanted[1] = np.where(narrow, wanted[0] * usual[1] / usual[0], wanted[1])
+    usual = np.maximum(usual, 1e-6)
+    down, across = ways * np.minimum(wanted / usual, MAX_STRETCH * wanted / np.maximum(lengths, 1e-6))[..., None]
+    result = points.copy()
+    for hip, leg, side in zip(HIPS, LEGS, (-1, 1)):
+        move = points[:, NECK] + down + side * across - points[:, hip]
+        result[:, [j for j in leg if j < points.shape[1]]] += np.where(both[:, None], move, 0)[:, None]
+    return result
+
+
+def _shift(way: np.ndarray, now: np.ndarray, ratio: float, known: np.ndarray) -> np.ndarray | None:
+    """What brings `now` (F,) onto the scaled way about its median, which becomes 0; interpolated where it is not known, and None where
+    that is more than half of the frames."""
+    at = np.flatnonzero(known)
+    if not len(at) or 2 * len(at) < len(known):
+        return None
+    return np.interp(np.arange(len(known)), at, ratio * (way[at] - np.median(way[at])) - now[at])
+
+
+def _bone_by_bone(cur: "_Pose", src: "_Pose", believable: bool) -> tuple[np.ndarray, float]:
+    """What `retarget` returns, points (F, K, 2), and the ratio of the whole body."""
     reference_lengths = np.fmax(src.lengths, src.lengths[MIRROR]) if believable else src.lengths
 
     usable = (reference_lengths > _shortest(reference_lengths)) & (cur.lengths > _shortest(cur.lengths))
-    body_ratio = _ratio(reference_lengths, cur.lengths, usable, default=reference.size[0] / driving.size[0])
+    body_ratio = _ratio(reference_lengths, cur.lengths, usable, default=src.height / cur.height)
     ratios = np.full(WHOLE_BODY, body_ratio)
     np.divide(reference_lengths, cur.lengths, out=ratios[BODY], where=usable)
     if usable[SHOULDERS].any():
@@ -134,11 +215,11 @@ def retarget(
 
     # s g / c = s min(1 / i, 1.1 / c): no division by a bone that has no length in this frame
     exact = reference_lengths / np.maximum(_lengths(cur.points), 1e-6)
-    scales = np.broadcast_to(ratios, (len(driving), WHOLE_BODY)).copy()
+    scales = np.broadcast_to(ratios, (len(cur.points), WHOLE_BODY)).copy()
     scales[:, BODY] = np.where(usable, np.minimum(ratios[BODY], MAX_STRETCH * exact), ratios[BODY])
     if reference_lengths[0] > 0:
         scales[:, 0] = exact[:, 0]
-    return _moved(driving, reference, _unfold(cur, _way(cur, src, body_ratio), scales, body_ratio))
+    return _unfold(cur, _way(cur, src, body_ratio), scales, body_ratio), body_ratio
 
 
 def align(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, threshold: float = SEEN) -> PoseTrack:
@@ -167,7 +248,7 @@ def align(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, 
     cur, src = _check(driving, reference, believable, threshold)
     least = _shortest(cur.lengths), _shortest(src.lengths)
     found = [[ratio for bone in bones if (ratio := _bone_ratio(bone, cur, src, least))] for bones, _ in PARTS]
-    body_ratio = _body_ratio(cur, src, default=reference.size[0] / driving.size[0])
+    body_ratio = _body_ratio(cur, src, default=src.height / cur.height)
     mean = np.mean([np.mean(part) for part in found if part]) if any(found) else body_ratio
     shoulders = next((np.mean(part) for (_, joints), part in zip(PARTS, found) if joints == (2, 5) and part), mean)
     bounded = np.clip(mean, shoulders / MOST_BY_SHOULDERS, shoulders * MOST_BY_SHOULDERS)
@@ -187,19 +268,24 @@ def fit(driving: PoseTrack, reference: PoseTrack, *, believable: bool = True, th
     bones that both show. Arguments, result and errors are those of `align`.
     """
     cur, src = _check(driving, reference, believable, threshold)
-    scale = _body_ratio(cur, src, default=reference.size[0] / driving.size[0])
+    scale = _body_ratio(cur, src, default=src.height / cur.height)
     return _moved(driving, reference, src.points[0, NECK] + (cur.points - _start(cur)) * scale)
 
 
-Method = Literal["full", "align", "fit"]
-METHODS: dict[Method, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {"full": retarget, "align": align, "fit": fit}
+Method = Literal["grounded", "full", "align", "fit"]
+METHODS: dict[Method, Callable[[PoseTrack, PoseTrack], PoseTrack]] = {
+    "grounded": grounded,
+    "full": retarget,
+    "align": align,
+    "fit": fit,
+}
 """By the names that `animate --retarget` knows them by."""
 
-Retarget = Literal["full", "align", "fit", "off"]
+Retarget = Literal["grounded", "full", "align", "fit", "off"]
 """A method, or "off": the driver's pose as it is."""
 
 
-def retarget_people(driving: PoseTrack, reference: PoseTrack, method: Method = "full") -> PoseTrack:
+def retarget_people(driving: PoseTrack, reference: PoseTrack, method: Method = "grounded") -> PoseTrack:
     """Give each driver's motion to the character of the same number.
 
     Args:
@@ -248,11 +334,13 @@ class _Pose(NamedTuple):
         points: float64 (F, K, 2), finite, the neck's path without gaps.
         seen: bool (F, K).
         lengths: (18,) of the bone from each body joint to its parent over all frames, NaN where it is never seen.
+        height: of the picture.
     """
 
     points: np.ndarray
     seen: np.ndarray
     lengths: np.ndarray
+    height: int
 
 
 def _check(driving: PoseTrack, reference: PoseTrack, believable: bool, threshold: float) -> tuple[_Pose, _Pose]:
@@ -284,7 +372,7 @@ def _pose(track: PoseTrack, name: str, believable: bool, threshold: float) -> _P
     if believable:
         long = np.where(np.isfinite(PROPORTIONS), _quantile(lengths, bone_seen, 0.9), np.nan)
         median = _believable(np.where(long > MEDIAN_TURNED * median, long, median))
-    return _Pose(points, seen, median)
+    return _Pose(points, seen, median, track.size[0])
 
 
 def _lengths(points: np.ndarray) -> np.ndarray:

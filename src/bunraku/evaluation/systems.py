@@ -123,7 +123,7 @@ class PipelineSystem:
         name: str,
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
-        retargeting: Retarget = "full",
+        retargeting: Retarget = "grounded",
         masks: Masks = "found",
     ) -> None:
         self.pipeline, self.name, self.seed, self.settings = pipeline, name, seed, dict(settings or {})
@@ -244,11 +244,11 @@ def before(clip: BenchmarkClip, frames: np.ndarray) -> np.ndarray:
     return np.where(clip.driver.occluders[..., None], clip.driver.frames, frames)
 
 
-def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
+def driving_poses(clip: BenchmarkClip, method: Retarget = "grounded") -> PoseTrack:
     """The driving poses in the picture of the reference: as they are, or retargeted person by person as `animate` does.
 
     Args:
-        method: "full", "align", "fit" or "off", see `AnimateOptions`; of no effect where poses are the character's own already.
+        method: "grounded", "full", "align", "fit" or "off", see `AnimateOptions`; of no effect where poses are the character's own already.
     """
     if not clip.retarget or method == "off":
         return clip.driving
@@ -258,7 +258,7 @@ def driving_poses(clip: BenchmarkClip, method: Retarget = "full") -> PoseTrack:
         raise BunrakuError(f"{clip.name}: {error}") from error
 
 
-def driving_cues(clip: BenchmarkClip, method: Retarget = "full") -> Cues:
+def driving_cues(clip: BenchmarkClip, method: Retarget = "grounded") -> Cues:
     """What is known of the driving clip in the picture of the reference: the poses (`driving_poses`), and where the clip tells it, who is
     before whom. In `stage` there is the driver's scene: its pictures, where the driver is, things, and depth that goes with the poses."""
     poses, maps = driving_poses(clip, method), dict[str, np.ndarray]()

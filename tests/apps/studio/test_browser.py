@@ -202,6 +202,15 @@ def test_by_keyboard_alone(chromium: Any, url: str, sessions: Sessions) -> None:
     page.keyboard.press("Enter")
     until(lambda: not session.still.pins)
     assert np.allclose(session.still.people.keypoints[0, 0, 4], before)
+    for number in (4, 7):  # on to another joint before the first was told
+        page.locator(f"[data-slot=still] [data-joint='0-{number}']").focus()
+        page.keyboard.press("ArrowUp")
+    until(lambda: {pin.joint for pin in session.still.pins} == {4, 7})
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Delete")  # what waited for the same joint must not bring it back
+    until(lambda: session.still.people.scores[0, 0, 7] == 0)
+    time.sleep(1)
+    assert session.still.people.scores[0, 0, 7] == 0
     page.focus("#go")
     page.keyboard.press("Enter")
     page.wait_for_selector(".bk-compare")

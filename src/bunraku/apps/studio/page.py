@@ -19,7 +19,7 @@ BUSY_PAUSE, PAUSE = 0.6, 3.0  # seconds between two looks at what has changed
 
 PROPORTIONS = [
     ("Let the studio decide", "auto"),
-    ("The character's own", "full"),
+    ("The character's own", "grounded"),
     ("The dancer's", "fit"),
     ("Exactly as filmed", "off"),
 ]

@@ -184,7 +184,7 @@ const BunrakuStudio = (() => {
       const up = (next) => {
         window.removeEventListener("pointermove", move);
         window.removeEventListener("pointerup", up);
-        if (moved) this.told.edit({ frame, person, joint, x: this.place(next)[0], y: this.place(next)[1] });
+        if (moved) this.tell({ frame, person, joint, x: this.place(next)[0], y: this.place(next)[1] });
       };
       window.addEventListener("pointermove", move);
       window.addEventListener("pointerup", up);
@@ -196,7 +196,7 @@ const BunrakuStudio = (() => {
       if (event.key === "Delete" || event.key === "Backspace") {
         event.preventDefault();
         this.set(this.frame, person, joint, x, y, score >= SEEN ? 0 : 100);
-        this.told.edit({ frame: this.frame, person, joint, x: score >= SEEN ? null : x, y: score >= SEEN ? null : y });
+        this.tell({ frame: this.frame, person, joint, x: score >= SEEN ? null : x, y: score >= SEEN ? null : y });
         this.draw();
       } else if (ways[event.key]) {
         event.preventDefault();
@@ -204,9 +204,18 @@ const BunrakuStudio = (() => {
         const to = [x + ways[event.key][0] * pace, y + ways[event.key][1] * pace].map(Math.round);
         this.set(this.frame, person, joint, ...to, 100);
         this.draw();
-        clearTimeout(this.later);
-        this.later = setTimeout(() => this.told.edit({ frame: this.frame, person, joint, x: to[0], y: to[1] }), 350);
+        this.tell({ frame: this.frame, person, joint, x: to[0], y: to[1] }, 350);
       }
+    }
+    // A held key moves a joint many times and is told once. What waits is told before another joint's edit, and forgotten when its own comes.
+    tell(edit, wait = 0) {
+      clearTimeout(this.later);
+      const before = this.waiting;
+      this.waiting = null;
+      if (before && ["frame", "person", "joint"].some((key) => before[key] !== edit[key])) this.told.edit(before);
+      if (!wait) { this.told.edit(edit); return; }
+      this.waiting = edit;
+      this.later = setTimeout(() => { this.waiting = null; this.told.edit(edit); }, wait);
     }
   }
 
