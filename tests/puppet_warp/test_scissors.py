@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bunraku.perception.matte import unmixed
+from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
 from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL
 from bunraku.puppet_warp.scissors import Scissors, continued, head_at, rungs
@@ -133,6 +134,65 @@ def test_an_arm_that_stands_apart_hides_nothing() -> None:
     assert canvas[10:26, 40:80, 3].max() > 200
     assert not canvas[4:30, :40, 3].any()
     assert not canvas[4:30, 80:, 3].any()
+
+
+def with_a_hand_behind_the_body(hidden: bool) -> Scissors:
+    """128x128: the left arm ends in a red hand with its thumb up; the right forearm goes behind the trunk, or ends in a hand before it."""
+    points = [(64, 18), (64, 30), (52, 34), (34, 48), (52, 58), (76, 34), (94, 44), (110, 44), (57, 72), (57, 92), (57, 114), (71, 72),
+              (71, 92), (71, 114), (60, 15), (68, 15), (56, 17), (72, 17)]  # fmt: skip
+    picture = np.full((128, 128, 3), 255, np.uint8)
+
+    def line(a: int, b: int, colour: tuple[int, int, int], width: int) -> None:
+        cv2.line(picture, points[a], points[b], colour, width)
+
+    for a, b in ((2, 3), (3, 4), (5, 6), (6, 7)):
+        line(a, b, SKIN, 8)
+    cv2.rectangle(picture, (50, 28), (78, 74), CLOTH, -1)
+    for a, b in ((8, 9), (9, 10), (11, 12), (12, 13)):
+        line(a, b, CLOTH, 9)
+    cv2.circle(picture, (64, 16), 11, SKIN, -1)
+    cv2.rectangle(picture, (111, 39), (120, 48), (220, 0, 0), -1)
+    cv2.rectangle(picture, (113, 32), (116, 39), (220, 0, 0), -1)
+    if not hidden:
+        line(3, 4, SKIN, 8)
+        cv2.rectangle(picture, (52, 53), (64, 63), SKIN, -1)
+    mask = (picture != 255).any(-1)
+    pose = PoseTrack(np.array(points, np.float32)[None, None] + 0.5, np.ones((1, 1, 18), np.float32), (128, 128))
+    return Scissors(picture, mask.astype(np.float32), Body.of(pose, mask, (0, 0), 0))
+
+
+def shown(scissors: Scissors, joints: np.ndarray) -> np.ndarray:
+    canvas = np.zeros((*scissors.mask.shape, 3), np.float32)
+    for piece in scissors.pieces():
+        piece.paint(canvas, piece.place(joints, ALL, 1.0))
+    return canvas
+
+
+def test_a_hand_that_the_body_hides_is_the_others_mirror_image() -> None:
+    scissors = with_a_hand_behind_the_body(True)
+    rest = shown(scissors, scissors.body.joints)
+    red = (rest[..., 0] > 180) & (rest[..., 1] < 60)
+    assert not red[:, :100].any(), "at its place nothing is seen of it"
+    raised = scissors.body.joints.copy()
+    raised[4] = 15.5, 48.5
+    canvas = shown(scissors, raised)
+    y, x = np.nonzero((canvas[..., 0] > 180) & (canvas[..., 1] < 60) & (np.arange(128) < 64))
+    assert len(y) > 80
+    assert x.max() < 17, "past the wrist"
+    assert y.min() < 48 - 8, "a thumb that is up stays up"
+    assert y.max() < 48 + 7
+    before = scissors.body.joints.copy()
+    before[4] = 64.5, 38.5  # now before the body
+    canvas = shown(scissors, before)
+    assert ((canvas[..., 0] > 180) & (canvas[..., 1] < 60))[:, 60:85].sum() > 60
+
+
+def test_a_hand_that_is_seen_stays() -> None:
+    scissors = with_a_hand_behind_the_body(False)
+    raised = scissors.body.joints.copy()
+    raised[4] = 15.5, 48.5
+    canvas = shown(scissors, raised)[:, :64]
+    assert not ((canvas[..., 0] > 180) & (canvas[..., 1] < 60)).any()
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -24,7 +24,7 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
-from bunraku.puppet_warp.labels import CORE, HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
+from bunraku.puppet_warp.labels import CORE, HAND, HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
@@ -45,6 +45,12 @@ BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in ha
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.1, 0.3  # beside the ears' 1
 FEATURE, TURN = 0.45, 0.4  # reach of a face point, and how far it may move inside the head, in radii of the head
+LOST, UNKNOWN, LIES_BEHIND = 0.7, 0.5, 0.3
+"""A hand of which so much less is seen than of the other (than of one whose points are not known either), and so much of whose place is body,
+is hidden by it."""
+LEAST_HAND = 2.0  # square half thicknesses of a forearm: less is no hand
+LEAVES = 0.25  # of a hand's length, within which a hidden one is still hidden
+CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
 CHIN = 0.68  # of the way from the head's middle to the neck's joint: from here on the neck stretches
 SHOULDERS = [2, NECK, 5]
 HEAD_GRID = 13  # vertices of a head each way
@@ -73,6 +79,7 @@ class Scissors:
         self._under = self._healed(distances)
         self._from_cuts = self._away_from_cuts()
         self._from_edge = from_edge(self.mask)
+        self._lost = self._lost_hands()
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
@@ -81,10 +88,14 @@ class Scissors:
             yield from self._limb(leg)
         for arm in ARMS:
             yield from self._behind(arm)
+        for arm in self._lost:
+            yield from self._mirrored(arm, before=False)
         yield from self._trunk()
         yield from self._head()
         for arm in ARMS:
             yield from self._limb(arm)
+            if arm in self._lost:
+                yield from self._mirrored(arm, before=True)
 
     def _healed(self, distances: np.ndarray) -> np.ndarray:
         """int (H, W): the part that lies under an arm's pixels, where closing the rest of the figure says that one does; else -1."""
@@ -101,6 +112,28 @@ class Scissors:
             for part in (arms, body)
         )
         return np.asarray(np.where(arms, from_body, from_arms))
+
+    def _past_wrist(self, arm: int, cuff: float = 0) -> np.ndarray:
+        """bool (H, W): what lies past an arm's wrist, or half thicknesses of the forearm before it."""
+        elbow, wrist = self.body.joints[list(LIMBS[arm][1:])]
+        return np.asarray((self.pixels - wrist) @ unit(wrist - elbow, (0, 1)) > -cuff * self.body.radii[arm, 1])
+
+    def _lost_hands(self) -> list[int]:
+        """Arms whose hand the body hides, while the other's is seen."""
+        if any((arm, 1) not in self.body.radii for arm in ARMS):
+            return []
+        past = [self._past_wrist(arm) for arm in ARMS]
+        size = [np.count_nonzero((self.labels == arm) & past[arm]) for arm in ARMS]
+        places = [(self._arm_bones[arm, 1] < 1) & past[arm] for arm in ARMS]
+        body = (self.labels >= LEGS[0]) & self.mask
+        return [
+            arm
+            for arm, other in (ARMS, ARMS[::-1])
+            if arm not in self.body.hands
+            and size[arm] < (LOST if other in self.body.hands else UNKNOWN) * size[other]
+            and size[other] > LEAST_HAND * self.body.radii[other, 1] ** 2
+            and np.count_nonzero(places[arm] & body) > LIES_BEHIND * np.count_nonzero(places[arm])
+        ]
 
     def _covered(self, label: int) -> np.ndarray:
         """bool (H, W): figure that is painted over a part."""
@@ -162,6 +195,8 @@ class Scissors:
     def _limb(self, limb: int) -> Iterator[Piece]:
         """Upper and lower bone; the forearm over the upper arm, but the thigh over the shin."""
         body, pixels, region = self.body, self.pixels, self._overlapping(limb)
+        if limb in self._lost:
+            region &= ~self._past_wrist(limb)
         bones = [bone for bone in (0, 1) if (limb, bone) in body.radii]
         start, joint, end = body.joints[list(LIMBS[limb])]
         parts, disc = dict.fromkeys(bones, region), np.zeros_like(region)
@@ -203,10 +238,39 @@ class Scissors:
             below = (self.pixels - start) @ along > (1 - bone) * SHOULDER * np.linalg.norm(end - start)
             away = self._arm_bones.get((arm, bone), np.inf)
             within, core = (away < 1) & below, inside & (away < CORE)
+            if arm in self._lost:
+                within &= ~self._past_wrist(arm)
             if (within & body).any():
                 yield from self._piece(
                     core if core.any() else inside, within & (own | body), self._strip(arm, bone), along
                 )
+
+    def _mirrored(self, arm: int, before: bool) -> Iterator[Piece]:
+        """For a hand that the body hides the other's mirror image, once it leaves its place there: first behind the body, and by the length of
+        a hand away also `before` it."""
+        body, other = self.body, 1 - arm
+        elbow, wrist = body.joints[list(LIMBS[other][1:])]
+        hand = (self.labels == other) & self._past_wrist(other, CUFF)
+        hand = touching(hand, hand & (np.linalg.norm(self.pixels - wrist, axis=-1) < body.radii[other, 1]))
+        along, length = unit(wrist - elbow, (0, 1)), HAND * float(np.linalg.norm(wrist - elbow))
+        away = length if before else LEAVES * length
+
+        def mesh(points: np.ndarray) -> Mesh:
+            sides = np.stack([(points - wrist) @ along, (points - wrist) @ turned(along)], -1)
+            (low, left), (high, right) = sides.min(0) - 2, sides.max(0) + 2
+            corners = np.array([(low, left), (low, right), (high, left), (high, right)])
+
+            def place(joints: np.ndarray, seen: np.ndarray, scale: float) -> np.ndarray:
+                start, end = joints[list(LIMBS[arm][1:])]
+                rest = rigid(body.joints[TRUNK], joints[TRUNK], np.ones(len(TRUNK)), scale)
+                if np.linalg.norm(rest(body.joints[[LIMBS[arm][2]]])[0] - end) < away * scale:
+                    return np.repeat(end[None], 4, 0)
+                way = unit(end - start, (0, 1))
+                return np.asarray(end + scale * (corners[:, :1] * way - corners[:, 1:] * turned(way)))
+
+            return wrist + corners[:, :1] * along + corners[:, 1:] * turned(along), grid(2, 2), place
+
+        yield from self._piece(hand, hand, mesh)
 
     def _strip(self, limb: int, bone: int) -> Callable[[np.ndarray], Mesh]:
         """The mesh of a bone."""
