@@ -116,3 +116,15 @@ def test_arms_that_the_driver_shows_are_driven():
     track, said = framed(driver, driver, still())
     np.testing.assert_array_equal(track.keypoints[:, :, ARMS], driver.keypoints[:, :, ARMS])
     assert said == []
+
+
+def test_a_profile_s_back_of_the_head_stays_in_the_picture():
+    """Its nose is not the middle of the head."""
+    driving = walk([(-40, 0)] * 3, bend=30)
+    driving.keypoints[:, 0, [14, 15, 16, 17], 0] -= 8  # they look to the right
+    before = driving.keypoints[0, 0, HEAD, 0].mean() - 0.7 * 20
+    wall = still((220, 200))
+    left = PoseTrack(driving.keypoints - np.float32([before + 6, 0]), driving.scores, driving.size)
+    track, said = framed(left, driving, wall)
+    assert track.keypoints[0, 0, HEAD, 0].mean() - 0.7 * 20 == pytest.approx(0, abs=0.1)
+    assert any("moved by" in words for words in said)

@@ -187,6 +187,17 @@ def test_a_hand_that_the_body_hides_is_the_others_mirror_image() -> None:
     assert ((canvas[..., 0] > 180) & (canvas[..., 1] < 60))[:, 60:85].sum() > 60
 
 
+def test_a_hand_beyond_the_picture_is_the_others_mirror_image() -> None:
+    whole = with_a_hand_behind_the_body(False)
+    still = np.ones(whole.mask.shape, bool)
+    still[:, 49:68] = False  # as if the picture ended at the wrist
+    scissors = Scissors(whole.picture, whole.coverage, whole.body, still)
+    raised = scissors.body.joints.copy()
+    raised[4] = 15.5, 48.5
+    canvas = shown(scissors, raised)[:, :64]
+    assert ((canvas[..., 0] > 180) & (canvas[..., 1] < 60)).sum() > 80
+
+
 def test_a_hand_that_is_seen_stays() -> None:
     scissors = with_a_hand_behind_the_body(False)
     raised = scissors.body.joints.copy()

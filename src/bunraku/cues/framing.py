@@ -29,7 +29,7 @@ HANGS_ON: dict[int, list[int]] = {
 SAME = 0.05  # of the trunk: root mean square distance of the joints below which a frame shows the still's own pose
 SAME_JOINTS = 8
 SHOWN = 0.1  # of the frames in which a limb must be seen to be driven
-CROWN = 0.9  # how far the top of the head is above the nose, in lengths of neck to nose
+CROWN, CHEEK = 0.9, 0.7  # how far the top of the head is above the nose, and its sides beside it, in lengths of neck to nose
 LEAST = 0.5  # to which size a figure is reduced at most
 STEPS = 24  # of bisection
 
@@ -94,9 +94,10 @@ def framed(
     ]
     relative = points[frames][:, guarded] - points[frames, None, NECK]
     relative = np.where(seen[frames][:, guarded, None], relative, 0)
-    if there[NOSE] and _crown(still)[1] >= 0:
-        crown = CROWN * (points[frames, NOSE] - points[frames, NECK]) + points[frames, NOSE] - points[frames, NECK]
-        relative = np.concatenate([relative, np.where(seen[frames, NOSE, None], crown, 0)[:, None]], 1)
+    if there[NOSE]:
+        whole = _within(_outline(still[None], there[None])[0], reference.size)
+        ends = _outline(points[frames], seen[frames]) - points[frames, None, NECK]
+        relative = np.concatenate([relative, np.where(seen[frames, NOSE, None, None], ends, 0)[:, whole]], 1)
     shift, factor, size = np.zeros(2), np.ones(2), 1.0
     for axis, length in ((0, reference.size[1]), (1, reference.size[0])):
         floor = still[NECK, 1] if half and axis == 1 else -np.inf
@@ -175,8 +176,17 @@ def _size(relative: np.ndarray, length: float) -> float:
     return max(LEAST, min(1.0, length / max(extent, 1e-9)))
 
 
-def _crown(still: np.ndarray) -> np.ndarray:
-    return np.asarray(still[NOSE] + CROWN * (still[NOSE] - still[NECK]))
+def _outline(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The top and the two sides of a head whose nose is seen, (F, 3, 2), from joints (F, K, 2)."""
+    nose, up = points[:, NOSE], points[:, NOSE] - points[:, NECK]
+    weights = seen[:, HEAD, None] / np.maximum(seen[:, HEAD].sum(1), 1)[:, None, None]
+    middle = np.where(weights > 0, points[:, HEAD] * weights, 0).sum(1)  # of a profile the nose is one side
+    beside = CHEEK * np.linalg.norm(up, axis=-1)[:, None] * (1, 0)
+    return np.stack([nose + CROWN * up, middle - beside, middle + beside], 1)
+
+
+def _within(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(((points >= 0) & (points <= size[::-1])).all(-1))
 
 
 def _seen(track: PoseTrack, threshold: float) -> np.ndarray:
@@ -188,7 +198,7 @@ def _seen(track: PoseTrack, threshold: float) -> np.ndarray:
 def _in_picture(reference: PoseTrack, threshold: float) -> np.ndarray:
     """Which joints of the still are seen within it, bool (K,)."""
     points = reference.keypoints[0, 0]
-    return np.asarray(_seen(reference, threshold)[0] & (points >= 0).all(-1) & (points <= reference.size[::-1]).all(-1))
+    return np.asarray(_seen(reference, threshold)[0] & _within(points, reference.size))
 
 
 def _all(joints: tuple[int, ...], count: int) -> list[int]:

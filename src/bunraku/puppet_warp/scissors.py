@@ -35,7 +35,8 @@ SHOULDER = 0.15  # of the upper arm: so much of it is the trunk's where the trun
 NEXT = 2  # pixels within which parts touch each other, and the least that one goes on under another
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND = 0.7  # sigma in pixels that softens the cuts
-HULL = 0.85  # share of the trunk's width that is trunk where an arm covers it
+HULL = 0.95  # share of the trunk's width that is trunk where an arm covers it
+NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's half height to either side: what slopes from there is trunk
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
 UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
@@ -46,8 +47,8 @@ ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.1, 0.3  # beside the ears' 1
 FEATURE, TURN = 0.45, 0.4  # reach of a face point, and how far it may move inside the head, in radii of the head
 LOST, UNKNOWN, LIES_BEHIND = 0.7, 0.5, 0.3
-"""A hand of which so much less is seen than of the other (than of one whose points are not known either), and so much of whose place is body,
-is hidden by it."""
+"""A hand of which so much less is seen than of the other (than of one whose points are not known either), and so much of whose place is body or
+beyond the picture, is hidden there."""
 LEAST_HAND = 2.0  # square half thicknesses of a forearm: less is no hand
 LEAVES = 0.25  # of a hand's length, within which a hidden one is still hidden
 CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
@@ -68,9 +69,12 @@ class Scissors:
         picture: uint8 (H, W, 3).
         coverage: float32 (H, W) in [0, 1], how much of each pixel the figure covers; `picture` shows its colours alone.
         body: its measures, in pixels of `picture`.
+        still: bool (H, W), what the still shows of it; the rest of the figure is a guess. None: all.
     """
 
-    def __init__(self, picture: np.ndarray, coverage: np.ndarray, body: Body) -> None:
+    def __init__(
+        self, picture: np.ndarray, coverage: np.ndarray, body: Body, still: np.ndarray | None = None
+    ) -> None:
         self.picture, self.coverage, self.mask, self.body = picture, coverage, coverage > 0.5, body
         height, width = coverage.shape
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
@@ -79,7 +83,7 @@ class Scissors:
         self._under = self._healed(distances)
         self._from_cuts = self._away_from_cuts()
         self._from_edge = from_edge(self.mask)
-        self._lost = self._lost_hands()
+        self._lost = self._lost_hands(np.full(coverage.shape, True) if still is None else still)
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
@@ -118,21 +122,21 @@ class Scissors:
         elbow, wrist = self.body.joints[list(LIMBS[arm][1:])]
         return np.asarray((self.pixels - wrist) @ unit(wrist - elbow, (0, 1)) > -cuff * self.body.radii[arm, 1])
 
-    def _lost_hands(self) -> list[int]:
-        """Arms whose hand the body hides, while the other's is seen."""
+    def _lost_hands(self, still: np.ndarray) -> list[int]:
+        """Arms whose hand lies behind the body or beyond the `still`, while the other's is seen."""
         if any((arm, 1) not in self.body.radii for arm in ARMS):
             return []
         past = [self._past_wrist(arm) for arm in ARMS]
-        size = [np.count_nonzero((self.labels == arm) & past[arm]) for arm in ARMS]
+        size = [np.count_nonzero((self.labels == arm) & past[arm] & still) for arm in ARMS]
         places = [(self._arm_bones[arm, 1] < 1) & past[arm] for arm in ARMS]
-        body = (self.labels >= LEGS[0]) & self.mask
+        covered = ((self.labels >= LEGS[0]) & self.mask) | ~still
         return [
             arm
             for arm, other in (ARMS, ARMS[::-1])
             if arm not in self.body.hands
             and size[arm] < (LOST if other in self.body.hands else UNKNOWN) * size[other]
             and size[other] > LEAST_HAND * self.body.radii[other, 1] ** 2
-            and np.count_nonzero(places[arm] & body) > LIES_BEHIND * np.count_nonzero(places[arm])
+            and np.count_nonzero(places[arm] & covered) > LIES_BEHIND * np.count_nonzero(places[arm])
         ]
 
     def _covered(self, label: int) -> np.ndarray:
@@ -246,8 +250,8 @@ class Scissors:
                 )
 
     def _mirrored(self, arm: int, before: bool) -> Iterator[Piece]:
-        """For a hand that the body hides the other's mirror image, once it leaves its place there: first behind the body, and by the length of
-        a hand away also `before` it."""
+        """For a hand that is hidden the other's mirror image, once it leaves its place: first behind the body, and by the length of a hand away
+        also `before` it."""
         body, other = self.body, 1 - arm
         elbow, wrist = body.joints[list(LIMBS[other][1:])]
         hand = (self.labels == other) & self._past_wrist(other, CUFF)
@@ -306,7 +310,10 @@ class Scissors:
         widths = halves.copy()
         widths[:RUNGS] -= np.linspace(1, 0, RUNGS) * body.arm  # beyond the shoulders' joints there are arms
         edge = HULL * across * widths[:, None]
-        hull = polygon(np.concatenate([centres - edge, (centres + edge)[::-1]]), self.mask.shape) & (self.labels >= 0)
+        nape = body.joints[NECK] + NAPE * (body.head - body.joints[NECK])
+        sides = NAPE * body.head_radius * across[0]
+        outline = np.concatenate([centres - edge, (centres + edge)[::-1], [nape + sides, nape - sides]])
+        hull = polygon(outline, self.mask.shape) & (self.labels >= 0)
         own = (self.labels == TRUNK_LABEL) | self._seat
         down = unit(body.joints[HIPS].mean(0) - body.joints[NECK], (0, 1))
         yield from self._piece(own, own | self._overlapping(TRUNK_LABEL, hull), self._ladder, down)

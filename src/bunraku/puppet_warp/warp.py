@@ -158,15 +158,16 @@ class _Person:
             raise BunrakuError(f"person {index} covers no pixel of the reference")
         there = coverage.shape
         picture, coverage, beyond = _continued(picture, coverage)
-        seen = np.zeros(coverage.shape, bool)  # what goes on beyond a border says nothing of how thick an arm is
-        within = np.s_[beyond[0] : beyond[0] + there[0], beyond[1] : beyond[1] + there[1]]
-        seen[within] = coverage[within] > 0.5
+        still = np.zeros(coverage.shape, bool)
+        still[beyond[0] : beyond[0] + there[0], beyond[1] : beyond[1] + there[1]] = True
+        seen = still & (coverage > 0.5)  # what goes on beyond a border says nothing of how thick an arm is
         y, x = np.nonzero(coverage)
         top, left = max(0, y.min() - MARGIN), max(0, x.min() - MARGIN)
         box = np.s_[top : y.max() + 1 + MARGIN, left : x.max() + 1 + MARGIN]
         body = Body.of(rest.person(index), seen[box], (left - beyond[1], top - beyond[0]), index)
         self._movement = Movement.of(tracks.person(index), body, index)
-        self._pieces = list(Scissors(unmixed(picture[box], coverage[box]), coverage[box], body).pieces())
+        scissors = Scissors(unmixed(picture[box], coverage[box]), coverage[box], body, still[box])
+        self._pieces = list(scissors.pieces())
 
     @property
     def floor(self) -> np.ndarray:
