@@ -142,7 +142,10 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path, mo
         ((reference, driving, reference), "is also an input"),
         ((reference, driving, tmp_path / "no" / "out.png"), "does not exist"),
         ((reference, driving, tmp_path / "out.xyz"), r"out\.xyz: neither a picture \(\.png .*\) nor a video \(\.mp4"),
-        ((reference, driving, output, ["full", "half"]), "unknown retargeting 'half'; there are grounded, full, align, fit, off"),
+        (
+            (reference, driving, output, ["full", "half"]),
+            "unknown retargeting 'half'; there are grounded, full, align, fit, off",
+        ),
     ):
         with pytest.raises(BunrakuError, match=message):
             draw_retargeting(*arguments)

@@ -414,7 +414,9 @@ def test_grounded_hips_are_as_wide_as_the_references_and_the_trunk_as_long():
     assert np.abs(narrow[[8, 11]] - source[[8, 11]]).max() > 5  # from the neck alone they come too close together
     turned = standing(frames=5) + 0.0
     turned[3] = wide(turned[3], 0)  # a frame in profile
-    assert grounded(track(turned), track(source)).keypoints[3, 0, 8, 0] == pytest.approx(source[[8, 11], 0].mean(), abs=0.01)
+    assert grounded(track(turned), track(source)).keypoints[3, 0, 8, 0] == pytest.approx(
+        source[[8, 11], 0].mean(), abs=0.01
+    )
 
 
 @pytest.mark.parametrize("who", ["driver", "reference"])

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import Body
 from bunraku.puppet_warp.labels import (
     HEAD_LABEL,
@@ -11,6 +12,7 @@ from bunraku.puppet_warp.labels import (
     labelled,
     smooth_cuts,
     with_fingers,
+    with_hem,
     without_threads,
 )
 
@@ -155,3 +157,29 @@ def test_what_clothes_hide_of_an_arm_is_as_thick_as_the_arm() -> None:
     picture[46:72, 29:40] = CLOTH
     _, _, arms = labelled(picture, coverage, body)
     assert ((arms[0, 0][50:64] < 1).sum(1) >= 2 * body.radii[0, 0] - 1).all()
+
+
+def test_a_slanted_hem_stays_with_the_skirt() -> None:
+    """Where a skirt reaches farther down on one leg than on the other, its lower corner does not go with the leg."""
+    points = [(64, 14), (64, 26), (52, 28), (40, 44), (32, 60), (76, 28), (88, 44), (96, 60), (58, 58), (54, 86), (52, 114), (70, 58),
+              (74, 86), (76, 114), (60, 12), (68, 12), (56, 13), (72, 13)]  # fmt: skip
+    picture = np.full((128, 128, 3), 255, np.uint8)
+    for a, b in ((2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (11, 12), (12, 13)):
+        cv2.line(picture, points[a], points[b], SKIN, 7)
+    cv2.rectangle(picture, (50, 24), (78, 60), CLOTH, -1)
+    cv2.circle(picture, (64, 13), 10, SKIN, -1)
+    skirt = np.zeros((128, 128), np.uint8)
+    cv2.fillPoly(skirt, [np.array([(50, 56), (78, 56), (92, 106), (38, 90)])], 1)
+    picture[skirt > 0] = CLOTH
+    mask = (picture != 255).any(-1)
+    pose = PoseTrack(np.array(points, np.float32)[None, None] + 0.5, np.ones((1, 1, 18), np.float32), (128, 128))
+    body = Body.of(pose, mask, (0, 0), 0)
+    assert body.hem
+    labels, _, _ = labelled(picture, mask.astype(np.float32), body)
+    inner = cv2.erode(skirt, np.ones((5, 5), np.uint8)) > 0
+    assert (labels[inner] == TRUNK_LABEL).mean() > 0.98
+    bare = mask & (np.arange(128)[:, None] > 108)
+    assert np.isin(labels[bare], (2, 3)).all()
+    trousers = picture.copy()
+    trousers[mask & (np.arange(128)[:, None] > 80)] = CLOTH  # of the skirt's colour: nothing says where the hem is
+    np.testing.assert_array_equal(with_hem(labels, trousers, body, mask), labels)

@@ -273,9 +273,10 @@ def test_the_head_keeps_its_shape_and_the_face_moves_inside() -> None:
     result = head_at(vertices, body, joints, ALL, 1.0)
     assert np.allclose(result[:3] - points, (2, 0), atol=0.9)
     assert np.linalg.norm(result[3] - crown) < 1.5
-    # never out of the head
+    # never out of the head, whatever moves that
     joints[[0, 14, 15]] += (200, 0)
-    assert np.abs(head_at(vertices, body, joints, ALL, 1.0)[:3] - points).max() < 2.5 * body.head_radius
+    moves = head_at(vertices, body, joints, ALL, 1.0) - vertices
+    assert np.abs(moves[:3] - moves[3]).max() < body.head_radius
 
 
 def test_seen_from_behind_the_head_stays_upright() -> None:

@@ -29,7 +29,10 @@ HANGS_ON: dict[int, list[int]] = {
 SAME = 0.05  # of the trunk: root mean square distance of the joints below which a frame shows the still's own pose
 SAME_JOINTS = 8
 SHOWN = 0.1  # of the frames in which a limb must be seen to be driven
-CROWN, CHEEK = 0.9, 0.7  # how far the top of the head is above the nose, and its sides beside it, in lengths of neck to nose
+CROWN, CHEEK = (
+    0.9,
+    0.7,
+)  # how far the top of the head is above the nose, and its sides beside it, in lengths of neck to nose
 LEAST = 0.5  # to which size a figure is reduced at most
 STEPS = 24  # of bisection
 
@@ -96,8 +99,8 @@ def framed(
     relative = np.where(seen[frames][:, guarded, None], relative, 0)
     if there[NOSE]:
         whole = _within(_outline(still[None], there[None])[0], reference.size)
-        ends = _outline(points[frames], seen[frames]) - points[frames, None, NECK]
-        relative = np.concatenate([relative, np.where(seen[frames, NOSE, None, None], ends, 0)[:, whole]], 1)
+        head = _outline(points[frames], seen[frames]) - points[frames, None, NECK]
+        relative = np.concatenate([relative, np.where(seen[frames, NOSE, None, None], head, 0)[:, whole]], 1)
     shift, factor, size = np.zeros(2), np.ones(2), 1.0
     for axis, length in ((0, reference.size[1]), (1, reference.size[0])):
         floor = still[NECK, 1] if half and axis == 1 else -np.inf

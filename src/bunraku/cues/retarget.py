@@ -146,7 +146,9 @@ def grounded(
     cur, src = _check(driving, reference, believable, threshold)
     points, ratio = _bone_by_bone(cur, src, believable)
     points = _as_wide(points, cur, src)
-    hips, feet = cur.seen[:, HIPS].all(1) & src.seen[0, HIPS].all(), cur.seen[:, ANKLES] & src.seen[0, ANKLES]
+    seen = cur.seen[:, BODY] & src.seen[:, BODY]
+    hips, feet = np.asarray(seen[:, HIPS].all(1)), seen[:, ANKLES]
+    standing = np.asarray(feet.any(1))
 
     def lowest(joints: np.ndarray) -> np.ndarray:
         return np.where(feet, joints[:, ANKLES, 1], -np.inf).max(1)
@@ -154,15 +156,15 @@ def grounded(
     aside = _shift(cur.points[:, HIPS, 0].mean(1), points[:, HIPS, 0].mean(1), ratio, hips)
     if aside is not None:
         points[..., 0] += (aside + src.points[0, NECK, 0] - np.median(points[:, NECK, 0] + aside))[:, None]
-    up = _shift(lowest(cur.points), lowest(points), ratio, feet.any(1))
+    up = _shift(lowest(cur.points), lowest(points), ratio, standing)
     if up is not None:
-        points[..., 1] += (up + np.median(lowest(src.points)[feet.any(1)]))[:, None]
+        points[..., 1] += (up + np.median(lowest(src.points)[standing]))[:, None]
     return _moved(driving, reference, points)
 
 
 def _as_wide(points: np.ndarray, cur: "_Pose", src: "_Pose") -> np.ndarray:
     """Retargeted points (F, K, 2) whose hips are as far below the neck, and as far apart, as the reference says."""
-    both, width = cur.seen[:, HIPS].all(1), []
+    both, width = np.asarray(cur.seen[:, HIPS].all(1)), []
     for pose in (cur, src):
         right, left = (pose.points[:, hip] for hip in HIPS)
         width.append(np.stack([(right + left) / 2 - pose.points[:, NECK], (left - right) / 2]))

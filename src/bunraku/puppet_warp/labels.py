@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from bunraku.perception.cutout import polygon, segment_distance, touching
+from bunraku.perception.plate import dilated
 from bunraku.perception.pose import HAND_BONES
 from bunraku.puppet_warp.body import ARMS, EARS, FACE, HIPS, LEGS, LIMBS, NECK, TAPER, Body, leg_point, unit
 from bunraku.puppet_warp.cells import Cells
@@ -21,6 +22,8 @@ COLOUR = 7.0  # half thicknesses that the clearest difference of colours is wort
 BINS, RARE, CLEAR = 16, 1e-3, 0.1
 """Colours along an axis, the share that counts as none, and the difference of colours that counts."""
 UNSEEN = 20.0  # pixels of a core that a colour may have and count as none
+OFTENER = 3.0  # so much larger is a colour's share of the skirt than of the legs where a pixel with it is the skirt's
+CORNERED = 0.1  # of a skirt's corner lies beside the leg
 FAINT = 0.02  # the least coverage of the figure
 ROUNDS = 4  # of cutting and learning colours anew, unless nothing changes
 CELL, CUT = 0.4, 1.8
@@ -61,7 +64,9 @@ def labelled(picture: np.ndarray, coverage: np.ndarray, body: Body) -> tuple[np.
     """
     arms, distances = _distances(picture, coverage, body)
     kinds = _kinds(picture, coverage > 0.5, body, arms)
-    labels = smooth_cuts(_settled(picture, coverage, body, kinds, distances), TREMBLE * body.arm)
+    settled = _settled(picture, coverage, body, kinds, distances)
+    settled = with_hem(settled, picture, body, distances[list(LEGS)].min(0) > 1)
+    labels = smooth_cuts(settled, TREMBLE * body.arm)
     labels = with_fingers(labels, kinds == SKIN, body)
     labels = without_threads(labels, THREAD * body.arm, BRIDGE * body.arm)
     return joined(labels, BRIDGE * body.arm, distances[list(ARMS)] < 1, body.arm**2), distances, arms
@@ -193,6 +198,30 @@ def smooth_cuts(labels: np.ndarray, sigma: float) -> np.ndarray:
     return np.where(labels >= 0, shares.argmax(0), -1)
 
 
+def with_hem(labels: np.ndarray, picture: np.ndarray, body: Body, beside: np.ndarray) -> np.ndarray:
+    """Labels int (H, W), -1 outside, whose trunk has all of a skirt: where it reaches farther down on one leg than on the other, what hangs
+    together with it, and reaches `beside` the leg, bool (H, W), and has its colours, and not those that the legs have farther down."""
+    if not body.hem:
+        return labels
+    pixels = np.stack(np.meshgrid(np.arange(labels.shape[1]) + 0.5, np.arange(labels.shape[0]) + 0.5), -1)
+    hips, ends = body.joints[HIPS].mean(0), body.joints[[leg[2] for leg in LIMBS[LEGS[0] :]]].mean(0)
+    level = np.mean([leg_point(body.joints, side, body.hem) for side in (0, 1)], 0)
+    down = unit(level - hips, (0, 1))
+    trunk, legs = labels == TRUNK_LABEL, np.isin(labels, LEGS)
+    depth, halfway = (pixels - hips) @ down, ((level + ends) / 2 - hips) @ down
+    bins, cores = colour_bins(picture), (trunk & (depth > 0), legs & (depth > halfway))
+    if not all(core.any() for core in cores):
+        return labels
+    as_skirt, as_leg = (_colours(bins, core)[bins] / np.count_nonzero(core) for core in cores)
+    skirt = legs & (as_skirt > OFTENER * as_leg)
+    for leg in LEGS:  # trousers have a skirt's colours too, and no corner beside the leg
+        own = skirt & (labels == leg)
+        if np.count_nonzero(own & beside) <= CORNERED * np.count_nonzero(own):
+            skirt &= ~own
+    skirt &= touching(trunk | skirt, trunk)
+    return np.where(dilated(skirt, LINE * body.arm) & legs, TRUNK_LABEL, labels)  # with its outline
+
+
 def with_fingers(labels: np.ndarray, skin: np.ndarray, body: Body) -> np.ndarray:
     """Labels int (H, W), -1 outside, whose arms have the fingers that lie before trunk and legs: narrow `skin`, bool (H, W), within reach of the
     wrist that hangs together with the arm. Cells and smoothing are coarser than a fingertip."""
@@ -233,11 +262,16 @@ def unlikely(bins: np.ndarray, cores: Sequence[np.ndarray]) -> np.ndarray:
     parts' cores, bool (H, W); 0 where that is not clear, and for all if one has no core."""
     if not all(core.any() for core in cores):
         return np.zeros((len(cores), *bins.shape), np.float32)
-    counts = [np.bincount(bins[core], minlength=BINS**3).reshape(BINS, BINS, BINS) for core in cores]
-    smooth = np.stack([gaussian_filter(count.astype(np.float32), 0.7, mode="constant").ravel() for count in counts])
+    smooth = np.stack([_colours(bins, core) for core in cores])
     total = smooth.sum(1).max()
     logs = np.log(smooth / total + max(RARE, UNSEEN / total))
     return np.asarray(np.maximum((logs.max(0) - logs) / -np.log(RARE) - CLEAR, 0)[:, bins], np.float32)
+
+
+def _colours(bins: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """float32 (BINS^3,): how many pixels of a core have each colour, or one near it."""
+    counts = np.bincount(bins[core], minlength=BINS**3).reshape(BINS, BINS, BINS)
+    return np.asarray(gaussian_filter(counts.astype(np.float32), 0.7, mode="constant").ravel())
 
 
 def _disc(reach: float) -> np.ndarray:

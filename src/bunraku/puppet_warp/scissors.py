@@ -44,8 +44,11 @@ OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
-FACE_WEIGHT, NECK_WEIGHT = 0.1, 0.3  # beside the ears' 1
-FEATURE, TURN = 0.45, 0.4  # reach of a face point, and how far it may move inside the head, in radii of the head
+FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
+FEATURE, TURN = (
+    0.6,
+    0.4,
+)  # reach of a face point, within which all moves with it, and how far it may move inside the head, in radii of the head
 LOST, UNKNOWN, LIES_BEHIND = 0.7, 0.5, 0.3
 """A hand of which so much less is seen than of the other (than of one whose points are not known either), and so much of whose place is body or
 beyond the picture, is hidden there."""
@@ -54,7 +57,7 @@ LEAVES = 0.25  # of a hand's length, within which a hidden one is still hidden
 CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
 CHIN = 0.68  # of the way from the head's middle to the neck's joint: from here on the neck stretches
 SHOULDERS = [2, NECK, 5]
-HEAD_GRID = 13  # vertices of a head each way
+HEAD_GRID = 25  # vertices of a head each way
 RUNGS, SKIRT_RUNGS = 9, 5
 GUARD = 3  # pixels round a piece's coverage
 
@@ -72,9 +75,7 @@ class Scissors:
         still: bool (H, W), what the still shows of it; the rest of the figure is a guess. None: all.
     """
 
-    def __init__(
-        self, picture: np.ndarray, coverage: np.ndarray, body: Body, still: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, picture: np.ndarray, coverage: np.ndarray, body: Body, still: np.ndarray | None = None) -> None:
         self.picture, self.coverage, self.mask, self.body = picture, coverage, coverage > 0.5, body
         height, width = coverage.shape
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
@@ -153,7 +154,9 @@ class Scissors:
         if label >= TRUNK_LABEL:
             from_here, depth, over = self.labels == label, UNDER_ARM * self.body.arm, self._covered(label)
         else:
-            from_here, depth, over = whole == label, UNDER_TRUNK * self.body.leg, (whole == TRUNK_LABEL) & self.mask
+            # under a skirt only their bones go on: what lies beside them would show below a hem that rises
+            depth = 0 if self.body.hem else UNDER_TRUNK * self.body.leg
+            from_here, over = whole == label, (whole == TRUNK_LABEL) & self.mask
         return touching((whole == label) | (dilated(from_here, max(NEXT, depth)) & over) | hull, self.labels == label)
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
@@ -401,7 +404,7 @@ def head_at(vertices: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarr
     most = TURN * body.head_radius * scale
     shift *= np.minimum(1, most / np.maximum(np.linalg.norm(shift, axis=-1, keepdims=True), 1e-9))
     distance = np.linalg.norm(vertices[:, None] - body.joints[face], axis=-1) / (FEATURE * body.head_radius)
-    near = np.exp(-(distance**2))
+    near = np.exp(-(distance**4))
     turned_head = move(vertices) + near @ shift / np.maximum(near.sum(1, keepdims=True), 1)
     # below the chin the neck is stretched from the head to the shoulders, which it stays on
     on_trunk = rigid(body.joints[SHOULDERS], joints[SHOULDERS], np.array([1.0, 2.0, 1.0]), scale)
