@@ -83,6 +83,19 @@ def test_the_head_is_where_it_was_drawn() -> None:
         assert 0.6 < body.head_radius / (character.body.head / 2 * pixels) < 1.6
 
 
+def test_a_small_head_on_a_long_neck_is_no_large_head() -> None:
+    _, _, body = measured(0)
+    _, shown = scene(0)
+    pose, mask = shown.pose, shown.character_mask[0]
+    joints = pose.keypoints.copy()
+    joints[..., [0, 14, 15, 16, 17], :] = joints[..., [0], :]
+    joints[..., 1:14, 1] += 4 * body.head_radius  # as far down as if the neck were twice as long as the head is high
+    long = Body.of(PoseTrack(joints, pose.scores, pose.size), mask, (0, 0), 0)
+    crown = float(np.max(long.head[1] - np.flatnonzero(mask.any(1)).min()))
+    assert 0.8 * np.linalg.norm(long.head - long.joints[1]) > 1.2 * crown
+    assert long.head_radius <= crown + 1
+
+
 def test_guessed_shoulders_and_hips_make_an_upright_trunk() -> None:
     points = scene(0)[1].pose.keypoints[0, 0].astype(np.float64)
     for lost in ([2], [5], [8], [11], [8, 11], [2, 5], [2, 5, 8, 11], [2, 5, 8, 11, *FACE]):

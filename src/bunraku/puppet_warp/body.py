@@ -80,7 +80,7 @@ class Body:
         shin = min((radii[limb, 1] for limb in LEGS if (limb, 1) in radii), default=leg)
         face = [joint for joint in EARS if seen[joint]] or [joint for joint in FACE if seen[joint]]
         head = joints[face].mean(0) if face else joints[NECK] - 0.4 * (joints[HIPS].mean(0) - joints[NECK])
-        head_radius = max(1.0, 0.8 * float(np.linalg.norm(head - joints[NECK])))
+        head_radius = max(1.0, min(0.8 * float(np.linalg.norm(head - joints[NECK])), _crown(head, joints[NECK], mask)))
         if seen[EARS].all():
             head_radius = max(head_radius, float(np.linalg.norm(joints[16] - joints[17])) / 2)
         hem = _hem(joints, mask, shin) if seen[8:14].all() else 0.0
@@ -214,6 +214,15 @@ def _hands(pose: PoseTrack) -> dict[int, np.ndarray]:
         if len(points) and (scores >= SEEN).all() and np.isfinite(points).all():
             found[limb] = points
     return found
+
+
+def _crown(head: np.ndarray, neck: np.ndarray, mask: np.ndarray) -> float:
+    """Pixels from the head's middle to the figure's last pixel above it, away from the neck; infinite where the picture's border cuts it."""
+    reach = np.arange(0.5, 2 * float(np.linalg.norm(head - neck)) + 1, 0.5)
+    x, y = np.floor(head + reach[:, None] * unit(head - neck, (0, -1))).astype(int).T
+    within = np.logical_and.accumulate((x >= 0) & (x < mask.shape[1]) & (y >= 0) & (y < mask.shape[0]))
+    covered = np.flatnonzero(mask[y[within], x[within]])
+    return float(reach[covered[-1]]) if len(covered) and covered[-1] < within.sum() - 1 else np.inf
 
 
 def _radii(joints: np.ndarray, seen: np.ndarray, inside: np.ndarray, thinnest: float) -> dict[tuple[int, int], float]:
