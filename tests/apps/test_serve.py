@@ -357,12 +357,12 @@ def test_the_client_of_the_documentation(server: Server, tmp_path: Path) -> None
 def test_a_job_that_takes_too_much_is_stopped_and_what_is_old_is_deleted(
     tmp_path: Path, puppets: Path, limit: tuple[str, float], options: dict[str, Any], why: str
 ) -> None:
-    server = Server(tmp_path / "work", *limit, "--keep-hours", 0.01).start()
+    server = Server(tmp_path / "work", *limit, "--keep-hours", 0.004).start()
     try:
         with server.client() as client:
             job = ended(client, ask(client, request_of(client, puppets) | {"options": options}).json()["id"])
             assert why in job["error"]
-            assert job["expires"] - job["finished"] == pytest.approx(36)
+            assert job["expires"] - job["finished"] == pytest.approx(14.4)
             until = time.monotonic() + 120
             while (server.files() or client.get("/v1/jobs").json()) and time.monotonic() < until:
                 time.sleep(0.5)

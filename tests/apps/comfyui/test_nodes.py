@@ -225,7 +225,7 @@ def test_retargeting_is_seen_before(played: tuple[torch.Tensor, Cues, torch.Tens
     (every,) = run("BunrakuRetargetPreview", image=image, driving=driving, reference=reference)
     (one,) = run("BunrakuRetargetPreview", image=image, driving=driving, reference=reference, method="full")
     assert every.shape[0] == one.shape[0] == 5
-    assert every.shape[2] == pytest.approx(2 * one.shape[2], rel=0.02)  # six panels and three
+    assert every.shape[2] == pytest.approx(7 / 3 * one.shape[2], rel=0.02)  # seven panels and three
 
 
 def test_motions_and_cues_are_files_of_comfyui(
