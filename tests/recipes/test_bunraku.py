@@ -244,6 +244,16 @@ def test_everything_learns_from_the_first_step_on(pipeline):
     assert (gradient.abs().amax((1, 2, 3)) > 0).all()  # own picture and gate
 
 
+def test_a_gate_that_is_sure_still_learns():
+    animator = SMALL.build(False, Bunraku.Options())
+    torch.nn.init.constant_(animator.denoiser.conv_out.bias[-1:].data, 3.0)
+    ports = Ports(torch.zeros(1, 1, 64), latents=torch.ones(1, 34, 1, 8, 8))
+    trust = animator.predict(torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), ports)[:, 32]
+    torch.testing.assert_close(trust, torch.ones(1, 1, 8, 8))
+    trust.sum().backward()
+    assert animator.denoiser.conv_out.bias.grad[-1] > 0  # type: ignore[union-attr]
+
+
 def test_detail_is_the_trusted_frames_where_they_are_trusted_and_enlarged_elsewhere():
     rng = np.random.default_rng(0)
     full = rng.integers(0, 256, (2, 64, 48, 3), np.uint8)

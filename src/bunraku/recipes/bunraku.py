@@ -151,11 +151,17 @@ class Bunraku(AnimateAnyone):
     def answers(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         """Behind the prediction and its trust the network's own picture: where it is hidden by the cut-out, the prediction teaches it nothing."""
         out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]
-        own, trust = out[:, :channels], (REACH * out[:, -1:].float().sigmoid()).clamp(max=1).to(out)
+        own, trust = out[:, :channels], _gate(out[:, -1:]).to(out)
         if ports.latents is None:
             return torch.cat([own, torch.zeros_like(trust), own], 1)
         trust = trust * ports.latents[:, self._cut - 1 : self._cut]
         return torch.cat([trust * ports.latents[:, :channels] + (1 - trust) * own, trust, own], 1)
+
+
+def _gate(out: Tensor) -> Tensor:
+    """min(1, REACH sigmoid), float32; where that is 1 it has the gradient it would have without the limit, or it would never learn again."""
+    wide = REACH * out.float().sigmoid()
+    return wide + (wide.clamp(max=1) - wide).detach()
 
 
 def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
