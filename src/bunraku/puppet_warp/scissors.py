@@ -24,6 +24,7 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
+from bunraku.puppet_warp.ink import line_width
 from bunraku.puppet_warp.labels import CORE, HAND, HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
@@ -41,6 +42,8 @@ HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thickn
 UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
+DEEP, LINES = 0.7, 1.5
+"""Half thicknesses of an arm from the figure's edge that no outline reaches, and how many widths of its outline there are at least beside a cut."""
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
@@ -84,6 +87,8 @@ class Scissors:
         self._under = self._healed(distances)
         self._from_cuts = self._away_from_cuts()
         self._from_edge = from_edge(self.mask)
+        line = line_width(picture, self._from_edge, DEEP * body.arm) / body.arm
+        self._beside = MIXED, max(OUTLINE, LINES * line)
         self._lost = self._lost_hands(np.full(coverage.shape, True) if still is None else still)
 
     def pieces(self) -> Iterator[Piece]:
@@ -186,7 +191,7 @@ class Scissors:
         # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(share / np.maximum(whole, 1e-6), self.coverage[box])[..., None]
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
-        near, far = (self._apart(own, from_cuts, least) for least in (MIXED, OUTLINE))
+        near, far = (self._apart(own, from_cuts, least) for least in self._beside)
         # a sliver between an arm and the figure's edge says little of what is under the arm
         broad = opened(far, MIXED * self.body.arm)
         seen, hidden = (continued(picture, sources, along) for sources in (near, broad if broad.any() else far))
