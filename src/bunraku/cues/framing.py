@@ -29,10 +29,8 @@ HANGS_ON: dict[int, list[int]] = {
 SAME = 0.05  # of the trunk: root mean square distance of the joints below which a frame shows the still's own pose
 SAME_JOINTS = 8
 SHOWN = 0.1  # of the frames in which a limb must be seen to be driven
-CROWN, CHEEK = (
-    0.9,
-    0.7,
-)  # how far the top of the head is above the nose, and its sides beside it, in lengths of neck to nose
+CROWN, CHEEK = 0.9, 0.7
+"""How far the top of a head is above the nose, and its sides beside its middle, in lengths of neck to nose."""
 LEAST = 0.5  # to which size a figure is reduced at most
 STEPS = 24  # of bisection
 

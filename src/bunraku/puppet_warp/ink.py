@@ -35,6 +35,6 @@ def line_width(picture: np.ndarray, inside: np.ndarray, deep: float) -> float:
     if shares[first] < DRAWN or shares[-1] > PLAIN:
         return 0.0
     width = first + int(np.argmin(np.append(shares[first:] > shares[first] / 2, False)))
-    ends = [lightness[(inside > level) & (inside <= level + 1)] for level in (width - 2, width + 1)]
+    ends = [lightness[(inside > level) & (inside <= level + 1)] for level in (max(0, width - 2), width + 1)]
     sharp = all(end.size for end in ends) and np.median(ends[1]) - np.median(ends[0]) > DARKER / 2  # a shadow fades
     return float(width) if sharp else 0.0

@@ -48,10 +48,8 @@ MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colour
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
-FEATURE, TURN = (
-    0.6,
-    0.4,
-)  # reach of a face point, within which all moves with it, and how far it may move inside the head, in radii of the head
+FEATURE, TURN = 0.6, 0.4
+"""Reach of a face point, within which all moves with it, and how far it may move inside the head, in radii of the head."""
 LOST, UNKNOWN, LIES_BEHIND = 0.7, 0.5, 0.3
 """A hand of which so much less is seen than of the other (than of one whose points are not known either), and so much of whose place is body or
 beyond the picture, is hidden there."""
@@ -124,7 +122,7 @@ class Scissors:
         return np.asarray(np.where(arms, from_body, from_arms))
 
     def _past_wrist(self, arm: int, cuff: float = 0) -> np.ndarray:
-        """bool (H, W): what lies past an arm's wrist, or half thicknesses of the forearm before it."""
+        """bool (H, W): what lies past an arm's wrist, and `cuff` half thicknesses of the forearm before it."""
         elbow, wrist = self.body.joints[list(LIMBS[arm][1:])]
         return np.asarray((self.pixels - wrist) @ unit(wrist - elbow, (0, 1)) > -cuff * self.body.radii[arm, 1])
 
