@@ -41,9 +41,9 @@ SD15_VAE: dict[str, Any] = {
 }
 
 
-def filled(net: nn.Module, dtype: torch.dtype) -> nn.Module:
+def filled(net: nn.Module, dtype: torch.dtype, device: str = "cpu") -> nn.Module:
     """A network from the meta device with random weights, small enough that nothing overflows; norms are 1 and 0."""
-    net = nn.Module.to(net.to_empty(device="cpu"), dtype)
+    net = nn.Module.to(net.to_empty(device=device), dtype)
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=0.5 * parameter[0].numel() ** -0.5)
@@ -81,14 +81,14 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def with_random_weights(side: int, dtype: torch.dtype) -> AnimationPipeline:
+def with_random_weights(side: int, dtype: torch.dtype, device: str = "cpu") -> AnimationPipeline:
     """Animate Anyone at the paper's size."""
     size = get_recipe("animate-anyone").size("sd15")
     with init_empty_weights(include_buffers=True):
         animator, vae = size.build(True, size.options), AutoencoderKL(**SD15_VAE)
-    parts: dict[str, Any] = {name: filled(part, dtype) for name, part in animator.parts().items()}
+    parts: dict[str, Any] = {name: filled(part, dtype, device) for name, part in animator.parts().items()}
     return AnimationPipeline(
-        vae=filled(vae, dtype), scheduler=DDIMScheduler(**size.scheduler), size=(side, side),
+        vae=filled(vae, dtype, device), scheduler=DDIMScheduler(**size.scheduler), size=(side, side),
         defaults=size.sampling.stored(), styles=dict(size.styles), **parts,
     )  # fmt: skip
 

@@ -39,6 +39,34 @@ def test_resuming_continues_where_the_run_stopped():
     assert len(StepSampler(6, 10, 3)) == 4
 
 
+def test_a_batch_is_of_one_kind_and_the_kinds_follow_each_other():
+    whole = list(StepSampler(0, 9, 4, kinds=3))
+    assert [{index % 3 for index in batch} for batch in whole] == [{0}, {1}, {2}] * 3
+    assert [index for step in zip(*whole[:3]) for index in step] == list(range(12))
+    assert sorted(index for batch in whole for index in batch) == list(range(36))
+    # ranks share what one process would have; a resumed run continues
+    ranks = [list(StepSampler(0, 6, 4, rank, 2, 3)) for rank in (0, 1)]
+    assert [batch for step in zip(*ranks) for batch in step] == list(StepSampler(0, 12, 4, kinds=3))
+    assert list(StepSampler(0, 5, 4, kinds=3)) + list(StepSampler(5, 9, 4, kinds=3)) == whole
+
+
+def test_a_batch_goes_to_another_device_whole(monkeypatch):
+    batch = collate([Numbered()[i] for i in (5, 9)])
+    for each in (batch, Numbered()[3]):
+        moved = each.to(torch.device("meta"))
+        tensors = [moved.frames, *moved.stills.values(), *moved.driven.values()]
+        assert [tensor.device.type for tensor in tensors] == ["meta"] * 4
+        assert {tensor.dtype for tensor in tensors} == {torch.uint8}
+        assert [list(moved.stills), list(moved.driven)] == [["reference", "reference_pose"], ["pose"]]
+    here = batch.to(torch.device("cpu"))
+    assert torch.equal(here.frames, batch.frames)
+    assert torch.equal(here.stills["reference_pose"], batch.stills["reference_pose"])
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    assert torch.equal(batch.pin_memory().driven["pose"], batch.driven["pose"])
+    assert len(pinned) == 4
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_keeps_the_order(workers):
     batches = list(loader(Numbered(), StepSampler(3, 6, 2), workers))

@@ -3,12 +3,14 @@
 from dataclasses import fields
 
 import numpy as np
+import pytest
 
-from bunraku.data.samples import collate, with_pictures
-from bunraku.data.theatre import EVERYTHING, TheatreSamples, TheatreViews
+from bunraku.cues.retarget import ANKLES, HIPS, NECK
+from bunraku.data.samples import Sample, collate, with_pictures
+from bunraku.data.theatre import CLIP_FRAMES, EVERYTHING, TheatreSamples, TheatreViews
 from bunraku.perception.camera import motion_flow
 from bunraku.recipes import Reads
-from bunraku.theatre import render, sample_scene
+from bunraku.theatre import Scene, render, sample_scene
 from bunraku.theatre.flow import background_flow, background_motion
 from bunraku.theatre.photograph import photograph, sample_scene_photograph
 from bunraku.training.binding import bound
@@ -19,6 +21,12 @@ READS = Reads(stills=("reference", "reference_pose"))
 
 def samples(*arguments, **settings) -> "Parts":
     return Parts(TheatreSamples(*arguments, **settings, reads=READS))
+
+
+def same(one: Sample, other: Sample) -> bool:
+    """Whether two samples have the same conditions, pixel for pixel."""
+    pairs = ((one.stills, other.stills), (one.driven, other.driven), ({"": one.frames}, {"": other.frames}))
+    return all(a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a) for a, b in pairs)
 
 
 class Parts:
@@ -37,6 +45,15 @@ def test_shapes_and_bytes():
     assert [p.shape for p in parts] == [(2, 48, 40, 3), (2, 48, 40, 3), (48, 40, 3), (48, 40, 3)]
     assert all(p.dtype == np.uint8 for p in parts)
     assert all(p.any() for p in parts)
+
+
+def test_sizes_follow_one_another():
+    sizes = ((48, 40), (40, 56), (64, 32))
+    several = TheatreSamples(0, frames=2, sizes=sizes, reads=READS)
+    for index in range(4):
+        alone = TheatreSamples(0, frames=2, size=sizes[index % 3], reads=READS)[index]
+        assert alone.frames.shape == (2, *sizes[index % 3], 3)
+        assert same(several[index], alone)
 
 
 def test_a_sample_is_a_function_of_seed_split_and_index():
@@ -186,9 +203,91 @@ def test_a_failing_detector_misleads_poses_and_never_the_truth():
     assert not np.array_equal(right.stills["reference_pose"], wrong.stills["reference_pose"])
 
 
+def scene_of(data: TheatreSamples, index: int) -> Scene:
+    return data.scene(int(np.random.default_rng([data.seed, index]).integers(2**31)))
+
+
+@pytest.mark.parametrize("domain", ["puppets", "wide", "stage"])
+def test_led_samples_show_the_puppet_whom_anothers_poses_lead(domain):
+    """The truth stays, and the reference is where the puppet mostly is, so that it goes where retargeting has it go."""
+    settings = {"frames": 3, "size": (64, 48), "consecutive": True, "domain": domain, "reads": READS}
+    exact, led = (TheatreSamples(0, **settings, led=share) for share in (0.0, 1.0))
+    for index in range(3):
+        one, other, scene = exact[index], led[index], scene_of(exact, index)
+        assert np.array_equal(one.frames, other.frames)
+        assert not np.array_equal(one.driven["pose"], other.driven["pose"])
+        clip = render(scene, CLIP_FRAMES, (64, 48))
+        neck = clip.pose.keypoints[:, 0, NECK]
+        nearest = np.linalg.norm(neck - np.median(neck, 0), axis=-1).argmin()
+        if domain != "stage":  # where it comes on another ground
+            assert np.array_equal(other.stills["reference"], clip.frames[nearest])
+        again = TheatreSamples(0, **settings, led=1.0)
+        assert same(again[index], other)
+        np.testing.assert_array_equal(led._led(scene, -1, np.random.default_rng(0))[0], nearest)
+
+
+def test_led_poses_stay_near_the_exact_ones():
+    data, apart = TheatreSamples(0, size=(96, 64), domain="wide", led=1.0), []
+    for seed in range(12):
+        scene = data.scene(seed)
+        _, leading = data._led(scene, 0, np.random.default_rng(seed))
+        own = render(scene, range(0, CLIP_FRAMES, 7), data.size).pose
+        assert leading is not None
+        assert leading.keypoints.shape == (CLIP_FRAMES, 1, *own.keypoints.shape[2:])
+        assert leading.size == own.size
+        seen = (leading.scores[::7] > 0) & (own.scores > 0)
+        error = np.linalg.norm(leading.keypoints[::7] - own.keypoints, axis=-1) / data.size[0]
+        apart.append([error[:, :, joints][seen[:, :, joints]].mean() for joints in (ANKLES, HIPS, [4, 7])])
+    assert (np.mean(apart, 0) > 0.001).all()
+    assert (np.mean(apart, 0) < 0.02).all()
+    assert np.max(apart) < 0.06
+
+
+def test_one_puppet_alone_is_led_and_as_often_as_was_asked(monkeypatch):
+    def pair(domain: str, share: float) -> tuple[TheatreSamples, TheatreSamples]:
+        return tuple(TheatreSamples(0, **SMALL, domain=domain, reads=READS, led=led) for led in (0.0, share))  # type: ignore[return-value, arg-type]
+
+    exact, led = pair("photographs", 1.0)
+    assert same(exact[0], led[0])
+    exact, led = pair("crowds", 1.0)
+    alone = {index: len(scene_of(exact, index).actors) == 1 for index in range(10)}
+    assert set(alone.values()) == {True, False}
+    for index, one in alone.items():
+        assert same(exact[index], led[index]) != one
+    exact, led = pair("puppets", 0.5)
+    moved = [not np.array_equal(exact[i].driven["pose"], led[i].driven["pose"]) for i in range(12)]
+    assert 2 < sum(moved) < 10
+    monkeypatch.setattr(TheatreSamples, "_led", None)
+    assert same(TheatreSamples(0, **SMALL, reads=READS)[1], exact[1])
+
+
+@pytest.mark.parametrize("led", [0.0, 1.0])
+def test_who_stays_in_the_still_is_driven_into_its_hole(led, monkeypatch):
+    """Off the stage the scene is the still's, without whoever is in it and will be; else the clip's own."""
+    reads = Reads(stills=("reference", "reference_pose"), frames=("pose", "environment", "mask"))
+
+    def drawn(domain: str, share: float) -> Sample:
+        monkeypatch.setattr("bunraku.data.theatre.STAYING", share)
+        return TheatreSamples(0, frames=3, size=(64, 48), domain=domain, reads=reads, led=led)[2]  # type: ignore[arg-type]
+
+    for domain in ("puppets", "wide", "crowds"):
+        staying, coming = drawn(domain, 1.0), drawn(domain, 0.0)
+        assert np.array_equal(staying.frames, coming.frames)
+        assert np.array_equal(staying.driven["pose"], coming.driven["pose"])
+        hole, own = (sample.driven["mask"][..., 0] == 255 for sample in (staying, coming))
+        assert hole[staying.driven["pose"].any(-1)].all()
+        assert hole[:, staying.stills["reference_pose"].any(-1)].all()
+        assert hole.mean() < 0.8
+        still = np.broadcast_to(staying.stills["reference"], staying.frames.shape)
+        assert np.array_equal(staying.driven["environment"][~hole], still[~hole])
+        assert not staying.driven["environment"][hole].any()
+        assert np.array_equal(coming.driven["environment"][~own], coming.frames[~own])
+    assert same(drawn("stage", 1.0), drawn("stage", 0.0))
+
+
 def test_everything_has_samples_of_all_its_domains():
     found = set()
-    for i in range(8):
+    for i in range(12):
         sample = TheatreSamples(0, **SMALL, reads=READS, domain="everything")[i]
         alone = {domain: TheatreSamples(0, **SMALL, reads=READS, domain=domain)[i].frames for domain in EVERYTHING}
         found |= {domain for domain, frames in alone.items() if np.array_equal(frames, sample.frames)}

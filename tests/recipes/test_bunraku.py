@@ -15,14 +15,17 @@ from bunraku.cues.drawn import DRAWN, Drawn, Reduced, draw_conditions, with_pupp
 from bunraku.errors import BunrakuError
 from bunraku.evaluation.metrics import psnr
 from bunraku.media import VideoReader, write_image
+from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.nets.pixels import unit_pixels
 from bunraku.nets.ports import Ports
 from bunraku.pipeline import AnimationPipeline, detailed
 from bunraku.puppet_warp import PuppetWarp
 from bunraku.recipes import Encoded, Inputs, get_recipe
-from bunraku.recipes.bunraku import GUIDED, SCENE, Bunraku
+from bunraku.recipes.bunraku import GATES, GUIDED, PAINTS, SCENE, TRUST, Bunraku, start_as_cut_out
+from bunraku.recipes.common import SD15_SCHEDULER
 from bunraku.recipes.recipe import stored_options
+from bunraku.sampling.strength import Strength
 from bunraku.theatre import Rendering, render, sample_scene
 from bunraku.training.run import copy_weights
 from tests.tiny import randomise
@@ -87,18 +90,21 @@ def test_before_training_it_is_the_warp_through_the_codec_and_with_detail_the_wa
     assert psnr(made, cut).min() > psnr(coded, cut).min() + 3
     assert psnr(made, cut).min() > 38
     other = SMALL.build(False, Bunraku.Options()).eval()
-    assert other.denoiser.config.out_channels == 33
+    assert other.denoiser.config.out_channels == 34
     assert SMALL.build(False, Bunraku.Options(latent_channels=48)).reference_net.conv_in.in_channels == 48
     latents = torch.randn(1, 34, 1, 8, 8)
     latents[:, -1] = 1
     predicted = other.predict(
         torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), Ports(torch.zeros(1, 1, 64), latents=latents)
     )
-    torch.testing.assert_close(predicted[:, :32], latents[:, :32] * 1.15 * torch.tensor(1.75).sigmoid())
+    gate = 1.15 * torch.tensor(1.75).sigmoid()
+    torch.testing.assert_close(predicted[:, 32:], gate.expand(1, 1, 1, 8, 8))
+    torch.testing.assert_close(predicted[:, :32], latents[:, :32] * (gate + (1 - gate) * gate))
+    assert gate + (1 - gate) * gate > 0.9995
 
 
 @torch.no_grad()
-def test_the_gate_mixes_the_cut_out_and_the_networks_own_picture():
+def test_two_gates_mix_the_cut_out_and_what_the_network_paints():
     torch.manual_seed(0)
     animator = SMALL.build(False, Bunraku.Options()).eval()
     randomise(animator.denoiser)
@@ -107,19 +113,48 @@ def test_the_gate_mixes_the_cut_out_and_the_networks_own_picture():
     joined[0, -1], joined[1] = 1, 0  # the second goes without
     ports = Ports(torch.randn(2, 1, 64), latents=joined)
     out, predicted = animator.denoiser(noisy, level, ports), animator.predict(noisy, level, ports)
-    trust = (1.15 * out[:1, -1:].sigmoid()).clamp(max=1)
-    assert (trust == 1).any()  # where it is sure, the cut-out comes through as it is
-    assert (trust < 1).any()
-    torch.testing.assert_close(predicted[:1, :32], trust * joined[:1, :32] + (1 - trust) * out[:1, :32])
+    assert out.shape[1] == 34
+    keeps, trust = ((1.15 * out[:1, gate : gate + 1].sigmoid()).clamp(max=1) for gate in (32, 33))
+    for gate in (keeps, trust):
+        assert (gate == 1).any()  # where it is sure, the cut-out comes through as it is
+        assert (gate < 1).any()
+    own = keeps * joined[:1, :32] + out[:1, :32]
+    torch.testing.assert_close(predicted[:1, :32], trust * joined[:1, :32] + (1 - trust) * own)
     torch.testing.assert_close(predicted[:1, 32:], trust)
     torch.testing.assert_close(predicted[1, :32], out[1, :32])
     assert not predicted[1, 32:].any()
     answers = animator.answers(noisy, level, ports)
     assert torch.equal(answers[:, :33], predicted)
-    assert torch.equal(answers[:, 33:], out[:, :32])  # the network's own picture, to be judged by itself
+    torch.testing.assert_close(answers[:1, 33:], own)  # the network's own picture, to be judged by itself
+    assert torch.equal(answers[1:, 33:], out[1:, :32])
     without = animator.predict(noisy, level, Ports(ports.token))
     assert without.shape == predicted.shape
     assert not without[:, 32:].any()
+
+
+@torch.no_grad()
+def test_where_the_cut_out_is_not_to_be_seen_the_gates_have_no_effect():
+    torch.manual_seed(0)
+    animator = SMALL.build(False, Bunraku.Options()).eval()
+    randomise(animator.denoiser)
+    noisy, level, joined = torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), torch.randn(1, 34, 1, 8, 8)
+    joined[:, -1] = 1
+    given = Ports(torch.randn(1, 1, 64), latents=joined)
+    unseen = animator.weighted(given, {"cutout": 0.0})
+    assert not unseen.latents.any()  # type: ignore[union-attr]
+
+    def both() -> list[Tensor]:
+        return [animator.answers(noisy, level, ports) for ports in (given, unseen)]
+
+    shown, hidden = both()
+    torch.testing.assert_close(hidden[:, :32], animator.denoiser(noisy, level, unseen)[:, :32])
+    assert not hidden[:, 32].any()
+    assert torch.equal(hidden[:, 33:], hidden[:, :32])
+    for gate in (32, 33):
+        animator.denoiser.conv_out.bias[gate] -= 3
+        again = both()
+        assert torch.equal(again[1], hidden)
+        assert (again[0] - shown).abs().max() > 0.1
 
 
 def test_the_cut_out_reaches_the_port_with_its_coverage_and_can_be_left_out(pipeline):
@@ -241,17 +276,18 @@ def test_everything_learns_from_the_first_step_on(pipeline):
     out.square().sum().backward()
     gradient = animator.denoiser.conv_out.weight.grad
     assert gradient is not None
-    assert (gradient.abs().amax((1, 2, 3)) > 0).all()  # own picture and gate
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()  # what is painted, and both gates
 
 
-def test_a_gate_that_is_sure_still_learns():
+@pytest.mark.parametrize(("gate", "seen"), [(-2, slice(33, None)), (-1, slice(32, 33))], ids=["kept", "trusted"])
+def test_a_gate_that_is_sure_still_learns(gate: int, seen: slice):
     animator = SMALL.build(False, Bunraku.Options())
-    torch.nn.init.constant_(animator.denoiser.conv_out.bias[-1:].data, 3.0)
+    torch.nn.init.constant_(animator.denoiser.conv_out.bias.data[gate], 3.0)
     ports = Ports(torch.zeros(1, 1, 64), latents=torch.ones(1, 34, 1, 8, 8))
-    trust = animator.predict(torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), ports)[:, 32]
-    torch.testing.assert_close(trust, torch.ones(1, 1, 8, 8))
-    trust.sum().backward()
-    assert animator.denoiser.conv_out.bias.grad[-1] > 0  # type: ignore[union-attr]
+    shown = animator.answers(torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), ports)[:, seen]
+    torch.testing.assert_close(shown, torch.ones_like(shown))
+    shown.sum().backward()
+    assert animator.denoiser.conv_out.bias.grad[gate] > 0  # type: ignore[union-attr]
 
 
 def test_detail_is_the_trusted_frames_where_they_are_trusted_and_enlarged_elsewhere():
@@ -292,9 +328,76 @@ def test_animate_paints_at_the_size_of_the_reference(pipeline, tmp_path: Path):
 def test_the_stage_trains_a_model_without_some_conditions():
     """What it has of the parts that the stage names learns; a stage that names nothing else is told so."""
     stage = SMALL.stages[1]
-    whole, some, none = (SMALL.build(False, Bunraku.Options(conditions=c)) for c in ((*GUIDED, *SCENE), ("flow",), ()))
-    parts = [{name.split(".")[0] for name in stage.parameters(animator)} for animator in (whole, some, none)]
+    assert stage.motion
+    conditions: tuple[tuple[str, ...], ...] = ((*GUIDED, *SCENE), ("flow",), ())
+    whole, some, none = (SMALL.build(stage.motion, Bunraku.Options(conditions=c)) for c in conditions)
+    learning = [stage.parameters(animator) for animator in (whole, some, none)]
+    parts = [{name.split(".")[0] for name in names} for names in learning]
+    for animator, names in zip((whole, some, none), learning):
+        motion = {name for name, _ in animator.named_parameters() if ".motion_modules." in name}
+        assert motion
+        assert motion < set(names)
     assert parts[0] - parts[1] == {"depth_order_guider", "structured_depth_guider"}
     assert parts[1] - parts[2] == {"flow_guider"}
     with pytest.raises(BunrakuError, match="of flow_guider this model has nothing to train; it has denoiser"):
         replace(stage, trains=("flow_guider",)).parameters(none)
+
+
+@torch.no_grad()
+def test_a_network_that_says_the_noise_paints_the_picture_that_it_hides():
+    schedule = DDIMScheduler(**SD15_SCHEDULER)
+    animator = SMALL.build(False, replace(SMALL.options, conditions=(), predicts="epsilon")).eval()
+    clean, noise = torch.randn(2, 1, 32, 3, 4, 4).unbind()
+    for timesteps in (torch.tensor([700]), torch.tensor([[1, 500, 999]])):
+        animator.denoiser.forward = lambda noisy, *_: torch.cat([noise, noise.new_full((1, GATES, 3, 4, 4), -30.0)], 1)
+        noisy = torch.stack(
+            [
+                schedule.add_noise(clean[:, :, frame], noise[:, :, frame], timesteps.expand(1, 3)[:, frame])
+                if timesteps.ndim == 2
+                else schedule.add_noise(clean[:, :, frame], noise[:, :, frame], timesteps)
+                for frame in range(3)
+            ],
+            2,
+        )
+        made = animator.predict(noisy, timesteps, Ports(torch.zeros(1, 1, 64)))
+        assert (made[:, :32] - clean).abs().max() < 1e-4
+
+
+def test_the_papers_size_starts_from_public_weights_and_paints_what_they_paint():
+    """Tiny networks in Stable Diffusion's place: what is more in the first and last kernel keeps its start."""
+    size = get_recipe("bunraku").size("sd15")
+    with torch.device("meta"):
+        animator = size.build(False, size.options)
+    assert animator.denoiser.config.out_channels == 4 + GATES
+    assert animator.denoiser.config.joined_channels == 4 + 2 + 4 + 1 + 4
+    assert {name for name in animator.parts() if name.endswith("_guider")} == {"pose_guider", *Bunraku.added}
+    tiny = {
+        "block_out_channels": (16, 32),
+        "num_attention_heads": 2,
+        "cross_attention_dim": 16,
+        "norm_num_groups": 8,
+        "motion": False,
+    }
+    base, wider = Denoiser(**tiny), Denoiser(**tiny, joined_channels=15, out_channels=4 + GATES)
+    start_as_cut_out(wider, keeps=PAINTS)
+    copy_weights(base, wider, "denoiser")
+    for name in ("weight", "bias"):
+        mine, theirs = getattr(wider.conv_out, name), getattr(base.conv_out, name)
+        assert torch.equal(mine[:4], theirs)
+    assert wider.conv_out.bias[4:].tolist() == [PAINTS, TRUST]
+    assert not wider.conv_out.weight[4:].any()
+    assert torch.equal(wider.conv_in.weight[:, :4], base.conv_in.weight)
+    assert not wider.conv_in.weight[:, 4:].any()
+    assert size.stages[2].trains == ("motion",)
+    assert size.stages[1].settings["global_batch"] == 64
+
+
+def test_a_share_of_the_cut_out_darkens_nothing(pipeline, shown):
+    """Half of the trust leaves a picture that is kept as bright as it was."""
+    stills, frames = driven_by(shown, pipeline)
+    half = [Strength("cutout", 0.5)]
+    whole, less = (
+        pipeline(stills, frames, generator=torch.Generator().manual_seed(0), strengths=strengths).frames.mean()
+        for strengths in ((), half)
+    )
+    assert abs(whole - less) < 3

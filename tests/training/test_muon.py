@@ -58,6 +58,40 @@ def test_kernels_of_convolutions_count_as_matrices_in_any_memory_format():
     assert 0.3 < values.min() <= values.max() < 0.65
 
 
+def test_kernels_of_one_shape_step_together_as_each_would_by_itself():
+    shapes = [(6, 18), (18, 6), (6, 2, 3, 3), (6, 18), (18, 2, 3), (4, 4), (6, 18, 1, 1)]
+
+    def kernels() -> list[nn.Parameter]:
+        generator = torch.Generator().manual_seed(0)
+        return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+
+    together, alone = kernels(), kernels()
+    optimisers = [Muon(together, lr=0.1)], [Muon([kernel], lr=0.1) for kernel in alone]
+    for step in range(3):
+        generator = torch.Generator().manual_seed(1 + step)
+        for index, pair in enumerate(zip(together, alone)):
+            gradient = torch.randn(shapes[index], generator=generator) * 10.0 ** (index - 3)
+            for kernel in pair:
+                # one learns nothing in the second step
+                kernel.grad = None if (step, index) == (1, 3) else gradient.clone()
+        before = [kernel.detach().clone() for kernel in together]
+        for optimiser in [*optimisers[0], *optimisers[1]]:
+            optimiser.step()
+        for kernel, other in zip(together, alone):
+            torch.testing.assert_close(kernel, other, atol=1e-5, rtol=0)
+        for kernel, was in zip(together, before):
+            if step == 0:
+                direction = (kernel.grad * (0.05 + 0.95 * 0.05)).flatten(1)  # type: ignore[operator]
+                scale = max(1, direction.shape[0] / direction.shape[1]) ** 0.5
+                wanted = was - 0.1 * scale * orthogonalised(direction).view(kernel.shape)
+                torch.testing.assert_close(kernel.detach(), wanted, atol=1e-5, rtol=0)
+        assert torch.equal(together[3], before[3]) == (step == 1)
+    stack = torch.stack([torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(s)) for s in range(2)])
+    each = torch.stack([torch.stack([orthogonalised(matrix) for matrix in part]) for part in stack])
+    torch.testing.assert_close(orthogonalised(stack), each, atol=1e-5, rtol=0)
+    torch.testing.assert_close(orthogonalised(stack.mT), each.mT, atol=1e-5, rtol=0)
+
+
 def test_its_state_is_saved_and_loaded():
     def fresh() -> tuple[nn.Linear, Muon]:
         layer = nn.Linear(4, 4, bias=False)

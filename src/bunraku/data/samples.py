@@ -32,6 +32,24 @@ class Sample(Generic[Array]):
     stills: Mapping[str, Array]
     driven: Mapping[str, Array]
 
+    def to(self, device: torch.device) -> "Sample[Tensor]":
+        """A batch on another device, bytes as they are."""
+
+        def moved(pictures: Any) -> Tensor:
+            return torch.as_tensor(pictures).to(device, non_blocking=True)
+
+        stills, driven = ({name: moved(p) for name, p in part.items()} for part in (self.stills, self.driven))
+        return Sample(moved(self.frames), stills, driven)
+
+    def pin_memory(self) -> "Sample[Tensor]":
+        """What a loader makes of a batch so that a GPU can fetch it by itself."""
+
+        def pinned(pictures: Any) -> Tensor:
+            return torch.as_tensor(pictures).pin_memory()
+
+        stills, driven = ({name: pinned(p) for name, p in part.items()} for part in (self.stills, self.driven))
+        return Sample(pinned(self.frames), stills, driven)
+
 
 def draw_sample(
     reads: Reads,
@@ -42,6 +60,7 @@ def draw_sample(
     styles: Mapping[str, Mapping[str, Any]],
     mattes: np.ndarray | None = None,
     views: Sequence[tuple[np.ndarray, Cues]] = (),
+    behind: np.ndarray | None = None,
 ) -> Sample[np.ndarray]:
     """The sample of a clip: every condition in `reads` drawn as inference draws it.
 
@@ -52,8 +71,9 @@ def draw_sample(
         styles: see `recipes.Size`.
         mattes: uint8 (P, H, W), how much of the reference each person covers; None: found where they are needed.
         views: further pictures of the reference, (H, W, 3), with their cues.
+        behind: (F, H, W, 3), what a cut-out is put before; None: the reference's own ground.
     """
-    cues = with_puppet(cues, reference, reference_cues, mattes)
+    cues = with_puppet(cues, reference, reference_cues, mattes, behind)
     size = (frames.shape[1], frames.shape[2])
     driven = {name: drawn[range(len(frames))] for name, drawn in draw_clip(reads.frames, cues, size, styles).items()}
     stills = draw_stills(reads.stills, reference, reference_cues, styles) | draw_views(reads.stills, views, styles)
@@ -87,23 +107,25 @@ def with_pictures(batch: Sample[Tensor], count: int) -> Sample[Tensor]:
 class StepSampler:
     """Batches of indices by step: step s of rank r always gets the same samples, so a resumed run continues exactly.
 
-    Iterating from `start` yields, for each step and micro-batch, `batch` consecutive indices; ranks interleave.
+    Iterating from `start` yields, for each step and micro-batch, `batch` consecutive indices; ranks interleave. Where sample i is of
+    kind i % kinds, those of a batch are all of one kind, and the kinds follow each other.
     """
 
-    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1) -> None:
-        self.start, self.stop, self.batch, self.rank, self.world = start, stop, batch, rank, world
+    def __init__(self, start: int, stop: int, batch: int, rank: int = 0, world: int = 1, kinds: int = 1) -> None:
+        self.start, self.stop, self.batch, self.rank, self.world, self.kinds = start, stop, batch, rank, world, kinds
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self.start, self.stop):
-            first = (step * self.world + self.rank) * self.batch
-            yield list(range(first, first + self.batch))
+            turn, kind = divmod(step * self.world + self.rank, self.kinds)
+            yield [(turn * self.batch + place) * self.kinds + kind for place in range(self.batch)]
 
 
 def loader(dataset: Dataset, sampler: StepSampler, workers: int) -> DataLoader:
     """Batches of `dataset` in the sampler's order, prepared `workers` processes ahead."""
     return DataLoader(
-        dataset, batch_sampler=sampler, collate_fn=collate, num_workers=workers, prefetch_factor=4 if workers else None
-    )
+        dataset, batch_sampler=sampler, collate_fn=collate, num_workers=workers, prefetch_factor=2 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
 from bunraku.cues.cues import Cues
+from bunraku.cues.retarget import NECK, retarget_people
 from bunraku.cues.shape_mask import Law
+from bunraku.cues.still_scene import in_still
 from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
 from bunraku.data.self_supervised import self_supervised
 from bunraku.errors import BunrakuError
@@ -21,7 +24,7 @@ from bunraku.theatre import Scene, Style, photograph, render, sample_background,
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
 from bunraku.theatre.detector import LEVELS, corrupt
 from bunraku.theatre.flow import background_motion
-from bunraku.theatre.scene import SPLITS
+from bunraku.theatre.scene import SPLITS, stage
 from bunraku.theatre.textures import wear
 
 FPS = Fraction(12)
@@ -37,8 +40,11 @@ CROWD = (0.2, 0.5, 0.3)
 MOVING = 0.7
 """How often the camera moves there."""
 
-EVERYTHING: Mapping["Domain", float] = {"wide": 0.35, "photographs": 0.35, "crowds": 0.3}
+EVERYTHING: Mapping["Domain", float] = {"wide": 0.35, "photographs": 0.3, "crowds": 0.2, "stage": 0.15}
 """Shares of the domain "everything"."""
+
+STAYING = 0.7
+"""Share of the samples off the stage whose scene is the still's, as at inference; the others come into their own clip's."""
 
 JITTER = 0.004
 """Of a found reference pose: standard deviation of every joint, in frame heights."""
@@ -61,7 +67,7 @@ class TheatreSamples(Dataset):
         split: "train", "val" or "test": disjoint characters, motions and backgrounds.
         frames: driven frames per sample.
         size: (height, width).
-        sizes: sizes to choose from for every sample, instead of `size`; none: all have that.
+        sizes: of the samples, one after the other, instead of `size`; none: all have that.
         consecutive: frames in a row (motion modules) instead of any frames of the scene.
         permute_colours: permute the colour channels of a whole sample: six times the wardrobe.
         domain: see `Domain`.
@@ -69,6 +75,7 @@ class TheatreSamples(Dataset):
         styles: how they are drawn, see `recipes.Size`.
         reference_frame: see `ReferenceFrame`.
         misled: share of the samples whose poses a failing detector has found: limbs dropped, sides swapped, jitter (`theatre.detector`).
+        led: share of the samples of one puppet whose poses are another body's in the same dance, retargeted as `animate` does.
     """
 
     seed: int
@@ -82,12 +89,12 @@ class TheatreSamples(Dataset):
     styles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reference_frame: ReferenceFrame = "random"
     misled: float = 0.0
+    led: float = 0.0
     sizes: tuple[tuple[int, int], ...] = ()
 
     def __getitem__(self, index: int) -> Sample[np.ndarray]:
         if self.sizes:
-            chosen = int(np.random.default_rng([self.seed, index, len(self.sizes)]).integers(len(self.sizes)))
-            return replace(self, size=self.sizes[chosen], sizes=())[index]
+            return replace(self, size=self.sizes[index % len(self.sizes)], sizes=())[index]
         rng = np.random.default_rng([self.seed, index])
         seed = int(rng.integers(2**31))
         if self.consecutive:
@@ -100,8 +107,11 @@ class TheatreSamples(Dataset):
             return replace(self, domain="photographs" if rng.random() < 0.5 else "wide")[index]
         if self.domain == "everything":
             return replace(self, domain=str(rng.choice(list(EVERYTHING), p=list(EVERYTHING.values()))))[index]  # type: ignore[arg-type]
-        numbers = [reference, *driven]
         scene, style = self._staged(seed)
+        leading = None
+        if self.led and style is None and len(scene.actors) == 1 and rng.random() < self.led:
+            reference, leading = self._led(scene, reference, rng)
+        numbers = [reference, *driven]
         rendering = render(scene, numbers, self.size) if style is None else photograph(scene, numbers, self.size, style)
         colours = rng.permutation(3) if self.permute_colours else np.arange(3)
         images = rendering.frames[..., colours]
@@ -121,19 +131,43 @@ class TheatreSamples(Dataset):
             )
             for part in (slice(1, None), slice(0, 1))
         ]  # fmt: skip
+        instances, behind = rendering.instances[0], None
         if self.domain == "stage":
-            still = self._on_other_ground(scene, reference, colours, rng)
+            still, instances = self._on_other_ground(scene, reference, colours, rng)
+            rim = np.ones((3, 3), np.uint8)  # soft edges show some of the puppet
+            hidden = [cv2.dilate(np.isin(labels, (1, 2)).astype(np.uint8), rim) > 0 for labels in rendering.labels[1:]]
+            behind = np.where(np.stack(hidden)[..., None], rendering.background[1:, ..., colours], images[1:])
             if self.split == "train":
                 law = self.styles.get("mask", {}).get("law", "clip")
                 known[0] = _seen_again(known[0], rendering.background[1:, ..., colours], rendering.labels[1:], rng, law)
-        mattes = _mattes(rendering.instances[0], rendering.pose.people) if rng.random() < EXACT else None
-        if self.misled and rng.random() < self.misled:
+        mattes = _mattes(instances, rendering.pose.people) if rng.random() < EXACT else None
+        if leading is not None:
+            known[0] = replace(known[0], pose=leading[driven])
+        elif self.misled and rng.random() < self.misled:
             known = [replace(cues, pose=pose) for cues, pose in zip(known, _misled(rendering.pose, rng))]
             if mattes is None and rng.random() < 0.5:
                 with suppress(BunrakuError):  # nobody who could be found without the matte network
                     mattes = still_mattes(still, known[1].pose)  # type: ignore[arg-type]
+        if self.domain != "stage" and "environment" in self.reads.frames and rng.random() < STAYING:
+            known[0] = in_still(known[0], still, known[1].pose, mattes)
+            known[0].maps["objects"][:] = 0  # what is held is in the clip's pictures
         views = self._views(scene, style, colours, rng)
-        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes, views)
+        return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes, views, behind)
+
+    def _led(self, scene: Scene, reference: int, rng: np.random.Generator) -> tuple[int, PoseTrack | None]:
+        """The frame in which the puppet stands where it mostly stands, and what retargeting makes of another's dance on the same spot,
+        of all frames; the frame as it was and None where that cannot be done."""
+        time = np.arange(CLIP_FRAMES) / float(scene.fps)
+        own = stage(scene, time, self.size).pose
+        neck = own.keypoints[:, 0, NECK]
+        nearest = int(np.square(neck - np.median(neck, 0)).sum(-1).argmin())
+        human = rng.random() < 0.5
+        other = sample_scene(int(rng.integers(2**31)), self.split).actors[0].character
+        body = sample_human(rng, SPLITS[self.split]) if human else other
+        with suppress(BunrakuError):
+            theirs = stage(scene.recast(character=body), time, self.size).pose
+            return nearest, retarget_people(theirs, own[[nearest]], "grounded")
+        return reference, None
 
     def _views(
         self, scene: Scene, style: Style | None, colours: np.ndarray, rng: np.random.Generator
@@ -141,11 +175,14 @@ class TheatreSamples(Dataset):
         """Further pictures of the reference, with their cues."""
         return []
 
-    def _on_other_ground(self, scene: Scene, frame: int, colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The character alone, cut out, on a background that says nothing of the scene, uint8 (H, W, 3)."""
+    def _on_other_ground(
+        self, scene: Scene, frame: int, colours: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The character alone, cut out, on a background that says nothing of the scene, uint8 (H, W, 3), and where it is, uint8 (H, W)."""
         alone = render(replace(scene, objects=()).recast(prop=None), [frame], self.size)
         ground = sample_background(rng).render(self.size)[0]
-        return np.where(alone.character_mask[0][..., None], alone.frames[0][..., colours], ground)
+        shown = np.where(alone.character_mask[0][..., None], alone.frames[0][..., colours], ground)
+        return shown, alone.instances[0]
 
     def scene(self, seed: int) -> Scene:
         """Scene number `seed` of the domain."""
@@ -197,7 +234,7 @@ class TheatreViews(TheatreSamples):
         for i, number in enumerate(numbers):
             own_ground = self.domain != "stage"
             picture = (
-                shown.frames[i][..., colours] if own_ground else self._on_other_ground(scene, number, colours, rng)
+                shown.frames[i][..., colours] if own_ground else self._on_other_ground(scene, number, colours, rng)[0]
             )
             maps = {"mattes": mattes[i : i + 1]}
             made.append((picture, Cues(FPS, shown.pose.size, "theatre", pose=shown.pose[i : i + 1], maps=maps)))

@@ -6,7 +6,7 @@ skeletons, the scene and the things in hand, several pictures of the character.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,19 @@ from bunraku.nets.reference_net import ReferenceNet
 from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.recipes.animate_anyone_2 import MASK, scene_maps
 from bunraku.recipes.animator import Encoded, Inputs, Reads
-from bunraku.recipes.common import MINI, MINI_FRAMES, MINI_MOTION, MINI_SAMPLING, MINI_SCHEDULER, vit_mini
+from bunraku.recipes.common import (
+    MINI,
+    MINI_FRAMES,
+    MINI_MOTION,
+    MINI_SAMPLING,
+    MINI_SCHEDULER,
+    SD15,
+    SD15_SCHEDULER,
+    vit_l,
+    vit_mini,
+)
 from bunraku.recipes.recipe import Recipe, Size, Stage
+from bunraku.sampling.sampling import Sampling
 
 CUTOUT = "cutout"
 CELL = 8
@@ -32,18 +43,25 @@ GUIDED = ("flow", "depth_order", "structured_depth")
 """Drawn conditions with a guider of their own, whose maps are added to the pose's."""
 SCENE = ("environment", "object")
 """Conditions whose latents join the noisy ones, behind the cut-out's."""
-SIZES = ((256, 256), (320, 256), (320, 192), (256, 320), (384, 256), (192, 192), (128, 128))
+SIZES = ((256, 256), (320, 256), (256, 256), (256, 320), (256, 192), (384, 256), (256, 256), (192, 192))
 """(height, width) of what it is trained on."""
+WIDTHS = (96, 160)
+"""Of the small size's two levels."""
 REACH = 1.15
 """The gate is min(1, REACH sigmoid(x)): where it is sure, the cut-out comes through untouched, which a sigmoid alone never says."""
 TRUST = 1.75
-"""Start of x: 98 % of the cut-out, and still learning. The network's own picture starts as nothing, so less is pale: 95 % costs half a dB."""
+"""Start of x: 98 % of the cut-out, and still learning."""
+PAINTS = -4.0
+"""Start of x where the denoiser paints whole pictures already: of the cut-out they keep 2 %."""
+GATES = 2
+"""Output channels behind the picture's: how much of the cut-out the own picture keeps, and how far the cut-out is trusted."""
 
 
 class Bunraku(AnimateAnyone):
     """Animate Anyone's networks; the cut-out joins the noisy latents, and a gate decides where the prediction leaves it.
 
-    The network says its own picture n and a gate a; of the cut-out c becomes a c + (1 - a) n.
+    The network says what it paints p and two gates, k and a. Its own picture is n = k c + p with the cut-out c, and of both becomes
+    a c + (1 - a) n: k keeps what it need not paint, and only where a trusts the cut-out its finer detail shows as well.
     Every condition but the pose may be absent; what is absent is zeros, which is how each starts before it is trained. The unconditional
     half of guidance lacks the reference and the cut-out.
     """
@@ -54,11 +72,14 @@ class Bunraku(AnimateAnyone):
         Attributes:
             latent_channels: of the autoencoder.
             conditions: what else it may be shown, out of `GUIDED` and `SCENE`; the mask comes with the environment.
+            predicts: what the denoiser says of the picture that it paints: the picture, or the noise that hides it, as networks that start
+                from Stable Diffusion do, on its schedule.
         """
 
         reference_pose: bool = True
         latent_channels: int = 32
         conditions: tuple[str, ...] = ()
+        predicts: Literal["sample", "epsilon"] = "sample"
 
     added: ClassVar[tuple[str, ...]] = tuple(f"{name}_guider" for name in GUIDED)
     trusted: ClassVar[str | None] = CUTOUT
@@ -151,11 +172,23 @@ class Bunraku(AnimateAnyone):
     def answers(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         """Behind the prediction and its trust the network's own picture: where it is hidden by the cut-out, the prediction teaches it nothing."""
         out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]
-        own, trust = out[:, :channels], _gate(out[:, -1:]).to(out)
+        painted, kept, trust = out[:, :channels], *_gate(out[:, channels:]).to(out).chunk(GATES, 1)
+        if self.options.predicts == "epsilon":
+            painted = _without_noise(noisy, painted, timestep)
         if ports.latents is None:
-            return torch.cat([own, torch.zeros_like(trust), own], 1)
-        trust = trust * ports.latents[:, self._cut - 1 : self._cut]
-        return torch.cat([trust * ports.latents[:, :channels] + (1 - trust) * own, trust, own], 1)
+            return torch.cat([painted, torch.zeros_like(trust), painted], 1)
+        cut, there = ports.latents[:, :channels], ports.latents[:, self._cut - 1 : self._cut]
+        own, trust = kept * cut + painted, trust * there
+        return torch.cat([trust * cut + (1 - trust) * own, trust, own], 1)
+
+
+def _without_noise(noisy: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    """x_0 = (x_t - sqrt(1 - a_t) noise) / sqrt(a_t) on Stable Diffusion's schedule, for latents (B, C, F, h, w) and timesteps (B,) or (B, F)."""
+    start, end, steps = SD15_SCHEDULER["beta_start"], SD15_SCHEDULER["beta_end"], 1000
+    betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64, device=noisy.device).square()
+    alpha = (1 - betas).cumprod(0)[timestep.to(noisy.device).expand(len(noisy), *timestep.shape[1:])]
+    alpha = alpha.view(len(noisy), 1, -1, 1, 1).to(noisy)
+    return (noisy - (1 - alpha).sqrt() * noise) / alpha.sqrt()
 
 
 def _gate(out: Tensor) -> Tensor:
@@ -165,32 +198,63 @@ def _gate(out: Tensor) -> Tensor:
 
 
 def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
-    """About 9 M parameters of mini's widths, for any size: no positions on a grid. Trained from nothing on the theatre."""
+    """About 18 M parameters, for any size: no positions on a grid. Trained from nothing on the theatre."""
     from transformers import CLIPVisionModelWithProjection
 
     channels = options.latent_channels
-    base = MINI | {"spatial_positions": 0.0, "in_channels": channels}
-    scene = [name for name in SCENE if name in options.conditions]
-    joined = channels + BESIDE + bool(scene) * (channels + MASK) + ("object" in scene) * channels
-    denoiser = Denoiser(**base, **MINI_MOTION, joined_channels=joined, out_channels=channels + 1, motion=motion)
+    base = MINI | {"spatial_positions": 0.0, "in_channels": channels, "block_out_channels": WIDTHS}
+    joined = _joined_channels(options)
+    denoiser = Denoiser(**base, **MINI_MOTION, joined_channels=joined, out_channels=channels + GATES, motion=motion)
     reference_net = ReferenceNet(**base)
     for net in (denoiser, reference_net):
         initialise_from_scratch(net)
     start_as_cut_out(denoiser)
-    guider: dict[str, Any] = {"out_channels": 64, "block_out_channels": (48, 64), "unshuffle": 4, "norm": True}
+    guider: dict[str, Any] = {"out_channels": WIDTHS[0], "block_out_channels": (48, 64), "unshuffle": 4, "norm": True}
     added = {f"{name}_guider": PoseGuider(**guider) for name in GUIDED if name in options.conditions}
     image_encoder = CLIPVisionModelWithProjection(vit_mini())
     return Bunraku(denoiser, reference_net, PoseGuider(**guider), image_encoder, **added, options=options)
 
 
-def start_as_cut_out(denoiser: Denoiser) -> None:
-    """Start values of what the cut-out adds, in place: it is not looked at, and trusted nearly everywhere."""
+def build_sd15(motion: bool, options: Bunraku.Options) -> Bunraku:
+    """Stable Diffusion's size; weights start from a model of that size (`--init`), and every condition from zero."""
+    from transformers import CLIPVisionModelWithProjection
+
+    parts = {f"{name}_guider": PoseGuider() for name in GUIDED if name in options.conditions}
+    denoiser = Denoiser(
+        **SD15, joined_channels=_joined_channels(options), out_channels=options.latent_channels + GATES, motion=motion
+    )
+    start_as_cut_out(denoiser, keeps=PAINTS)
+    image_encoder = CLIPVisionModelWithProjection(vit_l())
+    return Bunraku(denoiser, ReferenceNet(**SD15), PoseGuider(), image_encoder, **parts, options=options)
+
+
+def _joined_channels(options: Bunraku.Options) -> int:
+    """Of what joins the noisy latents: the cut-out's, then the scene's."""
+    channels, scene = options.latent_channels, [name for name in SCENE if name in options.conditions]
+    return channels + BESIDE + bool(scene) * (channels + MASK) + ("object" in scene) * channels
+
+
+def start_as_cut_out(denoiser: Denoiser, keeps: float = TRUST) -> None:
+    """Start values of what the cut-out adds, in place: it is not looked at, and trusted nearly everywhere.
+
+    Args:
+        keeps: the start of how much of it the own picture keeps, before the gate.
+    """
     channels: Any = denoiser.config.in_channels  # type: ignore[union-attr]
     nn.init.zeros_(denoiser.conv_in.weight[:, channels:])
     nn.init.zeros_(denoiser.conv_out.weight)
     nn.init.zeros_(denoiser.conv_out.bias)  # type: ignore[arg-type]
-    nn.init.constant_(denoiser.conv_out.bias[-1:], TRUST)  # type: ignore[index]
+    nn.init.constant_(denoiser.conv_out.bias[-GATES], keeps)  # type: ignore[index]
+    nn.init.constant_(denoiser.conv_out.bias[-1], TRUST)  # type: ignore[index]
 
+
+DROPPED = {"reference_pose": 0.3, CUTOUT: 0.05} | dict.fromkeys((*GUIDED, *SCENE), 0.5)
+"""Share of the samples that go without a condition."""
+
+SD15_TRAINING: dict[str, Any] = {
+    "resolution": 768, "learning_rate": 1e-5, "gradient_checkpointing": True, "precision": "auto", "relative": 0.01, "drop_condition": 0.0,
+    "drop": DROPPED,
+}  # fmt: skip
 
 BUNRAKU = Recipe(
     name="bunraku",
@@ -202,22 +266,39 @@ BUNRAKU = Recipe(
             options=Bunraku.Options(conditions=(*GUIDED, *SCENE)),
             scheduler=MINI_SCHEDULER,
             # with the cut-out to start from, more steps make the picture no better
-            sampling=replace(MINI_SAMPLING, num_inference_steps=1),
+            sampling=replace(MINI_SAMPLING, num_inference_steps=1, window=8, overlap=2),
             styles={"pose": {"hands": False}},
             autoencoder="codec",
             stages={
                 1: Stage(
-                    trains=("denoiser", "reference_net", "pose_guider", *Bunraku.added, "image_encoder"),
+                    trains=("denoiser", "motion", "reference_net", "pose_guider", *Bunraku.added, "image_encoder"),
                     settings=MINI_FRAMES
                     | {
-                        "steps": 40_000, "domain": "everything", "misled": 0.1,
+                        "steps": 40_000, "domain": "everything", "misled": 0.2, "led": 0.35,
                         "resolution": 256, "sizes": SIZES, "crop": 128, "frames": 8, "batch": 1, "global_batch": 3,
-                        "drop_condition": 0.0, "timestep_power": 1.0, "skeleton_weight": 1.0,
-                        "picture_loss": 60.0, "relative": 0.002,
+                        "drop_condition": 0.0, "timestep_power": 1.0, "skeleton_weight": 1.0, "shared_noise": 1.0,
+                        "picture_loss": 60.0, "huber": 0.3, "relative": 0.01,
                         "kernel_rate": 0.01, "learning_rate": 2e-3, "warmup": 50,
-                        "drop": {"reference_pose": 0.3, CUTOUT: 0.05} | dict.fromkeys((*GUIDED, *SCENE), 0.5),
+                        "drop": DROPPED,
                     },
                 ),
+            },
+        ),
+        "sd15": Size(
+            build=build_sd15,
+            options=Bunraku.Options(latent_channels=4, conditions=(*GUIDED, *SCENE), predicts="epsilon"),
+            scheduler=SD15_SCHEDULER | {"prediction_type": "sample"},
+            sampling=Sampling(num_inference_steps=20, guidance_scale=1.0, window=24, overlap=4, merge="uniform"),
+            styles={"pose": {"style": "dwpose", "face": False}},
+            # Animate Anyone's two stages; the first knows all conditions at once, as each may be absent
+            stages={
+                1: Stage(
+                    trains=("denoiser", "reference_net", "pose_guider", *Bunraku.added),
+                    settings=SD15_TRAINING | {
+                        "steps": 30_000, "global_batch": 64, "frames": 1, "min_gap": 30, "picture_loss": 1.0, "huber": 0.05, "pictured": 1,
+                    },
+                ),
+                2: Stage(trains=("motion",), settings=SD15_TRAINING | {"steps": 10_000, "global_batch": 4, "frames": 24}),
             },
         ),
     },

@@ -19,15 +19,15 @@ LARGEST = 4096
 
 LIMITS = {
     "seed": (0, 2**63 - 1), "workers": (0, 1024), "learning_rate": (0, 1), "kernel_rate": (0, 1), "betas": (0, 1 - 1e-9), "weight_decay": (0, 1),
-    "clip_norm": (0, 1e9), "ema_decay": (0, 1), "drop_condition": (0, 1), "drop": (0, 1), "decay": (0, 1), "warmup": (0, 2**31), "misled": (0, 1),
-    "global_batch": (0, 2**31), "kept": (1, 2**31), "crops": (0, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
+    "clip_norm": (0, 1e9), "ema_decay": (0, 1), "drop_condition": (0, 1), "drop": (0, 1), "decay": (0, 1), "warmup": (0, 2**31), "misled": (0, 1), "led": (0, 1),
+    "global_batch": (0, 2**31), "kept": (1, 2**31), "repeats": (1, 2**31), "crops": (0, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
     "validation_clips": (1, 2**31), "lora_rank": (1, 2**16), "pictured": (1, 2**31), "crop": (0, LARGEST), "noise_offset": (0, 100), "shared_noise": (0, 1),
-    "min_snr_gamma": (0, 1e6), "timestep_power": (1e-3, 1e3), "skeleton_weight": (0, 1e6), "picture_loss": (0, 1e6), "relative": (0, 1e6), "binding": (0, 1e6),
+    "min_snr_gamma": (0, 1e6), "timestep_power": (1e-3, 1e3), "skeleton_weight": (0, 1e6), "picture_loss": (0, 1e6), "huber": (0, 2), "relative": (0, 1e6), "binding": (0, 1e6),
 }  # fmt: skip
 """Smallest and largest value of settings."""
 
 MAY_CHANGE = (
-    "output", "keep", "kept", "keep_latents", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
+    "output", "keep", "kept", "repeats", "keep_latents", "steps", "workers", "keep_checkpoints", "checkpoint_every", "validate_every", "validation_clips", "log_every",
 )  # fmt: skip
 """Settings that a run may be continued with other values of."""
 
@@ -41,8 +41,10 @@ class TrainingConfig:
         data: "theatre" or a folder of clips prepared by `bunraku perceive`.
         domain: of the theatre: "puppets", "wide", "humans", "photographs", "crowds", "stage", "mixed" or "everything", see `data.theatre`.
         misled: of the theatre: share of the samples whose poses a failing detector has found.
+        led: of the theatre: share of the samples of one puppet that another body's poses lead, retargeted.
         keep: folder that keeps the theatre's samples, so that each is drawn once; None: every sample is new.
         kept: how many samples it keeps.
+        repeats: how often each comes while others are still being drawn, see `KeptSamples`; 1: all are drawn first.
         crops: of every clip so many crops are learnt from; 0: another one for every sample.
         keep_latents: folder that keeps what the frozen autoencoder and a frozen image encoder make of every picture, so that each goes
             through them once: 64 KiB for a frame of 512x512 pixels in four latent channels. For clips of which `crops` are fixed.
@@ -64,7 +66,7 @@ class TrainingConfig:
         keep_lora: write the adapters beside the model as well (OUTPUT/lora, peft's layout); in the model they are merged.
         resolution: side of a square picture, or (height, width).
         sizes: of the theatre's samples, (height, width) to choose from for each, instead of `resolution`, which is then the size that the
-            model is validated at and made for; needs batch 1.
+            model is validated at and made for. A batch is of one size.
         crop: side of the squares of the driven frames that are learnt from, see `CroppedSamples`; 0: whole frames.
         batch: samples (references) per process that are computed at once; each has `frames` driven frames.
         global_batch: samples per optimiser step over all processes: gradients are accumulated until there are so many; 0: `accumulate`
@@ -78,9 +80,10 @@ class TrainingConfig:
         drop: share of the samples that go without a condition, by its name.
         noise_offset, shared_noise, min_snr_gamma, timestep_power, skeleton_weight: see `training.objective`; 0 and 1 are off.
         picture_loss: weight of the absolute error of the frames as they are shown, in [-1, 1], for models that predict samples; 0: none.
+        huber: errors there that are smaller count squared (Huber 1964): what is doubtful by less becomes a mean, by more the likelier.
         pictured: how many frames of a micro-batch it looks at.
         relative: each sample's loss is divided by this plus the mean squared error, in [-1, 1], of the frames that the model trusts (its
-            picture loss by the root of this plus their absolute error), so that what is nearly right beforehand counts as much as what is
+            picture loss likewise), so that what is nearly right beforehand counts as much as what is
             badly wrong; 0: not divided.
         binding: weight of the identity binding loss (`training.binding`; its paper has 0.05), for clips with masks of the people; 0: none.
         optimizer: of the parameters: "adamw", or "adafactor", which keeps rows and columns where AdamW keeps two numbers for each parameter
@@ -103,8 +106,10 @@ class TrainingConfig:
     data: str = "theatre"
     domain: str = "puppets"
     misled: float = 0.0
+    led: float = 0.0
     keep: str | None = None
     kept: int = 20_000
+    repeats: int = 1
     crops: int = 0
     keep_latents: str | None = None
     init: str | None = None
@@ -147,6 +152,7 @@ class TrainingConfig:
     skeleton_weight: float = 1.0
     permute_colours: bool = False
     picture_loss: float = 0.0
+    huber: float = 0.0
     pictured: int = 8
     relative: float = 0.0
     binding: float = 0.0
@@ -220,10 +226,6 @@ class TrainingConfig:
         if not 1 <= self.references <= MOST_PICTURES:
             raise BunrakuError(f"references is 1 to {MOST_PICTURES} pictures, not {self.references}")
         self.sizes = tuple((int(height), int(width)) for height, width in self.sizes)
-        if self.sizes and self.batch > 1:
-            raise BunrakuError(
-                "samples of several sizes are computed one at a time: set batch=1; global_batch says how many make a step"
-            )
         for side in {side for size in self.sizes or (self.picture,) for side in size}:
             if side % 8 or side < self.crop or self.crop % 8:
                 raise BunrakuError(

@@ -28,6 +28,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
         loss = closure() if closure is not None else None
         for group in self.param_groups:
+            alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
@@ -36,27 +37,29 @@ class Muon(torch.optim.Optimizer):
                     state["average"] = torch.zeros_like(parameter)
                 average = state["average"].lerp_(parameter.grad, 1 - group["momentum"])
                 direction = parameter.grad.lerp(average, group["momentum"]).flatten(1)
-                rows, columns = direction.shape
-                step = orthogonalised(direction) * max(1, rows / columns) ** 0.5
-                parameter.add_(step.view(parameter.shape), alpha=-group["lr"])
+                alike.setdefault((direction.shape[0], direction.shape[1]), []).append((parameter, direction))
+            for (rows, columns), kernels in alike.items():
+                steps = orthogonalised(torch.stack([direction for _, direction in kernels]))
+                for (parameter, _), step in zip(kernels, steps * max(1, rows / columns) ** 0.5):
+                    parameter.add_(step.view(parameter.shape), alpha=-group["lr"])
         return loss
 
 
 def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
-    """A matrix (M, N) with the singular vectors of `matrix` and singular values of about 1 (0.7 to 1.2), by Newton-Schulz.
+    """Matrices (..., M, N) with the singular vectors of `matrix` and singular values of about 1 (0.7 to 1.2), by Newton-Schulz.
 
     Each iteration X <- (a + b A + c A A) X, A = X X^T, is a polynomial in the first A. So only that small square matrix is
     iterated on, and X is multiplied once at the end.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonalised(matrix.T, steps).T
+    if matrix.shape[-2] > matrix.shape[-1]:
+        return orthogonalised(matrix.mT, steps).mT
     a, b, c = _COEFFICIENTS
-    scaled = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    square = scaled @ scaled.T
-    product = torch.eye(len(square), dtype=square.dtype, device=square.device)
+    scaled = matrix / (torch.linalg.matrix_norm(matrix, keepdim=True) + 1e-7)
+    square = scaled @ scaled.mT
+    product = torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
     for _ in range(steps):
         factor = b * square + c * (square @ square)
-        factor.diagonal().add_(a)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
         product = factor @ product
         square = factor @ square @ factor
     return product @ scaled

@@ -50,7 +50,7 @@ def train(config: TrainingConfig, until: int | None = None) -> Path:
     if config.motion and not stage.motion:
         raise BunrakuError(f"stage {config.stage} trains no motion modules: leave the setting motion to stage 2")
     motion = read_motion(config.motion) if config.motion else {}
-    if not config.init and (stage.motion or stage.lora):
+    if not config.init and (stage.lora or (stage.motion and "denoiser" not in stage.trains)):
         what = "motion modules on top of" if stage.motion else "adapters of"
         raise BunrakuError(f"stage {config.stage} trains {what} a trained model: name it with --init DIR")
     torch.manual_seed(config.seed)
@@ -131,10 +131,11 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
             config.seed, split, frames, config.picture,
             consecutive=consecutive, permute_colours=permute and not kept,
             domain=config.domain,  # type: ignore[arg-type]
-            reads=reads, styles=config.drawing, reference_frame=config.reference_frame, misled=config.misled,
+            reads=reads, styles=config.drawing, reference_frame=config.reference_frame, misled=config.misled, led=config.led,
             sizes=config.sizes if split == "train" else (),
         )  # fmt: skip
-        read = KeptSamples(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
+        keep = partial(KeptSamples, repeats=config.repeats, kinds=max(1, len(config.sizes)))
+        read = keep(samples, Path(str(config.keep)), config.kept, permute, config.seed) if kept else samples
         return CroppedSamples(read, config.crop, config.seed) if config.crop and split == "train" else read
     from bunraku.data.clips import ClipFolder
     from bunraku.data.shards import ClipShards, is_sharded
@@ -187,12 +188,17 @@ def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:
 
 
 def _widened(state: Mapping[str, Tensor], target: nn.Module) -> dict[str, Tensor]:
-    """The state of a denoiser for one whose conv_in takes more joined channels, which it does not look at yet."""
+    """The state of a denoiser for one whose conv_in takes more joined channels, which it does not look at yet, and whose conv_out says more,
+    which keeps its start."""
     widened = dict(state)
     if isinstance(target, Denoiser) and "conv_in.weight" in state:
         more = target.conv_in.in_channels - state["conv_in.weight"].shape[1]
         if 0 < more <= target.joined_channels:
             widened["conv_in.weight"] = F.pad(state["conv_in.weight"], (0, 0, 0, 0, 0, more))
+        for name, own in target.conv_out.named_parameters():
+            given = state[f"conv_out.{name}"]
+            if len(given) < len(own):
+                widened[f"conv_out.{name}"] = torch.cat([given, own[len(given) :].detach().to(given)])
     return widened
 
 

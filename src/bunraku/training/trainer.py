@@ -49,7 +49,10 @@ from bunraku.training.remembered import Remembered
 logger = logging.getLogger(__name__)
 
 ENCODED = 8
-"""Pictures that go through the autoencoder together."""
+"""Pictures that go through the autoencoder together on a CPU."""
+
+ENCODED_PIXELS = 128 * 128 * 128
+"""So many pixels go through it together on a GPU: 8 pictures of 512x512."""
 
 OUTER = ("conv_in", "conv_out", "embed")
 """In the names of kernels that meet pixels, latents, times or positions: no matrices by nature, see `Muon`."""
@@ -113,7 +116,7 @@ class Trainer:
                     part.enable_gradient_checkpointing()  # type: ignore[operator]
         optimisers = build_optimisers(config, self.trained)
         self.schedules = [torch.optim.lr_scheduler.LambdaLR(each, self.learning_rate_factor) for each in optimisers]
-        self.ema = EMAModel(self.trained.values(), decay=config.ema_decay) if config.ema_decay else None
+        self.ema = EMAModel(self.trained.values(), decay=config.ema_decay, foreach=True) if config.ema_decay else None
         self.animator, self.dataset, self._scores = animator, dataset, validate
         self.vae = vae.to(self.accelerator.device).requires_grad_(False).eval()
         self._latents: Remembered | None = None
@@ -159,9 +162,10 @@ class Trainer:
             config.batch,
             accelerator.process_index,
             accelerator.num_processes,
+            kinds=max(1, len(config.sizes)),
         )
         losses: list[Tensor] = []
-        with flushed_denormals(), self.progress(until) as advance:
+        with fast_arithmetic(), self.progress(until) as advance:
             for micro, batch in enumerate(loader(self.dataset, sampler, config.workers)):
                 with accelerator.accumulate(self.model):
                     loss = self.loss(batch, self.generator(micro % self.accumulate))
@@ -221,6 +225,7 @@ class Trainer:
         if c.references > 1:
             batch = with_pictures(batch, int(torch.randint(1, c.references + 1, (), generator=generator)))
         dropped = {name: torch.rand(count, generator=generator) < share for name, share in c.drop.items()}
+        batch = batch.to(device)
         inputs = inputs_of(batch, dropped).to(device)
         clean = self.encode(batch.frames, self._latents)
         noise = sample_noise(clean, c.noise_offset, c.shared_noise, generator)
@@ -238,25 +243,31 @@ class Trainer:
         for first in range(told, output.shape[1], channels):
             error = error + (output[:, first : first + channels].float() - wanted).square()
         if c.skeleton_weight != 1:
-            poses = unit_clips(batch.driven["pose"]).to(device)
+            poses = unit_clips(batch.driven["pose"])
             error = error * skeleton_weights(poses, (clean.shape[-2], clean.shape[-1]), c.skeleton_weight)
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
             error = error * weights.view(count, 1, -1, 1, 1)
-        loss = (error.mean((1, 2, 3, 4)) * self._shares(batch, dropped, 2)).mean()
+        loss = (error.mean((1, 2, 3, 4)) * self._shares(batch, inputs.dropped, torch.square)).mean()
         if looks is not None:
             loss = loss + c.binding * self._binding(looks, batch, timesteps, shown)
         if c.picture_loss:
-            loss = loss + c.picture_loss * self._picture_loss(
-                output[:, :told], batch, self._shares(batch, dropped, 1), generator
-            )
+            share = self._shares(batch, inputs.dropped, self._picture_error)
+            loss = loss + c.picture_loss * self._picture_loss(output[:, :told], batch, share, generator)
         return loss
 
-    def _shares(self, batch: Sample[Tensor], dropped: Mapping[str, Tensor], power: int) -> Tensor:
+    def _picture_error(self, apart: Tensor) -> Tensor:
+        """What differences of pixels count, see `TrainingConfig.huber`."""
+        size, soft = apart.abs(), self.config.huber
+        return torch.where(size < soft, size.square() / (2 * soft), size - soft / 2) if soft else size
+
+    def _shares(
+        self, batch: Sample[Tensor], dropped: Mapping[str, Tensor], error: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """How much each sample's losses count (B,), see `TrainingConfig.relative`; who goes without the trusted frames begins with grey.
 
         Args:
-            power: of the errors that the loss sums, 1 or 2.
+            error: what the loss sums of differences.
         """
         relative, device = self.config.relative, self.accelerator.device
         if not relative:
@@ -265,11 +276,13 @@ class Trainer:
         before = torch.zeros_like(truth)
         if trusted in batch.driven:
             before = batch.driven[trusted][..., :3] / 127.5 - 1  # type: ignore[index]
-            before[dropped.get(trusted, torch.zeros(len(before), dtype=torch.bool))] = 0  # type: ignore[arg-type]
-        return 1 / (relative ** (power / 2) + (before - truth).abs().pow(power).mean((1, 2, 3, 4))).to(device)
+            if trusted in dropped:
+                before = before * ~dropped[trusted].view(-1, 1, 1, 1, 1)  # type: ignore[index]
+        least = error(torch.tensor(relative**0.5, device=device))
+        return 1 / (least + error(before - truth).mean((1, 2, 3, 4)))
 
     def _picture_loss(self, output: Tensor, batch: Sample[Tensor], share: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean absolute error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust. A squared one
+        """Mean error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust. A squared one
         makes whatever is doubtful half transparent.
 
         Args:
@@ -284,17 +297,18 @@ class Trainer:
             return clips.transpose(1, 2).flatten(0, 1)[chosen]
 
         def pixels(clips: Tensor) -> Tensor:
-            return rows(unit_clips(clips[..., :3]).to(output.device)) * 2 - 1
+            return rows(unit_clips(clips[..., :3])) * 2 - 1
 
-        made = self.vae.decode(rows(output[:, :channels]) / scale).sample
+        with self.accelerator.autocast():
+            made = self.vae.decode(rows(output[:, :channels]) / scale).sample
         trusted = self.animator.trusted
         if trusted is not None and trusted in batch.driven:
             full = pixels(batch.driven[trusted])
-            with torch.no_grad():
+            with torch.no_grad(), self.accelerator.autocast():
                 plain = self.vae.decode(self.vae.encode(full).latent_dist.mode()).sample
-            made = with_detail(made, rows(output[:, channels:]), full, plain)
+            made = with_detail(made.float(), rows(output[:, channels:]), full, plain.float())
         counts = share.repeat_interleave(output.shape[2])[chosen]
-        return ((made.float() - pixels(batch.frames)).abs().mean((1, 2, 3)) * counts).mean()
+        return (self._picture_error(made - pixels(batch.frames)).mean((1, 2, 3)) * counts).mean()
 
     def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
         """The identity binding loss of the samples that see the reference."""
@@ -335,9 +349,12 @@ class Trainer:
 
     def _encode(self, pictures: Tensor) -> Tensor:
         pieces = []
-        for part in pictures.split(ENCODED):
+        together = ENCODED
+        if self.accelerator.device.type != "cpu":
+            together = max(1, ENCODED_PIXELS // (pictures.shape[1] * pictures.shape[2]))
+        for part in pictures.split(together):
             with self.accelerator.autocast():
-                pixels = unit_pixels(part).to(self.accelerator.device) * 2 - 1
+                pixels = unit_pixels(part.to(self.accelerator.device)) * 2 - 1
                 pieces.append(self.vae.encode(pixels).latent_dist.mode().float())
         return torch.cat(pieces)
 
@@ -462,13 +479,17 @@ def accumulation(config: TrainingConfig, processes: int) -> int:
 
 
 @contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Probabilities far from a sharp attention's peak are denormal numbers, which cost CPUs three times the arithmetic."""
+def fast_arithmetic() -> Iterator[None]:
+    """Probabilities far from a sharp attention's peak are denormal numbers, which cost CPUs three times the arithmetic; GPUs multiply what is
+    float32 as TF32."""
+    products, before = torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
     torch.set_flush_denormal(True)
+    products.allow_tf32 = True
     try:
         yield
     finally:
         torch.set_flush_denormal(False)
+        products.allow_tf32 = before
 
 
 def _checkpoints(output: Path) -> list[Path]:
