@@ -428,7 +428,10 @@ def test_input_is_checked_before_anything_slow(puppets: Path, tmp_path: Path) ->
 
 def test_settings_that_the_model_cannot_do(puppets: Path, tmp_path: Path, options: AnimateOptions) -> None:
     for settings, message in (
-        ({"model": "minni"}, r"no model 'minni' \(--model\)\. Did you mean 'mini'\? There are puppet-warp, mini"),
+        (
+            {"model": "minni"},
+            r"no model 'minni' \(--model\)\. Did you mean 'mini'\? There are puppet-warp, bunraku, mini",
+        ),
         ({"model": str(tmp_path / "gone")}, "there is no model .*gone"),
         ({"device": "abacus"}, "Device 'abacus' cannot be used"),
         ({"overlap": 9}, "a window of 8 frames cannot overlap by 9"),

@@ -256,7 +256,7 @@ def test_doctor_says_what_is_there(bunraku: Bunraku) -> None:
 def test_models_list_names_the_default(bunraku: Bunraku) -> None:
     code, out, _ = bunraku("models", "list", "--json")
     assert code == 0
-    assert json.loads(out)["models"][0]["name"] == "mini"
+    assert json.loads(out)["models"][0]["name"] == "bunraku"
     assert "mini" in bunraku("models", "list").out
 
 
@@ -344,7 +344,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ((tmp_path / "nobody.png", motion), "no person was found in the reference"),
         ((reference, footage), "no person was found in any of the 20 frames of"),
         ((reference, motion, "--model", "minni"), "Did you mean 'mini'"),
-        ((reference, motion, "--model", "nonsense"), "There are puppet-warp, mini, moore"),
+        ((reference, motion, "--model", "nonsense"), "There are puppet-warp, bunraku, mini, moore"),
         ((reference, "https://example.org/dance.mp4"), "is a web address; download it first"),
         ((reference, motion, "--size", "big"), "'big' is no size"),
         ((reference, motion, "--fps", "1/0"), "'1/0' is no frame rate"),
@@ -451,7 +451,9 @@ def test_models_that_do_not_exist_are_named_before_anything_heavy_is_imported(tm
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (2, "[]")
-    assert "there is no model 'nonsense' (--model). There are puppet-warp, mini" in re.sub(r"\s+", " ", done.stderr)
+    assert "there is no model 'nonsense' (--model). There are puppet-warp, bunraku, mini" in re.sub(
+        r"\s+", " ", done.stderr
+    )
     assert "dwpose" not in done.stderr
 
 

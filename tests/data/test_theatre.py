@@ -307,3 +307,25 @@ def test_references_in_several_pictures():
     batch = collate([several, several])
     assert with_pictures(batch, 3).stills["views"].shape == (2, 2, 64, 64, 3)
     assert set(with_pictures(batch, 1).stills) == set(one.stills)
+
+
+def test_who_stays_in_the_still_has_nothing_in_hand_that_the_still_does_not_show(monkeypatch):
+    reads = Reads(stills=("reference", "reference_pose"), frames=("pose", "environment", "mask", "object"))
+    held = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("bunraku.data.theatre.STAYING", share)
+        data = TheatreSamples(0, frames=2, size=(64, 64), domain="wide", reads=reads)
+        held[share] = max(int(data[index].driven["object"].max()) for index in range(6))
+    assert held[0.0] > 0
+    assert held[1.0] == 0
+
+
+def test_on_the_stage_the_whole_puppet_is_cut_out_before_the_scene_without_it():
+    reads = Reads(stills=("reference", "reference_pose"), frames=("pose", "cutout"))
+    for index in range(4):
+        data = TheatreSamples(0, frames=3, size=(96, 96), domain="stage", reads=reads, consecutive=True)
+        sample = data[index]
+        cut, cover = sample.driven["cutout"][..., :3].astype(int), sample.driven["cutout"][..., 3]
+        apart = np.abs(cut - sample.frames).max(-1)
+        assert (apart[cover == 0] < 24).mean() > 0.85  # the scene; what stood before the puppet may be missing
+        assert cover.max() == 255

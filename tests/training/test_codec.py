@@ -118,7 +118,7 @@ def test_stills_keep_their_shape_and_are_never_enlarged():
 @pytest.mark.slow
 def test_the_shipped_codec_is_as_sharp_as_its_card_says():
     """On puppets of the test split, which it never saw."""
-    codec = load_vae(None, "codec").eval()
+    codec = load_vae(None, "bunraku/vae").eval()
     frames = np.stack([render(sample_scene(seed, "test"), [5], 256).frames[0] for seed in range(4)])
     pixels = unit_pixels(frames) * 2 - 1
     with torch.no_grad():

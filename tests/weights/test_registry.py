@@ -12,12 +12,12 @@ from bunraku.weights import registry
 
 def test_names_are_unique_and_the_default_comes_first():
     names = [model.name for model in registry.list_models()]
-    assert names[0] == "mini"
+    assert names[0] == "bunraku"
     assert len(set(names)) == len(names)
 
 
 def test_unknown_name_lists_the_names_and_the_nearest():
-    with pytest.raises(BunrakuError, match=r"'dwpos'\. Did you mean 'dwpose'\? Known names: mini, moore"):
+    with pytest.raises(BunrakuError, match=r"'dwpos'\. Did you mean 'dwpose'\? Known names: bunraku, mini, moore"):
         registry.get("dwpos")
     with pytest.raises(BunrakuError, match=r"'zzz'\. Known names"):
         registry.get("zzz")
@@ -34,7 +34,7 @@ def test_dwpose_lies_where_the_detector_looks(tmp_path, monkeypatch):
 
 def test_every_download_is_pinned():
     for model in registry.list_models():
-        assert model.shipped == (model.name == "mini")
+        assert model.shipped == (model.name in ("bunraku", "mini"))
         for file in model.files:
             assert file.url or model.repo
             assert not file.path.startswith("/")

@@ -162,7 +162,7 @@ class AnimateOptions(MotionOptions):
         scheduler: one of SCHEDULERS.
         seed: same seed and settings, same file.
         low_memory: whether a model's networks take memory only while they compute, which takes longer (`weights.load_pipeline`).
-        compile: whether the denoiser is compiled (torch.compile): takes minutes once and gains nothing on a CPU; on a GPU nothing is measured. Not with
+        compile: whether the denoiser is compiled (torch.compile): takes minutes once and gains nothing on a CPU; on a GPU it is not measured. Not with
             `low_memory`.
         dtype: "auto", "float32", "float16" or "bfloat16".
         state: file in which a diffusion model's sampling keeps where it stands, every minute, until the animation is written: the same run, begun

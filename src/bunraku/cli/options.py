@@ -178,7 +178,7 @@ Compile = Annotated[
     typer.Option(
         "--compile",
         rich_help_panel=SAMPLING,
-        help="Compile a model's denoiser first: takes minutes once; meant for long videos on a GPU, where nothing is measured; on a CPU it gains nothing.",
+        help="Compile a model's denoiser first: takes minutes once; meant for long videos on a GPU, where it is not measured; on a CPU it gains nothing.",
     ),
 ]
 ReferencePicture = Annotated[Path, typer.Argument(help="Picture of one character.")]

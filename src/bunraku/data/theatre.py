@@ -149,8 +149,9 @@ class TheatreSamples(Dataset):
                 with suppress(BunrakuError):  # nobody who could be found without the matte network
                     mattes = still_mattes(still, known[1].pose)  # type: ignore[arg-type]
         if self.domain != "stage" and "environment" in self.reads.frames and rng.random() < STAYING:
-            known[0] = in_still(known[0], still, known[1].pose, mattes)
-            known[0].maps["objects"][:] = 0  # what is held is in the clip's pictures
+            staying = in_still(known[0], still, known[1].pose, mattes)
+            nothing = np.zeros_like(staying.maps["objects"])  # what is held is in the clip's pictures
+            known[0] = replace(staying, maps={**staying.maps, "objects": nothing})
         views = self._views(scene, style, colours, rng)
         return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes, views, behind)
 

@@ -268,7 +268,7 @@ BUNRAKU = Recipe(
             # with the cut-out to start from, more steps make the picture no better
             sampling=replace(MINI_SAMPLING, num_inference_steps=1, window=8, overlap=2),
             styles={"pose": {"hands": False}},
-            autoencoder="codec",
+            autoencoder="bunraku/vae",
             stages={
                 1: Stage(
                     trains=("denoiser", "motion", "reference_net", "pose_guider", *Bunraku.added, "image_encoder"),

@@ -110,6 +110,13 @@ EMPTY_PROMPT = ("sd-vae-ft-mse", "sd15-text-encoder")
 
 MODELS = (
     Model(
+        name="bunraku",
+        description="the cut-out mended by a diffusion model of 18 M parameters, trained on the theatre; shipped, runs offline on a CPU",
+        kind="pipeline",
+        licence="Apache-2.0",
+        source="bunraku/assets/bunraku/README.md",
+    ),
+    Model(
         name="mini",
         description="animate-anyone for 128x128, trained on the theatre; shipped, runs offline on a CPU",
         kind="pipeline",

@@ -24,7 +24,11 @@ SCENES = {
     "picture": ("Another picture", "A picture or a video of yours."),
 }
 
-LOOKS = {PUPPET_WARP: "Paper cut-out: sharp, quick, moves several", "mini": "Painted, small: a demonstration at 128 px"}
+LOOKS = {
+    PUPPET_WARP: "Paper cut-out: sharp, quick, moves several",
+    "bunraku": "Cut-out, mended by a network: steadier where poses are wrong, a little softer",
+    "mini": "Painted, small: a demonstration at 128 px",
+}
 
 
 def page(session: Session) -> dict[str, View]:
