@@ -1,6 +1,6 @@
 """What a dataset hands to training: the driven frames of a clip, and what is known of it as the networks read it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -34,21 +34,18 @@ class Sample(Generic[Array]):
 
     def to(self, device: torch.device) -> "Sample[Tensor]":
         """A batch on another device, bytes as they are."""
-
-        def moved(pictures: Any) -> Tensor:
-            return torch.as_tensor(pictures).to(device, non_blocking=True)
-
-        stills, driven = ({name: moved(p) for name, p in part.items()} for part in (self.stills, self.driven))
-        return Sample(moved(self.frames), stills, driven)
+        return self._with(lambda pictures: pictures.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Sample[Tensor]":
         """What a loader makes of a batch so that a GPU can fetch it by itself."""
+        return self._with(Tensor.pin_memory)
 
-        def pinned(pictures: Any) -> Tensor:
-            return torch.as_tensor(pictures).pin_memory()
-
-        stills, driven = ({name: pinned(p) for name, p in part.items()} for part in (self.stills, self.driven))
-        return Sample(pinned(self.frames), stills, driven)
+    def _with(self, change: Callable[[Tensor], Tensor]) -> "Sample[Tensor]":
+        stills, driven = (
+            {name: change(torch.as_tensor(pictures)) for name, pictures in part.items()}
+            for part in (self.stills, self.driven)
+        )
+        return Sample(change(torch.as_tensor(self.frames)), stills, driven)
 
 
 def draw_sample(

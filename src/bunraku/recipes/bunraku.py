@@ -6,6 +6,7 @@ skeletons, the scene and the things in hand, several pictures of the character.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -184,11 +185,16 @@ class Bunraku(AnimateAnyone):
 
 def _without_noise(noisy: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
     """x_0 = (x_t - sqrt(1 - a_t) noise) / sqrt(a_t) on Stable Diffusion's schedule, for latents (B, C, F, h, w) and timesteps (B,) or (B, F)."""
-    start, end, steps = SD15_SCHEDULER["beta_start"], SD15_SCHEDULER["beta_end"], 1000
-    betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64, device=noisy.device).square()
-    alpha = (1 - betas).cumprod(0)[timestep.to(noisy.device).expand(len(noisy), *timestep.shape[1:])]
+    alpha = _alphas_of_stable_diffusion()[timestep.cpu().expand(len(noisy), *timestep.shape[1:])]
     alpha = alpha.view(len(noisy), 1, -1, 1, 1).to(noisy)
     return (noisy - (1 - alpha).sqrt() * noise) / alpha.sqrt()
+
+
+@cache
+def _alphas_of_stable_diffusion() -> Tensor:
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(**SD15_SCHEDULER).alphas_cumprod
 
 
 def _gate(out: Tensor) -> Tensor:
