@@ -181,6 +181,18 @@ def test_whom_nobody_drives_is_held_and_what_the_model_sees_is_drawn(stage, tmp_
     assert {(255, 0, 0), (255, 255, 0)} <= colours
 
 
+def test_who_stays_is_cut_out_in_the_still_and_does_not_come_into_another_scene(stage, tmp_path):
+    """The background is filled without him, and he is before or behind who moves; a mask of the other alone leaves him to the background."""
+    options = AnimateOptions(model="puppet-warp", pairs=((0, 1),))
+    character, clip, scene = check_animation(stage / "two.png", stage / "crossing.cues", tmp_path / "out.mp4", options)
+    assert prepare(character, clip, options, scene=scene).poses.people == 2
+    nowhere = replace(options, scene="transparent")
+    assert prepare(character, clip, nowhere).poses.people == 1
+    alone = replace(character, matte=np.full((1, *SIZE), 255, np.uint8))
+    prepared = prepare(alone, clip, options, scene=scene)
+    assert (prepared.poses.people, prepared.matte.shape) == (1, (1, *SIZE))
+
+
 def test_several_stills_and_several_views(stage, tmp_path, caplog):
     still = stage / "two.png"
     asked = AnimateOptions(model="mini", steps=1, references=(still,), views=(still, still))

@@ -13,7 +13,7 @@ from bunraku.perception.matte import unmixed
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
 from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL
-from bunraku.puppet_warp.scissors import Scissors, continued, head_at, rungs
+from bunraku.puppet_warp.scissors import Scissors, bridged, continued, head_at, rungs
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
 from tests.puppet_warp.test_labels import CLOTH, SKIN, a_bare_arm_behind_a_flap
@@ -232,6 +232,31 @@ def test_a_hem_goes_on_beneath_an_arm() -> None:
     assert np.array_equal(result[:, :20], picture[:, :20])
     assert np.abs(result[:12, 24:].astype(int) - (20, 40, 120)).max() <= 2
     assert np.abs(result[28:, 24:].astype(int) - 200).max() <= 2
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, np.pi / 2, -2.5])
+def test_what_an_arm_hides_goes_over_from_one_side_to_the_other_and_hems_go_on(angle: float) -> None:
+    """Cloth with a hem across a bone, dark beside the arm on one side: the hem goes on, the shadow does not."""
+    y, x = np.mgrid[:90, :90] - 44.5
+    across, down = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    picture = np.where((down < 0)[..., None], (200, 60, 40), (40, 60, 200)).astype(np.uint8)
+    picture[across > 0] += 20
+    picture[(across > -10) & (across < -8)] = 0
+    result = bridged(picture, abs(across) > 8, np.array([-np.sin(angle), np.cos(angle)]), 6).astype(int)
+    inside = (abs(across) < 8) & (abs(down) > 5) & (np.hypot(x, y) < 35)
+    upper, lower = inside & (down < 0), inside & (down > 0)
+    assert (result[upper][:, 0] > result[upper][:, 2] + 60).all()
+    assert (result[lower][:, 2] > result[lower][:, 0] + 60).all()
+    assert result[upper & (across < -4)][:, 0].mean() > 110  # a third of what is near is dark
+    assert result[upper & (across > 4)][:, 0].mean() > result[upper & (across < -4)][:, 0].mean()
+
+
+def test_beside_one_side_alone_it_goes_on() -> None:
+    picture = np.full((40, 40, 3), 120, np.uint8)
+    picture[:, 20:] = 0
+    sources = np.zeros((40, 40), bool)
+    sources[:, :20] = True
+    assert np.abs(bridged(picture, sources, np.array([0.0, 1.0]), 5).astype(int) - 120).max() <= 1
 
 
 @settings(max_examples=25)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,12 @@ def warped(shown: Rendering, poses: PoseTrack, **settings: object) -> np.ndarray
 
 def moved(pose: PoseTrack, move: np.ndarray | tuple[float, float]) -> PoseTrack:
     return replace(pose, keypoints=(pose.keypoints + np.asarray(move)).astype(np.float32))
+
+
+def both(*poses: PoseTrack) -> PoseTrack:
+    """One after the other."""
+    keypoints, scores = (np.concatenate([getattr(pose, name) for pose in poses]) for name in ("keypoints", "scores"))
+    return replace(poses[0], keypoints=keypoints, scores=scores)
 
 
 def unseen(pose: PoseTrack, joints: list[int]) -> PoseTrack:
@@ -66,7 +73,7 @@ def test_most_found_figures_are_as_good_as_given_ones() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_at_rest_it_is_the_reference(seed: int) -> None:
     shown = puppet(seed)
-    made = warped(shown, shown.pose[:1])
+    made = warped(shown, both(shown.pose[:1], moved(shown.pose[:1], (9, 0))))[:1]
     assert psnr(made, shown.frames[:1])[0] > 30
     elsewhere = ~np.isin(shown.labels[0], (1,))
     far = np.ones_like(elsewhere)
@@ -75,13 +82,48 @@ def test_at_rest_it_is_the_reference(seed: int) -> None:
     assert np.array_equal(made[0][far], shown.frames[0][far])
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_who_stays_is_what_the_still_shows(seed: int) -> None:
+    """Two people, one of whom moves far away: the other is the still's to a level of rounding, wherever the first was not."""
+    shown = puppet(seed, people=2)
+    poses = shown.pose[:1]
+    keypoints = poses.keypoints.copy()
+    keypoints[:, 0] += (0, 400)
+    made = warped(shown, replace(poses, keypoints=keypoints))[0]
+    mine, others = (shown.instances[0] == number for number in (2, 1))
+    inner = cv2.erode(mine.astype(np.uint8), np.ones((5, 5))) > 0
+    inner &= cv2.dilate(others.astype(np.uint8), np.ones((7, 7))) == 0
+    assert inner.sum() > 100
+    assert np.abs(made[inner].astype(int) - shown.frames[0][inner]).max() <= 1
+    assert psnr(made[None], shown.frames[:1], mine[None])[0] > 35
+    gone = cv2.erode(others.astype(np.uint8), np.ones((5, 5))) > 0
+    assert np.abs(made[gone & ~mine].astype(int) - shown.frames[0][gone & ~mine]).mean() > 10
+
+
+def test_who_stays_goes_on_beneath_who_was_before_him() -> None:
+    """A bar crosses a disc: when the bar's owner leaves, the disc is whole again, and the background is filled without the disc's colour."""
+    from bunraku.puppet_warp.warp import _Resting
+
+    y, x = np.mgrid[:100, :100]
+    disc, bar = np.hypot(x - 50, y - 50) < 30, abs(x - 50) < 3
+    picture = np.full((100, 100, 3), (200, 200, 190), np.uint8)
+    picture[disc], picture[bar] = (40, 80, 160), (250, 20, 20)
+    coverage, moved_away = (disc & ~bar).astype(np.float32), bar.astype(np.float32)
+    layer = _Resting(picture, coverage, moved_away, puppet().pose)
+    canvas = np.dstack([np.full((100, 100, 3), 200, np.float32), np.zeros((100, 100), np.float32)])
+    layer.paint(canvas, 0)
+    beneath = bar & (np.hypot(x - 50, y - 50) < 26)
+    assert np.abs(canvas[beneath][:, :3] - (40, 80, 160)).max() < 6
+    assert (canvas[bar & (np.hypot(x - 50, y - 50) > 34)][:, 3] == 0).all()
+
+
 @settings(max_examples=12)
 @given(st.integers(0, 3), st.integers(-12, 12), st.integers(-8, 8))
 def test_a_shifted_pose_shifts_the_figure(seed: int, x: int, y: int) -> None:
     shown = puppet(seed)
     stage = np.full((128, 128, 3), 128, np.uint8)
-    rest = warped(shown, shown.pose[:1], background=stage)[0]
-    made = warped(shown, moved(shown.pose[:1], (x, y)), background=stage)[0]
+    away = moved(shown.pose[:1], (9, 0))
+    rest, made, _ = warped(shown, both(shown.pose[:1], moved(shown.pose[:1], (x, y)), away), background=stage)
     expected = np.full_like(stage, 128)
     expected[max(0, y) : 128 + min(0, y), max(0, x) : 128 + min(0, x)] = rest[
         max(0, -y) : 128 + min(0, -y), max(0, -x) : 128 + min(0, -x)
@@ -121,7 +163,8 @@ def test_the_same_frames_whatever_the_chunk() -> None:
 
 def test_a_lost_forearm_keeps_its_angle_to_the_upper_arm() -> None:
     shown = puppet(1)
-    complete, lost = shown.pose[:1], unseen(shown.pose[:1], [3, 4, 7, 10, 15])
+    complete = moved(shown.pose[:1], (1, 0))
+    lost = unseen(complete, [3, 4, 7, 10, 15])
     assert np.abs(warped(shown, lost).astype(int) - warped(shown, complete)).max() <= 3
 
 
@@ -320,7 +363,7 @@ def test_what_goes_on_beyond_a_border_thickens_no_limb(monkeypatch: pytest.Monke
     left = int(np.flatnonzero(seen.any(0))[0]) + 10  # the border cuts an arm and touches a leg
     picture, instances = shown.frames[0][:, left:], shown.instances[0][:, left:]
     rest = PoseTrack(shown.pose.keypoints - np.float32([left, 0]), shown.pose.scores, picture.shape[:2])
-    CutOut(picture, rest, rest, mask=instances)
+    CutOut(picture, moved(rest, (1, 0)), rest, mask=instances)
     alone = measure(rest.person(0), instances > 0, (0, 0), 0)
     (body,) = bodies
     assert body.radii.keys() == alone.radii.keys()

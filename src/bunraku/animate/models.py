@@ -67,7 +67,6 @@ class ModelAdapter(Protocol):
         skeleton: how the poses it is given are drawn where they are shown: arguments of `draw_skeleton`.
         people: how many characters of a picture it moves.
         reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
-        holds: whether who stays as he is needs a pose for it.
         several: whether it learns from several pictures of a character.
         keeps_state: whether it writes the options' `state`.
     """
@@ -77,7 +76,6 @@ class ModelAdapter(Protocol):
     skeleton: Mapping[str, Any]
     people: int
     reference_pose: UseOfReferencePose
-    holds: bool
     several: bool
     keeps_state: bool
 
@@ -194,7 +192,7 @@ class PipelineAdapter:
         self.reference_pose: UseOfReferencePose = (
             "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
         )
-        self.holds, self.several, self.keeps_state = self.people > 1, True, True
+        self.several, self.keeps_state = True, True
         if options.order == "reference" and "depth_order" not in self._pipeline.reads.frames:
             logger.warning("%s is not told who is in front of whom: --order has no effect", options.model)
         if options.keep_scene is not None and not reads_scene:
@@ -305,7 +303,7 @@ class PuppetWarpAdapter:
     device, dtype = "cpu", "uint8"
     people = MOST_PEOPLE
     reference_pose: UseOfReferencePose = "needed"
-    holds, several, keeps_state = False, False, False  # who stays is a part of the background
+    several, keeps_state = False, False
     skeleton: Mapping[str, Any] = {}
 
     def __init__(self, options: AnimateOptions, clip: Driving) -> None:

@@ -106,11 +106,15 @@ class Reference:
         Raises:
             BunrakuError: it does not show one of them.
         """
-        if self.matte is not None and self.matte.ndim == 3 and max(people) >= len(self.matte):
+        if self.matte is not None and not self.shows(max(people)):
             raise BunrakuError(
                 f"the mask shows {len(self.matte)} people, and person {max(people)} of {self.path} is to be moved (--mask)"
             )
         return self.matte if self.matte is None or self.matte.ndim == 2 else self.matte[list(people)]
+
+    def shows(self, person: int) -> bool:
+        """Whether a matte of each of the people, if there is one, has one of this person."""
+        return self.matte is None or self.matte.ndim == 2 or person < len(self.matte)
 
     def tell_doubts(self, pose: PoseTrack, options: MotionOptions) -> None:
         """Warn of what is doubtful in the pose of one person, (1, 1, K)."""

@@ -174,7 +174,11 @@ def prepare(
     cues = scene.of(cues, clip.pictures, lambda done, total: report("cut out", done, total))
     poses, order = canvas.poses(cues, own_pose, options.retargeting), None
     if cast is not None and isinstance(poses, PoseTrack):
-        cast = cast if model.holds else replace(cast, still=cast.still.chosen([]), still_numbers=[])
+        # who stays, stays in the still, as far as a mask shows him; else he is a part of its background
+        stay = [
+            i for i, number in enumerate(cast.still_numbers) if scene.kind == "reference" and character.shows(number)
+        ]
+        cast = replace(cast, still=cast.still.chosen(stay), still_numbers=[cast.still_numbers[i] for i in stay])
         own_pose, numbers = together([cast.moved, cast.still]), [*numbers, *cast.still_numbers]
         poses = together([poses, canvas.track(cast.still).repeated(len(poses))])
         order = depth_order(cast, poses, options.order) if poses.people > 1 else None

@@ -42,6 +42,7 @@ HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thickn
 UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
+DEPTH = 0.5  # half thicknesses of an arm: how much of what is seen beside it says what is under it
 DEEP, LINES = 0.7, 1.5
 """Half thicknesses of an arm from the figure's edge that no outline reaches, and how many widths of its outline there are at least beside a cut."""
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
@@ -192,8 +193,14 @@ class Scissors:
         near, far = (self._apart(own, from_cuts, least) for least in self._beside)
         # a sliver between an arm and the figure's edge says little of what is under the arm
         broad = opened(far, MIXED * self.body.arm)
-        seen, hidden = (continued(picture, sources, along) for sources in (near, broad if broad.any() else far))
-        texture = np.concatenate([np.where(own[..., None], seen, hidden) * coverage, 255 * coverage], -1)
+        sources = broad if broad.any() else far
+        hidden = continued(picture, sources, along)
+        if np.any(along):
+            under = (self.mask[box] & ~own)[..., None]
+            bridge = bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm)
+            hidden = np.where(under, bridge, hidden)
+        colours = np.where(own[..., None], continued(picture, near, along), hidden)
+        texture = np.concatenate([colours * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
 
@@ -366,6 +373,52 @@ def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tupl
     _, nearest = distance_transform_edt(~sources, sampling=1 + HEMS * np.abs(along)[::-1], return_indices=True)
     whole = picture[tuple(nearest)]
     return np.where(sources[..., None], picture, cv2.GaussianBlur(whole, (0, 0), SEAM))
+
+
+def bridged(picture: np.ndarray, sources: np.ndarray, along: np.ndarray, deep: float) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), continued from `sources`, bool (H, W), on either side across a bone that lies `along` a direction, (x, y) of
+    length 1: from the nearer one more, each the mean of what is at most `deep` pixels behind its edge. So hems go on, and a shadow on one
+    side does not. Where there is none across, as `continued`.
+    """
+    height, width = sources.shape
+    side = int(np.ceil(np.hypot(height, width))) + 2
+    turn = np.array([[along[1], -along[0], 0], [along[0], along[1], 0]])  # `along` downwards
+    turn[:, 2] = side / 2 - turn[:, :2] @ (width / 2, height / 2)
+    there = cv2.warpAffine(sources.astype(np.uint8) * 255, turn, (side, side)) > 254
+    across, known = _across(cv2.warpAffine(picture, turn, (side, side)), there, deep)
+    shares, colours = (
+        cv2.warpAffine(values, turn, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        for values in (known.astype(np.float32), across * known[..., None])
+    )
+    whole = colours + (1 - shares[..., None]) * continued(picture, sources, along)
+    return np.where(sources[..., None], picture, np.rint(cv2.GaussianBlur(whole, (0, 0), SEAM)).astype(np.uint8))
+
+
+def _across(picture: np.ndarray, sources: np.ndarray, deep: float) -> tuple[np.ndarray, np.ndarray]:
+    """Every row of a picture (H, W, 3) interpolated between the ends of its sources, bool (H, W): float32 (H, W, 3), and bool (H, W) where the
+    row has any. An end is the mean of its run, at most `deep` pixels of it."""
+    width = sources.shape[1]
+    column = np.arange(width)
+    first = np.maximum.accumulate(np.where(sources, -1, column), axis=1) + 1  # of each pixel's run
+    last = np.minimum.accumulate(np.where(sources, width, column)[:, ::-1], axis=1)[:, ::-1] - 1
+    sums = np.pad(np.cumsum(picture * sources[..., None], axis=1, dtype=np.float64), ((0, 0), (1, 0), (0, 0)))
+    rows = np.arange(len(sources))[:, None]
+
+    def mean(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Of the pixels from `start` up to and without `end`."""
+        return (sums[rows, end] - sums[rows, start]) / np.maximum(end - start, 1)[..., None]
+
+    before = np.maximum.accumulate(np.where(sources, column, -1), axis=1)
+    after = np.minimum.accumulate(np.where(sources, column, width)[:, ::-1], axis=1)[:, ::-1]
+    left, right = before.clip(0), after.clip(max=width - 1)
+    reach = max(1, round(deep))
+    colours = (
+        mean(np.maximum(first[rows, left], left + 1 - reach), left + 1),
+        mean(right, np.minimum(last[rows, right], right + reach - 1) + 1),
+    )
+    share = np.where(before < 0, 1.0, np.where(after >= width, 0.0, (column - before) / np.maximum(after - before, 1)))
+    known = np.broadcast_to(sources.any(1, keepdims=True), sources.shape)
+    return ((1 - share[..., None]) * colours[0] + share[..., None] * colours[1]).astype(np.float32), known
 
 
 def rungs(body: Body, joints: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

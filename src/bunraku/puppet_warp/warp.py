@@ -33,9 +33,10 @@ from bunraku.media import fit
 from bunraku.media.frames import Pictures
 from bunraku.perception.matte import SegmenterName, create_segmenter, still_mattes, unmixed
 from bunraku.perception.plate import fill, grown
-from bunraku.perception.pose import PoseTrack
+from bunraku.perception.pose import BODY, SEEN, PoseTrack
 from bunraku.perception.texture import textured
 from bunraku.puppet_warp.body import Body, Movement
+from bunraku.puppet_warp.labels import closed
 from bunraku.puppet_warp.scissors import Scissors
 
 HALO, ROUGH_HALO = 0.006, 0.012  # what is painted out round a given and a found figure, in longest sides
@@ -43,6 +44,8 @@ TRACE = 32  # coverage of 255 that has to be painted out
 EDGE = 0.4  # sigma in pixels that softens a hard mask
 ORDER_SMOOTHING = 4.0  # frames, sigma
 MARGIN = 4  # pixels kept round a figure
+RESTS = 0.01  # pixels: who moves less stays where he is
+BENEATH = 0.04  # of the longest side: half the width of what may hide a part of somebody who stays
 BEYOND, LONG = (
     0.25,
     2,
@@ -131,7 +134,12 @@ class CutOut:
             background = filled(picture, grown(coverage.max(0) > TRACE, halo))
         self._stages = _stages(background, len(tracks), size)
         covers = coverage.astype(np.float32) / 255
-        self._people = [_Person(picture, cover, rest, tracks, i) for i, cover in enumerate(covers)]
+        stay = [_stays(tracks.person(i), rest.person(i)) for i in range(rest.people)]
+        moved = covers[~np.array(stay)].max(0, initial=0)
+        self._people: list[_Moved | _Resting] = [
+            _Resting(picture, cover, moved, tracks.person(i)) if still else _Moved(picture, cover, rest, tracks, i)
+            for i, (cover, still) in enumerate(zip(covers, stay))
+        ]
         self._order = _back_to_front(self._people)
 
     def __len__(self) -> int:
@@ -148,7 +156,31 @@ class CutOut:
         return np.rint(canvas).clip(0, 255).astype(np.uint8)
 
 
-class _Person:
+class _Resting:
+    """A person of the reference who stays where he is: what the still shows of him, and continues it beneath those who were before him.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        coverage: float32 (H, W) in [0, 1] of this person, and `moved` of those who move away.
+        track: its poses (F, 1, K).
+    """
+
+    def __init__(self, picture: np.ndarray, coverage: np.ndarray, moved: np.ndarray, track: PoseTrack) -> None:
+        seen = track.scores[:, 0, BODY] >= SEEN
+        self.floor = np.where(seen, track.keypoints[:, 0, BODY, 1], -np.inf).max(1)
+        beneath = (moved > 0.5) & closed(coverage > 0.5, BENEATH * max(coverage.shape))
+        colours = fill(unmixed(picture, coverage), (coverage < 0.5) & beneath)
+        share = np.maximum(coverage, beneath)[..., None]
+        self._layer = np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1) * share
+        self._rest = 1 - share
+
+    def paint(self, canvas: np.ndarray, time: int) -> None:
+        """As of `_Moved`."""
+        canvas *= self._rest
+        canvas += self._layer[..., : canvas.shape[2]]
+
+
+class _Moved:
     """Person `index` of the reference as pieces, and how it moves."""
 
     def __init__(
@@ -279,13 +311,20 @@ def _stages(
     return lambda times: fit(np.asarray(background[list(times)]), size, "crop")[0]
 
 
+def _stays(track: PoseTrack, rest: PoseTrack) -> bool:
+    """Whether the poses of one person, (F, 1, K), are those of the reference, (1, 1, K), in every frame."""
+    same = np.abs(track.keypoints - rest.keypoints).max(-1) < RESTS
+    seen = track.scores >= SEEN
+    return bool((seen == (rest.scores >= SEEN)).all() and same[seen].all())
+
+
 def _straight(frames: np.ndarray) -> np.ndarray:
     """Colours that were painted on nothing, uint8 (f, H, W, 4), as they are where they cover wholly."""
     colours = frames[..., :3] * (255 / np.maximum(frames[..., 3:], np.float32(1)))
     return np.concatenate([np.rint(colours).clip(0, 255).astype(np.uint8), frames[..., 3:]], -1)
 
 
-def _back_to_front(people: Sequence[_Person]) -> np.ndarray:
+def _back_to_front(people: Sequence[_Moved | _Resting]) -> np.ndarray:
     """int (F, P): whom to paint first, smoothed over time so that nobody flickers through another."""
     floors = np.stack([person.floor for person in people], -1)
     return np.argsort(gaussian_filter1d(floors, ORDER_SMOOTHING, axis=0, mode="nearest"), axis=1, kind="stable")
