@@ -67,8 +67,8 @@ def test_head_and_feet_stay_in_the_picture_and_the_figure_keeps_its_size(way):
     np.testing.assert_allclose(
         track.keypoints - track.keypoints[:, :, [1]], driver.keypoints - driver.keypoints[:, :, [1]], atol=1e-3
     )
-    if not said:
-        np.testing.assert_array_equal(track.keypoints, driver.keypoints)
+    if not said:  # less than a pixel is not worth a word
+        np.testing.assert_allclose(track.keypoints, driver.keypoints, atol=1)
 
 
 def test_a_way_with_room_is_only_shifted_and_one_without_is_shortened():

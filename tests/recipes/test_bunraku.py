@@ -64,7 +64,7 @@ def test_the_condition_is_what_the_puppet_warp_makes_and_what_its_people_cover(s
         shown.frames[0], shown.pose[1:], shown.pose[:1], mask=np.uint8(255) * (shown.instances[:1] == 1)
     )
     warped, people = np.concatenate(list(warp)), cut[..., 3] == 255
-    np.testing.assert_array_equal(cut[..., :3][people], warped[people])
+    np.testing.assert_allclose(cut[..., :3][people].astype(int), warped[people], atol=1)  # 254.6 is 255 as well
     # where nothing was seen behind them, the warp continues textures, and the condition is smooth as in training
     assert (cut[..., :3] == warped).all(-1).mean() > 0.9
     figure = shown.character_mask[1:]

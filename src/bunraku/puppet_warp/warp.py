@@ -313,9 +313,8 @@ def _stages(
 
 def _stays(track: PoseTrack, rest: PoseTrack) -> bool:
     """Whether the poses of one person, (F, 1, K), are those of the reference, (1, 1, K), in every frame."""
-    same = np.abs(track.keypoints - rest.keypoints).max(-1) < RESTS
-    seen = track.scores >= SEEN
-    return bool((seen == (rest.scores >= SEEN)).all() and same[seen].all())
+    (points, seen), (own, there) = ((t.keypoints[..., BODY, :], t.scores[..., BODY] >= SEEN) for t in (track, rest))
+    return bool((seen == there).all() and (np.abs(points - own).max(-1) < RESTS)[seen].all())
 
 
 def _straight(frames: np.ndarray) -> np.ndarray:
