@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from bunraku.cues.cues import Cues
 from bunraku.cues.depth_order import lasting_ranks
 from bunraku.cues.shape_mask import bridge_mattes
-from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
-from bunraku.data.self_supervised import filled, held_things, on_ground, self_supervised
+from bunraku.data.samples import STAYING, ReferenceFrame, Sample, draw_sample
+from bunraku.data.self_supervised import filled, held_things, on_ground, self_supervised, staying
 from bunraku.errors import BunrakuError, listed
 from bunraku.media import CLIPS, Slice, VideoReader, resize
 from bunraku.perception.pose import BODY, PoseTrack
@@ -84,7 +84,8 @@ class ClipSamples(Dataset):
 
     A sample shows one clip; reference and driven frames are cropped alike. For models that are shown the scene (`environment`) the crop
     holds the character wherever it goes, the clip is shown without it (`self_supervised`), and the reference is cut out and lies on
-    another ground.
+    another ground; of those that are shown a cut-out as well, most stay in the reference's own scene instead (`STAYING`). A cut-out is made with the clip's
+    mattes where it has them.
 
     Args:
         clips: what there is to choose from.
@@ -178,9 +179,13 @@ class ClipSamples(Dataset):
             for part in (slice(1, 1 + self.frames), *(slice(i, i + 1) for i in (0, *range(1 + self.frames, len(chosen)))))
         ]  # fmt: skip
         driven, stills = images[1 : 1 + self.frames], [images[0], *images[1 + self.frames :]]
-        if self.scene:
+        mattes, behind = self._mattes(known[1]), None
+        if self.scene and mattes is not None and rng.random() < STAYING:
+            known[0] = staying(known[0], stills[0], known[1].pose, mattes)
+        elif self.scene:
             law = self.styles.get("mask", {}).get("law", "clip")
             shown = replace(known[0], pixels=driven)
+            behind = filled(shown) if mattes is not None else None
             known[0] = self_supervised(shown, partial(filled, shown), held_things(shown), rng, law)
             grounds = [sample_background(rng).render(self.size)[0] for _ in stills]
             stills = [
@@ -188,7 +193,14 @@ class ClipSamples(Dataset):
                 for still, own, ground in zip(stills, known[1:], grounds)
             ]
         views = list(zip(stills[1:], known[2:]))
-        return draw_sample(self.reads, driven, known[0], stills[0], known[1], self.styles, views=views)
+        return draw_sample(self.reads, driven, known[0], stills[0], known[1], self.styles, mattes, views, behind)
+
+    def _mattes(self, reference: Cues) -> np.ndarray | None:
+        """How much each person of a reference covers, uint8 (P, H, W), for models that are shown a cut-out; None where it is to be found."""
+        if "cutout" not in self.reads.frames or "mattes" not in reference.maps:
+            return None
+        mattes = resize(reference.maps["mattes"][0][..., None], self.size)[..., 0]
+        return mattes if (mattes >= 128).any((1, 2)).all() else None
 
     def _crop(
         self, clip: Clip, size: tuple[int, int], rng: np.random.Generator
@@ -236,7 +248,7 @@ class ClipSamples(Dataset):
             known = cues.maps.get("nearness")
             maps["nearness"] = lasting_ranks(pose, None if known is None else known[:, : self.people]).astype(float)
         mattes = cues.maps.get("mattes")
-        if mattes is not None and ("instances" in reads or self.scene):
+        if mattes is not None and ("instances" in reads or "cutout" in reads or self.scene):
             maps["mattes"] = mattes[:, : self.people]
         if self.scene and mattes is not None:
             longest = round(LOST * cues.fps)

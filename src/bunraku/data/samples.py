@@ -18,6 +18,10 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 ReferenceFrame = Literal["random", "first"]
 """Which frame of a clip is the reference: any other frame, or its first (TCAN's second stage)."""
 
+STAYING = 0.7
+"""Share of the samples, for models that are shown both a scene and a cut-out, whose scene is the still's, as at inference; the others come into
+their own clip's."""
+
 
 @dataclass(frozen=True)
 class Sample(Generic[Array]):

@@ -8,7 +8,9 @@ import numpy as np
 
 from bunraku.cues.cues import Cues
 from bunraku.cues.shape_mask import Law, character_hole, rescale_character, sample_scale
+from bunraku.cues.still_scene import in_still
 from bunraku.perception.plate import fill, grown
+from bunraku.perception.pose import PoseTrack
 
 RIM = 0.01  # of the longest side: what round a matte still shows the figure
 
@@ -48,6 +50,17 @@ def self_supervised(
     hole = character_hole(masks, law, rng=rng)
     maps = {"objects": np.uint8(255) * things, "hole": np.uint8(255) * hole}
     return replace(cues, maps=cues.maps | maps, pixels=frames)
+
+
+def staying(cues: Cues, still: np.ndarray, own: PoseTrack | None, mattes: np.ndarray | None) -> Cues:
+    """The cues of a clip whose character stays in its own still, as most users have it; arguments as of `in_still`."""
+    shown = in_still(cues, still, own, mattes)
+    objects = shown.maps.get("objects")
+    if objects is None:
+        return shown
+    return replace(
+        shown, maps={**shown.maps, "objects": np.zeros_like(objects)}
+    )  # what is held is in the clip's pictures
 
 
 def held_things(cues: Cues) -> np.ndarray:

@@ -13,9 +13,8 @@ from torch.utils.data import Dataset
 from bunraku.cues.cues import Cues
 from bunraku.cues.retarget import NECK, retarget_people
 from bunraku.cues.shape_mask import Law
-from bunraku.cues.still_scene import in_still
-from bunraku.data.samples import ReferenceFrame, Sample, draw_sample
-from bunraku.data.self_supervised import self_supervised
+from bunraku.data.samples import STAYING, ReferenceFrame, Sample, draw_sample
+from bunraku.data.self_supervised import self_supervised, staying
 from bunraku.errors import BunrakuError
 from bunraku.perception.matte import still_mattes
 from bunraku.perception.pose import PoseTrack
@@ -42,9 +41,6 @@ MOVING = 0.7
 
 EVERYTHING: Mapping["Domain", float] = {"wide": 0.35, "photographs": 0.3, "crowds": 0.2, "stage": 0.15}
 """Shares of the domain "everything"."""
-
-STAYING = 0.7
-"""Share of the samples off the stage whose scene is the still's, as at inference; the others come into their own clip's."""
 
 JITTER = 0.004
 """Of a found reference pose: standard deviation of every joint, in frame heights."""
@@ -149,9 +145,7 @@ class TheatreSamples(Dataset):
                 with suppress(BunrakuError):  # nobody who could be found without the matte network
                     mattes = still_mattes(still, known[1].pose)  # type: ignore[arg-type]
         if self.domain != "stage" and "environment" in self.reads.frames and rng.random() < STAYING:
-            staying = in_still(known[0], still, known[1].pose, mattes)
-            nothing = np.zeros_like(staying.maps["objects"])  # what is held is in the clip's pictures
-            known[0] = replace(staying, maps={**staying.maps, "objects": nothing})
+            known[0] = staying(known[0], still, known[1].pose, mattes)
         views = self._views(scene, style, colours, rng)
         return draw_sample(self.reads, images[1:], known[0], still, known[1], self.styles, mattes, views, behind)
 
