@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import typer
 
 from bunraku.cli.batch import Place, finish
-from bunraku.cli.perceive import described, perceive_clip
+from bunraku.cli.cues import described, perceive_clip
 from bunraku.cli.terminal import progress
 from bunraku.cues.cues import Cues, maps_in
 from bunraku.data.shards import write_shards

@@ -10,8 +10,8 @@ pytest.importorskip("gradio")
 from fastapi.testclient import TestClient
 
 from bunraku.apps.studio import views
-from bunraku.apps.studio.server import COOKIE, create_app, free_port
-from bunraku.apps.studio.session import Sessions
+from bunraku.apps.studio.server import create_app, free_port
+from bunraku.apps.studio.session import COOKIE, Sessions
 from bunraku.apps.uploads import Limits
 from bunraku.errors import BunrakuError
 from tests.apps.hostile import hostile

@@ -9,8 +9,7 @@ import gradio as gr
 from bunraku import __version__
 from bunraku.apps.studio import views
 from bunraku.apps.studio.gallery import piece
-from bunraku.apps.studio.server import COOKIE
-from bunraku.apps.studio.session import Session, Sessions, Slot
+from bunraku.apps.studio.session import COOKIE, Session, Sessions, Slot
 from bunraku.apps.studio.words import duration
 from bunraku.cues.corrections import Pin
 from bunraku.perception.objects import Click

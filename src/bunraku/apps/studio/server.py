@@ -17,10 +17,9 @@ from starlette.concurrency import run_in_threadpool
 
 from bunraku.apps.studio import views
 from bunraku.apps.studio.gallery import piece, thumbnail
-from bunraku.apps.studio.session import Rules, Session, Sessions
+from bunraku.apps.studio.session import COOKIE, Rules, Session, Sessions
 from bunraku.errors import BunrakuError
 
-COOKIE = "bunraku_studio"
 PREFIX = "bunraku-studio-"
 WEB = Path(__file__).parent / "web"
 

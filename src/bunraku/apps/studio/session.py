@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 Slot = Literal["still", "clip", "backdrop"]
 
+COOKIE = "bunraku_studio"
+"""That tells a visitor's session."""
+
 MOST_RUNS = 12  # that are kept for a visitor, and
 MOST_WAITING = 3  # that may wait
 MOST_VISITORS = 1000  # after whom those who were away for longest are forgotten
