@@ -565,7 +565,7 @@ def small_bunraku(folder: Path, **given: Any) -> Trainer:
 
 @pytest.mark.parametrize("huber", [0.0, 0.3, 2.0])
 def test_errors_of_the_picture_are_squared_where_they_are_small(tmp_path, huber):
-    error = small_bunraku(tmp_path, huber=huber)._picture_error
+    error = small_bunraku(tmp_path, huber=huber).pictures.error
     apart = torch.linspace(-2, 2, 4001, dtype=torch.float64)
     values = error(apart)
     assert torch.equal(values, error(-apart))
@@ -593,12 +593,12 @@ def test_relative_to_the_cut_out_every_sample_counts_the_same(tmp_path, huber):
     batch = collate([samples[index] for index in range(3)])
     truth, cut = batch.frames / 127.5 - 1, batch.driven["cutout"][..., :3] / 127.5 - 1
     least = 1e-6 / (2 * huber) if huber else 1e-3
-    before = pictured._picture_error(cut - truth).mean((1, 2, 3, 4))
+    before = pictured.pictures.error(cut - truth).mean((1, 2, 3, 4))
     assert before.max() > 1.5 * before.min()
-    share = pictured._shares(batch, {}, pictured._picture_error)
+    share = pictured.pictures.shares(batch, {}, pictured.pictures.error)
     torch.testing.assert_close(share, 1 / (least + before))
-    without = pictured._shares(batch, {"cutout": torch.tensor([True, False, False])}, pictured._picture_error)
-    torch.testing.assert_close(without[0], 1 / (least + pictured._picture_error(truth[0]).mean()))
+    without = pictured.pictures.shares(batch, {"cutout": torch.tensor([True, False, False])}, pictured.pictures.error)
+    torch.testing.assert_close(without[0], 1 / (least + pictured.pictures.error(truth[0]).mean()))
     assert torch.equal(without[1:], share[1:])
     losses = [run.loss(batch, torch.Generator().manual_seed(0)).item() for run in (plain, pictured)]
     assert losses[1] - losses[0] == pytest.approx((share * before).mean().item(), rel=1e-3)

@@ -26,8 +26,8 @@ from bunraku.json_text import parsed_json
 from bunraku.media import plain_write_errors, replacing
 from bunraku.perception.detector import DetectorName
 from bunraku.progress import Progress
+from bunraku.training.checkpoints import newest_step
 from bunraku.training.config import training_config
-from bunraku.training.trainer import newest_step
 
 logger = logging.getLogger(__name__)
 

@@ -1,13 +1,11 @@
 """The one training loop: every recipe, every stage, the theatre or real clips."""
 
-import json
 import logging
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,15 @@ from torch import Tensor, nn
 from bunraku.cues.drawn import VIEWS
 from bunraku.data.samples import Sample, StepSampler, inputs_of, loader, with_pictures
 from bunraku.errors import BunrakuError
-from bunraku.json_text import parsed_json
 from bunraku.media.files import ordinary_permissions
 from bunraku.nets.attention import Look
-from bunraku.nets.pixels import unit_clips, unit_pixels, with_detail
+from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
 from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.training.binding import INSTANCES, REFERENCE_INSTANCES, VIEWS_INSTANCES, binding_loss
-from bunraku.training.config import MAY_CHANGE, TrainingConfig, completed
+from bunraku.training.checkpoints import check_same_run, checkpoints, record
+from bunraku.training.config import TrainingConfig
 from bunraku.training.muon import Muon
 from bunraku.training.objective import (
     diffuse,
@@ -43,6 +41,7 @@ from bunraku.training.objective import (
     skeleton_weights,
     target,
 )
+from bunraku.training.picture_loss import PictureLoss
 from bunraku.training.precision import mixed_precision
 from bunraku.training.remembered import Remembered
 
@@ -90,7 +89,7 @@ class Trainer:
         self.config, self.size, self.stage = config, config.chosen_size, config.chosen_stage
         self.scheduler = DDIMScheduler(**self.size.scheduler)
         self.step = 0
-        _check_same_run(config)
+        check_same_run(config)
         animator.requires_grad_(False)
         self.trained = self.stage.parameters(animator)
         for parameter in self.trained.values():
@@ -119,6 +118,7 @@ class Trainer:
         self.ema = EMAModel(self.trained.values(), decay=config.ema_decay, foreach=True) if config.ema_decay else None
         self.animator, self.dataset, self._scores = animator, dataset, validate
         self.vae = vae.to(self.accelerator.device).requires_grad_(False).eval()
+        self.pictures = PictureLoss(config, self.vae, animator.trusted, self.accelerator.autocast)
         self._latents: Remembered | None = None
         if config.keep_latents is not None:
             self._remember(Path(config.keep_latents), str(self.accelerator.mixed_precision))
@@ -154,7 +154,7 @@ class Trainer:
         self.resume()
         if accelerator.is_main_process:
             config.output.mkdir(parents=True, exist_ok=True)
-            _record(config)
+            record(config)
         accelerator.init_trackers("bunraku")
         sampler = StepSampler(
             self.step * self.accumulate,
@@ -248,67 +248,13 @@ class Trainer:
         if c.min_snr_gamma:
             weights = min_snr_weights(alphas, timesteps, c.min_snr_gamma, kind)
             error = error * weights.view(count, 1, -1, 1, 1)
-        loss = (error.mean((1, 2, 3, 4)) * self._shares(batch, inputs.dropped, torch.square)).mean()
+        loss = (error.mean((1, 2, 3, 4)) * self.pictures.shares(batch, inputs.dropped, torch.square)).mean()
         if looks is not None:
             loss = loss + c.binding * self._binding(looks, batch, timesteps, shown)
         if c.picture_loss:
-            share = self._shares(batch, inputs.dropped, self._picture_error)
-            loss = loss + c.picture_loss * self._picture_loss(output[:, :told], batch, share, generator)
+            share = self.pictures.shares(batch, inputs.dropped, self.pictures.error)
+            loss = loss + c.picture_loss * self.pictures(output[:, :told], batch, share, generator)
         return loss
-
-    def _picture_error(self, apart: Tensor) -> Tensor:
-        """What differences of pixels count, see `TrainingConfig.huber`."""
-        size, soft = apart.abs(), self.config.huber
-        return torch.where(size < soft, size.square() / (2 * soft), size - soft / 2) if soft else size
-
-    def _shares(
-        self, batch: Sample[Tensor], dropped: Mapping[str, Tensor], error: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """How much each sample's losses count (B,), see `TrainingConfig.relative`; who goes without the trusted frames begins with grey.
-
-        Args:
-            error: what the loss sums of differences.
-        """
-        relative, device = self.config.relative, self.accelerator.device
-        if not relative:
-            return torch.ones(len(batch.frames), device=device)
-        truth, trusted = batch.frames / 127.5 - 1, self.animator.trusted
-        before = torch.zeros_like(truth)
-        if trusted in batch.driven:
-            before = batch.driven[trusted][..., :3] / 127.5 - 1  # type: ignore[index]
-            if trusted in dropped:
-                before = before * ~dropped[trusted].view(-1, 1, 1, 1, 1)  # type: ignore[index]
-        least = error(torch.tensor(relative**0.5, device=device))
-        return 1 / (least + error(before - truth).mean((1, 2, 3, 4)))
-
-    def _picture_loss(self, output: Tensor, batch: Sample[Tensor], share: Tensor, generator: torch.Generator) -> Tensor:
-        """Mean error of some of the predicted frames as they are shown, in [-1, 1], with the detail that they trust. A squared one
-        makes whatever is doubtful half transparent.
-
-        Args:
-            output: prediction and trust, as of `Animator.predict`.
-            share: (B,), how much each sample counts.
-        """
-        channels = self.vae.config.latent_channels
-        scale, every = self.vae.config.scaling_factor, output.shape[0] * output.shape[2]
-        chosen = torch.randperm(every, generator=generator)[: self.config.pictured].to(output.device)
-
-        def rows(clips: Tensor) -> Tensor:
-            return clips.transpose(1, 2).flatten(0, 1)[chosen]
-
-        def pixels(clips: Tensor) -> Tensor:
-            return rows(unit_clips(clips[..., :3])) * 2 - 1
-
-        with self.accelerator.autocast():
-            made = self.vae.decode(rows(output[:, :channels]) / scale).sample
-        trusted = self.animator.trusted
-        if trusted is not None and trusted in batch.driven:
-            full = pixels(batch.driven[trusted])
-            with torch.no_grad(), self.accelerator.autocast():
-                plain = self.vae.decode(self.vae.encode(full).latent_dist.mode()).sample
-            made = with_detail(made.float(), rows(output[:, channels:]), full, plain.float())
-        counts = share.repeat_interleave(output.shape[2])[chosen]
-        return (self._picture_error(made - pixels(batch.frames)).mean((1, 2, 3)) * counts).mean()
 
     def _binding(self, looks: Mapping[str, Look], batch: Sample[Tensor], timesteps: Tensor, shown: Tensor) -> Tensor:
         """The identity binding loss of the samples that see the reference."""
@@ -370,9 +316,6 @@ class Trainer:
             if self.ema:
                 self.ema.restore(self.trained.values())
 
-    def checkpoints(self) -> list[Path]:
-        return _checkpoints(self.config.output)
-
     def save(self) -> None:
         """Write a checkpoint under a temporary name, rename it, drop the oldest ones."""
         folder = self.config.output / "checkpoints"
@@ -388,7 +331,7 @@ class Trainer:
             ordinary_permissions(temporary)
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
-            for old in self.checkpoints()[: -self.config.keep_checkpoints]:
+            for old in checkpoints(self.config.output)[: -self.config.keep_checkpoints]:
                 shutil.rmtree(old.rename(temporary))  # never half of one under its name
         self.accelerator.wait_for_everyone()
 
@@ -402,8 +345,8 @@ class Trainer:
             for unfinished in (self.config.output / "checkpoints").glob(f"{UNFINISHED}*"):
                 shutil.rmtree(unfinished)
         self.accelerator.wait_for_everyone()
-        if checkpoints := self.checkpoints():
-            newest = checkpoints[-1]
+        if found := checkpoints(self.config.output):
+            newest = found[-1]
             try:
                 self.accelerator.load_state(str(newest))
             except Exception as error:  # of safetensors, torch, pickle, zip files and the system
@@ -490,45 +433,3 @@ def fast_arithmetic() -> Iterator[None]:
     finally:
         torch.set_flush_denormal(False)
         products.allow_tf32 = before
-
-
-def _checkpoints(output: Path) -> list[Path]:
-    """Whole checkpoints of a run, the oldest first."""
-    found = (output / "checkpoints").glob("step-*")
-    return sorted((p for p in found if p.name[5:].isdigit()), key=lambda p: int(p.name[5:]))
-
-
-def newest_step(output: Path) -> int:
-    """The step of a run's newest checkpoint; 0 where there is none."""
-    found = _checkpoints(output)
-    return int(found[-1].name[5:]) if found else 0
-
-
-def _plain(config: TrainingConfig) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(config), default=str))
-
-
-def _record(config: TrainingConfig) -> None:
-    """Write OUTPUT/config.json, whole or not at all."""
-    unfinished = config.output / f"config.json.{os.getpid()}"
-    unfinished.write_text(json.dumps(_plain(config), indent=2))
-    os.replace(unfinished, config.output / "config.json")
-
-
-def _check_same_run(config: TrainingConfig) -> None:
-    """Raise BunrakuError where the folder has checkpoints of a run with other settings."""
-    file = config.output / "config.json"
-    if not _checkpoints(config.output) or not file.is_file():
-        return
-    now = _plain(config)
-    before = completed(parsed_json(file.read_text()), now)
-    changed = [
-        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if name not in MAY_CHANGE and before.get(name) != now.get(name)
-    ]
-    if changed:
-        raise BunrakuError(
-            f"{config.output} holds a run with other settings: {'; '.join(changed)}. Continue it with its own settings, or start a "
-            f"new one in another folder (--output). Only {', '.join(MAY_CHANGE)} may change"
-        )
