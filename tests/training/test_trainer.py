@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -391,6 +392,18 @@ def test_the_three_stages_of_tcan(tmp_path):
     assert any(p.any() for name, p in moved.items() if "proj_out.weight" in name)
     assert second.config.recipe == "tcan"
     assert second.sampling.temperature == 3.0
+
+
+def test_a_trained_model_goes_on_with_clips_of_ones_own_at_a_lower_rate(tmp_path):
+    def settings(**given: Any) -> TrainingConfig:
+        return training_config("bunraku", "small", 1, tmp_path, given)
+
+    anew, own = settings(), settings(data="clips", init="bunraku")
+    assert own.steps < anew.steps / 100
+    assert own.kernel_rate < anew.kernel_rate / 2
+    assert settings(init="bunraku") == replace(anew, init="bunraku")
+    assert settings(data="clips") == replace(anew, data="clips")
+    assert settings(data="clips", init="bunraku", steps=7) == replace(own, steps=7)
 
 
 def test_plain_errors_before_training(tmp_path):

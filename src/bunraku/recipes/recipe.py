@@ -20,10 +20,12 @@ class Stage:
         trains: names of the animator's parts that learn. "motion" means all motion modules and nothing else of their parts,
             "PART.motion" those of one part, "lora" the adapters of the denoiser's attention.
         settings: values of `TrainingConfig` that this stage starts from.
+        tuning: others where a trained model goes on with clips of one's own.
     """
 
     trains: tuple[str, ...]
     settings: Mapping[str, Any]
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def motion(self) -> bool:

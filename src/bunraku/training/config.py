@@ -266,7 +266,7 @@ def completed(before: Mapping[str, Any], now: Mapping[str, Any], config: type = 
 
 
 def training_config(recipe: str, size: str, stage: int, output: Path, overrides: dict[str, Any]) -> TrainingConfig:
-    """The recipe's settings for a stage, with `overrides` on top.
+    """The recipe's settings for a stage, those for clips of one's own where a model (`init`) goes on with some (`data`), with `overrides` on top.
 
     Raises:
         BunrakuError: an unknown name (lists those that there are), or a value out of its range.
@@ -277,6 +277,6 @@ def training_config(recipe: str, size: str, stage: int, output: Path, overrides:
     known = {f.name for f in fields(TrainingConfig)}
     if unknown := sorted(set(overrides) - known):
         raise BunrakuError(f"unknown training setting {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return TrainingConfig(
-        recipe=recipe, size=size, stage=stage, output=output, **{**stages[stage].settings, **overrides}
-    )
+    own = overrides.get("init") is not None and overrides.get("data", "theatre") != "theatre"
+    settings = {**stages[stage].settings, **(stages[stage].tuning if own else {}), **overrides}
+    return TrainingConfig(recipe=recipe, size=size, stage=stage, output=output, **settings)
