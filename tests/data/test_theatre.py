@@ -7,7 +7,7 @@ import pytest
 
 from bunraku.cues.retarget import ANKLES, HIPS, NECK
 from bunraku.data.samples import Sample, collate, with_pictures
-from bunraku.data.theatre import CLIP_FRAMES, EVERYTHING, TheatreSamples, TheatreViews
+from bunraku.data.theatre import CLIP_FRAMES, EVERYTHING, STUDIO, TheatreSamples, TheatreViews
 from bunraku.perception.camera import motion_flow
 from bunraku.recipes import Reads
 from bunraku.theatre import Scene, render, sample_scene
@@ -289,9 +289,27 @@ def test_everything_has_samples_of_all_its_domains():
     found = set()
     for i in range(12):
         sample = TheatreSamples(0, **SMALL, reads=READS, domain="everything")[i]
-        alone = {domain: TheatreSamples(0, **SMALL, reads=READS, domain=domain)[i].frames for domain in EVERYTHING}
+        alone = {
+            domain: TheatreSamples(0, **SMALL, reads=READS, domain=domain, studio=STUDIO)[i].frames
+            for domain in EVERYTHING
+        }
         found |= {domain for domain, frames in alone.items() if np.array_equal(frames, sample.frames)}
     assert found == set(EVERYTHING)
+
+
+@pytest.mark.parametrize("domain", ["wide", "photographs", "crowds"])
+def test_in_a_studio_the_ground_is_plain_and_all_else_the_same(domain):
+    """Along a row or a column of the border, a plain ground changes by no step, and nobody stands or moves differently."""
+    plain, own = (
+        [TheatreSamples(0, **SMALL, reads=READS, domain=domain, studio=share)[i] for i in range(6)] for share in (1, 0)
+    )
+    steps = [
+        [np.abs(np.diff(s.frames[:, 2, :, :].astype(int), axis=1)).max() for s in samples] for samples in (plain, own)
+    ]
+    assert np.median(steps[0]) < np.median(steps[1]) or np.median(steps[0]) < 8
+    for one, other in zip(plain, own):
+        assert np.array_equal(one.driven["pose"], other.driven["pose"])
+        assert not np.array_equal(one.frames, other.frames)
 
 
 def test_references_in_several_pictures():

@@ -19,7 +19,16 @@ from bunraku.errors import BunrakuError
 from bunraku.perception.matte import still_mattes
 from bunraku.perception.pose import PoseTrack
 from bunraku.recipes import REFERENCE_AND_POSE, Reads
-from bunraku.theatre import Scene, Style, photograph, render, sample_background, sample_scene, sample_scene_photograph
+from bunraku.theatre import (
+    Scene,
+    Style,
+    photograph,
+    render,
+    sample_background,
+    sample_scene,
+    sample_scene_photograph,
+    sample_studio,
+)
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
 from bunraku.theatre.detector import LEVELS, corrupt
 from bunraku.theatre.flow import background_motion
@@ -41,6 +50,9 @@ MOVING = 0.7
 
 EVERYTHING: Mapping["Domain", float] = {"wide": 0.35, "photographs": 0.3, "crowds": 0.2, "stage": 0.15}
 """Shares of the domain "everything"."""
+
+STUDIO = 0.4
+"""Share of the samples of the domain "everything" before a plain ground, mostly a white one."""
 
 JITTER = 0.004
 """Of a found reference pose: standard deviation of every joint, in frame heights."""
@@ -64,6 +76,7 @@ class TheatreSamples(Dataset):
         frames: driven frames per sample.
         size: (height, width).
         sizes: of the samples, one after the other, instead of `size`; none: all have that.
+        studio: share of the scenes that are before a plain ground (`theatre.sample_studio`).
         consecutive: frames in a row (motion modules) instead of any frames of the scene.
         permute_colours: permute the colour channels of a whole sample: six times the wardrobe.
         domain: see `Domain`.
@@ -87,6 +100,7 @@ class TheatreSamples(Dataset):
     misled: float = 0.0
     led: float = 0.0
     sizes: tuple[tuple[int, int], ...] = ()
+    studio: float = 0.0
 
     def __getitem__(self, index: int) -> Sample[np.ndarray]:
         if self.sizes:
@@ -102,7 +116,8 @@ class TheatreSamples(Dataset):
         if self.domain == "mixed":
             return replace(self, domain="photographs" if rng.random() < 0.5 else "wide")[index]
         if self.domain == "everything":
-            return replace(self, domain=str(rng.choice(list(EVERYTHING), p=list(EVERYTHING.values()))))[index]  # type: ignore[arg-type]
+            domain: Any = str(rng.choice(list(EVERYTHING), p=list(EVERYTHING.values())))
+            return replace(self, domain=domain, studio=STUDIO)[index]
         scene, style = self._staged(seed)
         leading = None
         if self.led and style is None and len(scene.actors) == 1 and rng.random() < self.led:
@@ -175,7 +190,8 @@ class TheatreSamples(Dataset):
     ) -> tuple[np.ndarray, np.ndarray]:
         """The character alone, cut out, on a background that says nothing of the scene, uint8 (H, W, 3), and where it is, uint8 (H, W)."""
         alone = render(replace(scene, objects=()).recast(prop=None), [frame], self.size)
-        ground = sample_background(rng).render(self.size)[0]
+        plain = bool(self.studio) and rng.random() < self.studio
+        ground = (sample_studio if plain else sample_background)(rng).render(self.size)[0]
         shown = np.where(alone.character_mask[0][..., None], alone.frames[0][..., colours], ground)
         return shown, alone.instances[0]
 
@@ -185,9 +201,15 @@ class TheatreSamples(Dataset):
 
     def _staged(self, seed: int) -> tuple[Scene, Style | None]:
         """The scene, and how it is photographed, if it is."""
-        if self.domain == "photographs":
-            return sample_scene_photograph(seed, self.split)
-        return self._drawn_scene(seed), None
+        scene, style = (
+            sample_scene_photograph(seed, self.split)
+            if self.domain == "photographs"
+            else (self._drawn_scene(seed), None)
+        )
+        rng = np.random.default_rng([seed, 2])
+        if rng.random() >= self.studio:
+            return scene, style
+        return replace(scene, background=sample_studio(rng)), None if style is None else replace(style, place=None)
 
     def _drawn_scene(self, seed: int) -> Scene:
         if self.domain == "puppets":

@@ -1,6 +1,6 @@
 """The puppet theatre: procedurally drawn characters in motion, with exact ground truth."""
 
-from bunraku.theatre.background import Background, sample_background
+from bunraku.theatre.background import Background, sample_background, sample_studio
 from bunraku.theatre.camera import Camera, Placement, sample_camera
 from bunraku.theatre.character import Character, sample_character
 from bunraku.theatre.motion import Motion, motion_from_pose, sample_dance
@@ -33,4 +33,5 @@ __all__ = [
     "sample_scene",
     "sample_scene_photograph",
     "sample_set_piece",
+    "sample_studio",
 ]

@@ -103,6 +103,21 @@ def sample_background(rng: np.random.Generator) -> Background:
     return Background(first, second, float(rng.uniform(-0.8, 0.8)), waves, tuple(shapes))
 
 
+def sample_studio(rng: np.random.Generator) -> Background:
+    """A stage as pictures of people and drawings often have it: white or light grey, seldom dark or of one colour, with a soft gradient."""
+    hue, kind = rng.random(), rng.choice(["white", "dark", "colour"], p=[0.65, 0.1, 0.25])
+    saturation = rng.uniform(0.3, 0.85) if kind == "colour" else rng.uniform(0, 0.06)
+    value = (
+        rng.uniform(0.05, 0.35)
+        if kind == "dark"
+        else rng.uniform(0.35, 0.95)
+        if kind == "colour"
+        else rng.uniform(0.85, 1)
+    )
+    ends = [hsv(hue, float(saturation), float(np.clip(value * shade, 0, 1))) for shade in (1, rng.uniform(0.7, 1.05))]
+    return Background(ends[0], ends[1], float(rng.uniform(-np.pi, np.pi)), np.zeros((0, 7)), ())
+
+
 def _box(left: float, right: float, top: float, bottom: float) -> np.ndarray:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
