@@ -401,3 +401,23 @@ def test_a_share_of_the_cut_out_darkens_nothing(pipeline, shown):
         for strengths in ((), half)
     )
     assert abs(whole - less) < 3
+
+
+@torch.no_grad()
+def test_a_strength_of_two_takes_nothing_of_the_figure_away():
+    """Gates that leave the cut-out: at 2 it is trusted by as much as the figure covers, at 1.5 by half of that, and what the network sees is the same."""
+    torch.manual_seed(0)
+    animator = SMALL.build(False, Bunraku.Options()).eval()
+    animator.denoiser.conv_out.bias[-GATES:] = -9.0
+    latents, cover = torch.randn(1, 34, 1, 8, 8), torch.rand(1, 1, 1, 8, 8)
+    latents[:, 32:33], latents[:, 33] = cover, 1
+    noisy, ports = torch.randn(1, 32, 1, 8, 8), Ports(torch.zeros(1, 1, 64), latents=latents)
+    plain, half, whole = (
+        animator.answers(noisy, torch.tensor([999]), animator.weighted(ports, {"cutout": amount}))
+        for amount in (1.0, 1.5, 2.0)
+    )
+    assert plain[:, 32].max() < 0.01
+    torch.testing.assert_close(half[:, 32:33], torch.maximum(plain[:, 32:33], cover / 2))
+    torch.testing.assert_close(whole[:, 32:33], torch.maximum(plain[:, 32:33], cover))
+    assert torch.equal(whole[:, 33:], plain[:, 33:])  # its own picture
+    torch.testing.assert_close(whole[:, :32], whole[:, 32:33] * latents[:, :32] + (1 - whole[:, 32:33]) * plain[:, 33:])

@@ -143,7 +143,7 @@ def animate(
             rich_help_panel=SAMPLING,
             metavar="NAME=AMOUNT[@START:END],...",
             help="How much a condition counts, 1 being as trained, and from where to where on the way from noise (0) to picture (1): "
-            "pose, reference, of recipe bunraku also cutout. Such as pose=0.8,reference=1.5@0:0.6",
+            "pose, reference, of recipe bunraku also cutout, of whose figure nothing is taken away at 2. Such as pose=0.8,reference=1.5@0:0.6",
             show_default=False,
         ),
     ] = None,

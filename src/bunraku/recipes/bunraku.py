@@ -54,6 +54,8 @@ TRUST = 1.75
 """Start of x: 98 % of the cut-out, and still learning."""
 PAINTS = -4.0
 """Start of x where the denoiser paints whole pictures already: of the cut-out they keep 2 %."""
+MOST_TRUST = 2.0
+"""Strength of the cut-out at which its figure stays as it is."""
 GATES = 2
 """Output channels behind the picture's: how much of the cut-out the own picture keeps, and how far the cut-out is trusted."""
 
@@ -159,8 +161,9 @@ class Bunraku(AnimateAnyone):
         return self.options.latent_channels + BESIDE
 
     def weighted(self, ports: Ports, factors: Mapping[str, float]) -> Ports:
-        """As of `Animator`; "cutout" is the share of its trust that the cut-out keeps, at most 1."""
-        ports, share = super().weighted(ports, factors), min(1.0, factors.get(CUTOUT, 1.0))
+        """As of `Animator`; "cutout" is the share of its trust that the cut-out keeps. Above 1 it is trusted at least by what is beyond 1 where it
+        is the figure: at 2 the network mends edges, holes and ground alone, and takes nothing of the figure away."""
+        ports, share = super().weighted(ports, factors), min(MOST_TRUST, factors.get(CUTOUT, 1.0))
         if ports.latents is None or share == 1:
             return ports
         before, there, scene = ports.latents.split([self._cut - 1, 1, ports.latents.shape[1] - self._cut], 1)
@@ -172,14 +175,18 @@ class Bunraku(AnimateAnyone):
 
     def answers(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         """Behind the prediction and its trust the network's own picture: where it is hidden by the cut-out, the prediction teaches it nothing."""
-        out, channels = self.denoiser(noisy, timestep, ports), noisy.shape[1]
+        channels, joined = noisy.shape[1], ports.latents
+        if joined is not None:
+            cut, cover, there, scene = joined.split([channels, 1, 1, joined.shape[1] - self._cut], 1)
+            shown = there.clamp(max=1)
+            ports = replace(ports, latents=torch.cat([cut, cover, shown, scene], 1))
+        out = self.denoiser(noisy, timestep, ports)
         painted, kept, trust = out[:, :channels], *_gate(out[:, channels:]).to(out).chunk(GATES, 1)
         if self.options.predicts == "epsilon":
             painted = _without_noise(noisy, painted, timestep)
-        if ports.latents is None:
+        if joined is None:
             return torch.cat([painted, torch.zeros_like(trust), painted], 1)
-        cut, there = ports.latents[:, :channels], ports.latents[:, self._cut - 1 : self._cut]
-        own, trust = kept * cut + painted, trust * there
+        own, trust = kept * cut + painted, torch.maximum(trust, (there - 1) * cover) * shown
         return torch.cat([trust * cut + (1 - trust) * own, trust, own], 1)
 
 
