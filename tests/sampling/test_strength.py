@@ -111,7 +111,10 @@ def test_the_cut_out_is_trusted_less() -> None:
     none = animator.weighted(ports, {"cutout": 0.0}).latents
     assert none is not None
     assert not none.any(), "as if there were no cut-out"
-    assert animator.weighted(ports, {"cutout": 3.0}).latents is ports.latents
+    assert animator.weighted(ports, {"cutout": 1.0}).latents is ports.latents
+    most = animator.weighted(ports, {"cutout": 3.0}).latents
+    assert most is not None
+    assert torch.equal(most[:, -1], 2 * ports.latents[:, -1]), "2 is the most"
 
 
 def test_a_strength_that_a_model_has_not(clip: dict[str, Any]) -> None:
