@@ -242,7 +242,8 @@ def test_what_an_arm_hides_goes_over_from_one_side_to_the_other_and_hems_go_on(a
     picture = np.where((down < 0)[..., None], (200, 60, 40), (40, 60, 200)).astype(np.uint8)
     picture[across > 0] += 20
     picture[(across > -10) & (across < -8)] = 0
-    result = bridged(picture, abs(across) > 8, np.array([-np.sin(angle), np.cos(angle)]), 6).astype(int)
+    sources, along = abs(across) > 8, np.array([-np.sin(angle), np.cos(angle)])
+    result = bridged(picture, sources, along, 6, continued(picture, sources, along)).astype(int)
     inside = (abs(across) < 8) & (abs(down) > 5) & (np.hypot(x, y) < 35)
     upper, lower = inside & (down < 0), inside & (down > 0)
     assert (result[upper][:, 0] > result[upper][:, 2] + 60).all()
@@ -256,7 +257,9 @@ def test_beside_one_side_alone_it_goes_on() -> None:
     picture[:, 20:] = 0
     sources = np.zeros((40, 40), bool)
     sources[:, :20] = True
-    assert np.abs(bridged(picture, sources, np.array([0.0, 1.0]), 5).astype(int) - 120).max() <= 1
+    along = np.array([0.0, 1.0])
+    result = bridged(picture, sources, along, 5, continued(picture, sources, along))
+    assert np.abs(result.astype(int) - 120).max() <= 1
 
 
 @settings(max_examples=25)

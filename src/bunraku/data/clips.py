@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Literal, TypeVar
@@ -185,8 +185,9 @@ class ClipSamples(Dataset):
         elif self.scene:
             law = self.styles.get("mask", {}).get("law", "clip")
             shown = replace(known[0], pixels=driven)
-            behind = filled(shown) if mattes is not None else None
-            known[0] = self_supervised(shown, partial(filled, shown), held_things(shown), rng, law)
+            emptied = cache(partial(filled, shown))
+            behind = emptied() if mattes is not None else None
+            known[0] = self_supervised(shown, emptied, held_things(shown), rng, law)
             grounds = [sample_background(rng).render(self.size)[0] for _ in stills]
             stills = [
                 on_ground(still, own.maps["mattes"][0, 0], ground)

@@ -197,8 +197,9 @@ class Scissors:
         hidden = continued(picture, sources, along)
         if np.any(along):
             under = (self.mask[box] & ~own)[..., None]
-            bridge = bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm)
-            hidden = np.where(under, bridge, hidden)
+            hidden = np.where(
+                under, bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm, hidden), hidden
+            )
         colours = np.where(own[..., None], continued(picture, near, along), hidden)
         texture = np.concatenate([colours * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
@@ -375,10 +376,12 @@ def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tupl
     return np.where(sources[..., None], picture, cv2.GaussianBlur(whole, (0, 0), SEAM))
 
 
-def bridged(picture: np.ndarray, sources: np.ndarray, along: np.ndarray, deep: float) -> np.ndarray:
+def bridged(
+    picture: np.ndarray, sources: np.ndarray, along: np.ndarray, deep: float, otherwise: np.ndarray
+) -> np.ndarray:
     """A picture, uint8 (H, W, 3), continued from `sources`, bool (H, W), on either side across a bone that lies `along` a direction, (x, y) of
     length 1: from the nearer one more, each the mean of what is at most `deep` pixels behind its edge. So hems go on, and a shadow on one
-    side does not. Where there is none across, as `continued`.
+    side does not. Where there is none across, as in the picture `otherwise`.
     """
     height, width = sources.shape
     side = int(np.ceil(np.hypot(height, width))) + 2
@@ -390,7 +393,7 @@ def bridged(picture: np.ndarray, sources: np.ndarray, along: np.ndarray, deep: f
         cv2.warpAffine(values, turn, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
         for values in (known.astype(np.float32), across * known[..., None])
     )
-    whole = colours + (1 - shares[..., None]) * continued(picture, sources, along)
+    whole = colours + (1 - shares[..., None]) * otherwise
     return np.where(sources[..., None], picture, np.rint(cv2.GaussianBlur(whole, (0, 0), SEAM)).astype(np.uint8))
 
 

@@ -268,7 +268,7 @@ TUNING: dict[str, Any] = {
     "steps": 100, "sizes": (), "frames": 4, "batch": 2, "global_batch": 2, "pictured": 8, "huber": 0.05, "kernel_rate": 0.002, "learning_rate": 3e-4,
     "warmup": 5, "decay": 0.6, "ema_decay": 0.95, "checkpoint_every": 50, "validate_every": 100,
 }  # fmt: skip
-"""Of the small size with clips of one's own: ten minutes of one core, and decides as the last run of the shipped model did."""
+"""Of the small size with clips of one's own: about ten minutes of one core, at errors that count by their size, as in the shipped model's last run."""
 
 SD15_TRAINING: dict[str, Any] = {
     "resolution": 768, "learning_rate": 1e-5, "gradient_checkpointing": True, "precision": "auto", "relative": 0.01, "drop_condition": 0.0,
