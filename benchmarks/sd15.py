@@ -10,6 +10,7 @@ OMP_NUM_THREADS=1 python benchmarks/sd15.py --model runs/sd15 --low-memory
 
 import argparse
 import json
+import math
 import resource
 import time
 from itertools import pairwise
@@ -26,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from bunraku.cues.drawn import draw_conditions
 from bunraku.machine import keep_freed_memory
 from bunraku.nets.attention import sinusoid
+from bunraku.nets.products import fast_products
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes import get_recipe
 from bunraku.theatre import render, sample_scene
@@ -62,17 +64,26 @@ def fused_attention(query: Any, key: Any, value: Any, *more: Any, **named: Any) 
     return sdpa_flop_count(query, key, value)
 
 
-COUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: fused_attention}
+def linear_layer(rows: Any, weight: Any, *more: Any, **named: Any) -> int:
+    """Operations of a linear layer that oneDNN computes, from the shapes (..., K) and (N, K)."""
+    return 2 * math.prod(rows) * int(weight[0])
+
+
+COUNTED = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: fused_attention,
+    torch.ops.mkldnn._linear_pointwise: linear_layer,
+}
 
 
 def gemm_rate(dtype: torch.dtype, side: int = 2048, turns: int = 3) -> float:
-    """Operations a processor second of a square matrix product, the best of some turns."""
+    """Operations a processor second of a square matrix product by the faster of the libraries, the best of some turns."""
     a = torch.randn(side, side).to(dtype)
     seconds = []
-    for _ in range(turns + 1):
-        started = time.process_time()
-        a @ a
-        seconds.append(time.process_time() - started)
+    with torch.no_grad(), fast_products():
+        for _ in range(turns + 1):
+            started = time.process_time()
+            nn.functional.linear(a, a)
+            seconds.append(time.process_time() - started)
     return 2 * side**3 / min(seconds[1:])
 
 

@@ -24,6 +24,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
 from bunraku.nets.pixels import unit_pixels, with_detail
 from bunraku.nets.ports import Ports
+from bunraku.nets.products import fast_products
 from bunraku.recipes import MOST_PICTURES, Animator, Encoded, Inputs, Reads, get_recipe, part_names
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import stored_options
@@ -261,7 +262,7 @@ class AnimationPipeline(DiffusionPipeline):
             shown = encoded.stills, maps, watched.posed, watched.drawn
             solver = type(self.scheduler), self.scheduler.config
             kept = SamplingState(state, fingerprint([self.denoiser, sampling, strengths, *solver, noise, *shown]))
-        with self.progress_bar(total=sampling.steps(length)) as bar:
+        with fast_products(), self.progress_bar(total=sampling.steps(length)) as bar:
             latents, trust = denoise(
                 animator.predict,
                 conditions,
@@ -289,6 +290,7 @@ class AnimationPipeline(DiffusionPipeline):
         yield from share.pieces(len(parts), decoded)
         self.maybe_free_model_hooks()
 
+    @fast_products()
     def _encode(
         self,
         stills: Mapping[str, np.ndarray],
@@ -371,6 +373,7 @@ class AnimationPipeline(DiffusionPipeline):
         pixels = (unit_pixels(image[..., :3])[None] * 2 - 1).to(self._execution_device, self.vae.dtype)
         return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
 
+    @fast_products()
     def decode(self, latents: Tensor) -> np.ndarray:
         """Scaled latents (1, C, f, h, w) -> uint8 (f, H, W, 3); half of them at a time where memory does not suffice."""
         frames = rearrange(latents, "1 c f h w -> f c h w") / self.vae.config.scaling_factor

@@ -26,12 +26,12 @@ class Look(NamedTuple):
 
 
 EXPLICIT_LOGITS = 1 << 18
-"""Up to this many logits per head a plain softmax beats the fused CPU kernels, in both directions."""
+"""Up to this many logits per head a plain softmax beats the fused CPU kernels where there are gradients."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
     """softmax(Q Kᵀ / sqrt(d) + bias) V, shapes (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, d); bias (M,)."""
-    if query.is_cpu and query.shape[-2] * key.shape[-2] <= EXPLICIT_LOGITS:
+    if query.is_cpu and torch.is_grad_enabled() and query.shape[-2] * key.shape[-2] <= EXPLICIT_LOGITS:
         logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         return (logits if bias is None else logits + bias).softmax(-1) @ value
     mask = None if bias is None else bias.expand(1, 1, query.shape[-2], -1)
@@ -133,7 +133,7 @@ def _together(own: Tensor, further: Tensor, weight: float) -> Tensor | None:
 
 def _beside(own: Tensor, further: Tensor) -> Tensor:
     """(B, heads, N, d) and (B', heads, M, d) -> (B, heads, N + M, d), written once; rows of B' serve as in `_spread`."""
-    rows = own.unflatten(0, (further.shape[0], -1))
+    rows = own.reshape(further.shape[0], -1, *own.shape[1:])
     spread = further[:, None].expand(-1, rows.shape[1], -1, -1, -1)
     return torch.cat([rows, spread], dim=-2).flatten(0, 1)
 

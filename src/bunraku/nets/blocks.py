@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bunraku.nets.attention import Attention, Look, Tokens, sinusoid, sinusoid_2d
 from bunraku.nets.object_guider import SpatialBlend
 from bunraku.nets.ports import Ports
+from bunraku.nets.products import the_same_again
 
 WATCHED = 32 * 32
 """Tokens of the largest map whose looks at the reference are taken down: their number grows with the square of it."""
@@ -292,7 +293,7 @@ class Level(nn.Module):
         return hidden
 
     def _checkpointed(self, *args):
-        return torch.utils.checkpoint.checkpoint(self._layer, *args, use_reentrant=False)
+        return torch.utils.checkpoint.checkpoint(self._layer, *args, use_reentrant=False, context_fn=the_same_again)
 
     def _layer(self, index: int, hidden: Tensor, conditions: Conditions, name: str) -> tuple[Tensor, dict[str, Tensor]]:
         hidden = self.resnet(index, hidden, conditions)

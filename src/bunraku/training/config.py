@@ -18,7 +18,7 @@ LARGEST = 4096
 """Side of a picture."""
 
 LIMITS = {
-    "seed": (0, 2**63 - 1), "workers": (0, 1024), "learning_rate": (0, 1), "kernel_rate": (0, 1), "betas": (0, 1 - 1e-9), "weight_decay": (0, 1),
+    "seed": (0, 2**63 - 1), "workers": (0, 1024), "learning_rate": (0, 1), "kernel_rate": (0, 1), "rates": (0, 1e3), "betas": (0, 1 - 1e-9), "weight_decay": (0, 1),
     "clip_norm": (0, 1e9), "ema_decay": (0, 1), "drop_condition": (0, 1), "drop": (0, 1), "decay": (0, 1), "warmup": (0, 2**31), "misled": (0, 1), "led": (0, 1),
     "global_batch": (0, 2**31), "kept": (1, 2**31), "repeats": (1, 2**31), "crops": (0, 2**31), "min_gap": (0, 2**31), "stride": (1, 2**31), "keep_checkpoints": (0, 2**31),
     "validation_clips": (1, 2**31), "lora_rank": (1, 2**16), "pictured": (1, 2**31), "crop": (0, LARGEST), "noise_offset": (0, 100), "shared_noise": (0, 1),
@@ -89,6 +89,7 @@ class TrainingConfig:
         optimizer: of the parameters: "adamw", or "adafactor", which keeps rows and columns where AdamW keeps two numbers for each parameter
             (Shazeer and Stern 2018), for GPUs of 24 GiB (docs/training.md).
         kernel_rate: learning rate of Muon for the kernels inside the networks (`training.muon`); 0: AdamW trains them as well.
+        rates: how many times faster a part learns than the others, by its name, such as {"flow_guider": 10}; at 0 it stays as it is.
         decay: the last share of the steps in which the learning rate falls to zero.
         ema_decay: of the exponential moving average that is shipped; 0: none.
         precision: what the networks compute in: "float32", "bf16", "fp16", or "auto": what this machine is fast at.
@@ -131,6 +132,7 @@ class TrainingConfig:
     steps: int = 1000
     accumulate: int = 1
     learning_rate: float = 1e-5
+    rates: dict[str, float] = field(default_factory=dict)
     optimizer: Optimizer = "adamw"
     kernel_rate: float = 0.0
     warmup: int = 0
@@ -255,7 +257,7 @@ def completed(before: Mapping[str, Any], now: Mapping[str, Any], config: type = 
     """
     defaults = {
         f.name: json.loads(json.dumps(f.default, default=str)) for f in fields(config) if f.default is not MISSING
-    }
+    } | {f.name: f.default_factory() for f in fields(config) if f.default_factory is not MISSING}
     new = {key: defaults[name] for key in now if key not in before and (name := key.rpartition(".")[2]) in defaults}
     within = {
         key: completed(value, now[key], config)

@@ -16,12 +16,14 @@ class Muon(torch.optim.Optimizer):
     which many CPUs cannot. Biases, and what is no matrix by nature, are for AdamW.
 
     Args:
-        parameters: each of two or more dimensions.
+        parameters: each of two or more dimensions; or groups of them, as every optimiser takes them.
         lr: length of a step: the largest change of a layer's output, relative to its input.
         momentum: of the average over gradients (Nesterov).
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float = 0.01, momentum: float = 0.95) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float = 0.01, momentum: float = 0.95
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()

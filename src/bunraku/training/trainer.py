@@ -4,7 +4,7 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from bunraku.errors import BunrakuError
 from bunraku.media.files import ordinary_permissions
 from bunraku.nets.attention import Look
 from bunraku.nets.pixels import unit_clips, unit_pixels
+from bunraku.nets.products import fast_products
 from bunraku.progress import ProgressLines
 from bunraku.recipes import Animator
 from bunraku.recipes.animate_anyone import AnimateAnyone
@@ -165,7 +166,7 @@ class Trainer:
             kinds=max(1, len(config.sizes)),
         )
         losses: list[Tensor] = []
-        with fast_arithmetic(), self.progress(until) as advance:
+        with fast_arithmetic(), fast_products(), self.progress(until) as advance:
             for micro, batch in enumerate(loader(self.dataset, sampler, config.workers)):
                 with accelerator.accumulate(self.model):
                     loss = self.loss(batch, self.generator(micro % self.accumulate))
@@ -388,20 +389,36 @@ class Trainer:
 
 
 def build_optimisers(config: TrainingConfig, trained: Mapping[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
-    """The run's `optimizer` for all parameters, or, with a `kernel_rate`, Muon for the kernels inside the networks and that for the rest."""
+    """The run's `optimizer` for all parameters, or, with a `kernel_rate`, Muon for the kernels inside the networks and that for the rest.
+
+    Args:
+        trained: by name, that of their part first.
+
+    Raises:
+        BunrakuError: `rates` of a part that does not learn.
+    """
+    parts = {name.split(".")[0] for name in trained}
+    if strange := sorted(set(config.rates) - parts):
+        raise BunrakuError(f"rates are for parts that learn: {', '.join(sorted(parts))}; not for {', '.join(strange)}")
+
+    def groups(names: Iterable[str], rate: float) -> list[dict[str, Any]]:
+        factors: dict[float, list[nn.Parameter]] = {}
+        for name in names:
+            factors.setdefault(config.rates.get(name.split(".")[0], 1.0), []).append(trained[name])
+        return [{"params": parameters, "lr": factor * rate} for factor, parameters in factors.items()]
+
     inner = (
         {n for n, p in trained.items() if p.ndim > 1 and not any(part in n for part in OUTER)}
         if config.kernel_rate
         else set()
     )
-    rest = [parameter for name, parameter in trained.items() if name not in inner]
-    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    rest = groups((name for name in trained if name not in inner), config.learning_rate)
     outer: torch.optim.Optimizer = (
-        torch.optim.Adafactor(rest, **shared)
+        torch.optim.Adafactor(rest, weight_decay=config.weight_decay)
         if config.optimizer == "adafactor"
-        else torch.optim.AdamW(rest, betas=config.betas, **shared)
+        else torch.optim.AdamW(rest, betas=config.betas, weight_decay=config.weight_decay)
     )
-    return [Muon([trained[name] for name in sorted(inner)], config.kernel_rate), outer] if inner else [outer]
+    return [Muon(groups(sorted(inner), config.kernel_rate)), outer] if inner else [outer]
 
 
 def accumulation(config: TrainingConfig, processes: int) -> int:
