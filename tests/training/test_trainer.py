@@ -28,6 +28,7 @@ from bunraku.recipes import Inputs, get_recipe
 from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.recipes.recipe import with_options
 from bunraku.training.binding import bound
+from bunraku.training.checkpoints import check_same_run
 from bunraku.training.config import TrainingConfig, training_config
 from bunraku.training.run import copy_weights, dataset, train
 from bunraku.training.trainer import Trainer, accumulation, fast_arithmetic
@@ -506,6 +507,38 @@ def test_adafactor_keeps_less_than_the_parameters(tmp_path):
     assert (
         0 < kept < 0.6 * sum(p.numel() for p in run.trained.values())
     )  # AdamW keeps twice as many as there are parameters
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"kernel_rate": 0.01}, {"optimizer": "adafactor"}], ids=["adamw", "muon", "adafactor"]
+)
+def test_a_part_may_learn_at_a_rate_of_its_own(tmp_path, chosen):
+    run = trainer(config(tmp_path, rates={"pose_guider": 10.0, "reference_net": 0.0}, weight_decay=0.0, **chosen))
+    rates = {
+        id(p): group["lr"] for optimiser in run.optimisers for group in optimiser.param_groups for p in group["params"]
+    }
+    inner = {id(p) for optimiser in run.optimisers[:-1] for group in optimiser.param_groups for p in group["params"]}
+    before = state(run)
+    for name, parameter in run.trained.items():
+        usual = 0.01 if id(parameter) in inner else run.config.learning_rate
+        factor = {"pose_guider": 10.0, "reference_net": 0.0}.get(name.split(".")[0], 1.0)
+        assert rates[id(parameter)] == pytest.approx(factor * usual * run.learning_rate_factor(0)), name
+    run.run()
+    moved = {name.split(".")[0] for name, tensor in state(run).items() if not torch.equal(tensor, before[name])}
+    assert {"denoiser", "pose_guider"} <= moved and "reference_net" not in moved
+    with pytest.raises(BunrakuError, match="rates are for parts that learn: .*; not for flow_guider"):
+        trainer(config(tmp_path / "other", rates={"flow_guider": 10.0}, **chosen))
+
+
+def test_a_run_from_before_there_were_rates_is_continued(tmp_path):
+    run = trainer(config(tmp_path))
+    run.run(until=2)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    assert settings.pop("rates") == {}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    check_same_run(config(tmp_path))
+    with pytest.raises(BunrakuError, match="rates was {} and is"):
+        check_same_run(config(tmp_path, rates={"denoiser": 2.0}))
 
 
 @pytest.mark.parametrize("chosen", [{"kernel_rate": 0.01}, {"optimizer": "adafactor"}], ids=["muon", "adafactor"])
