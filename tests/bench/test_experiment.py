@@ -81,7 +81,7 @@ def test_systems_of_multi_character_go_on_from_one_base_and_differ_in_their_cond
         own = {
             name: value
             for name, value in run.settings.items()
-            if name not in ("trains", "drop", "options", "seed", "binding")
+            if name not in ("trains", "drop", "options", "seed", "binding", "rates")
         }
         assert own == {
             n: v for n, v in runs["animate-anyone"].settings.items() if n not in ("trains", "drop", "options")
@@ -94,6 +94,9 @@ def test_systems_of_multi_character_go_on_from_one_base_and_differ_in_their_cond
         ("reference_pose", "depth_order", "flow"),
     ]
     assert [runs[n].settings.get("binding") for n in ("flow", "binding")] == [None, 0.05]
+    fast = {name for name, run in systems.items() if "rates" in run.settings}
+    assert fast == {name for name in systems if name.startswith("fast-guiders")}
+    assert all(set(systems[name].settings["rates"]) <= set(systems[name].settings["trains"]) for name in fast)
 
 
 def test_a_training_with_several_seeds_is_several_trainings():

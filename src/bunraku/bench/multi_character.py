@@ -1,7 +1,7 @@
 """Multi-Character's claims at mini scale: what each guider adds to Animate Anyone, and identity binding.
 
 One base, the shipped mini Animate Anyone brought to crowds before moving cameras, is trained once; every system goes on from it for the same
-number of steps with everything learning, so that the systems differ in nothing but their conditions.
+number of steps with everything learning, so that the systems differ in nothing but their conditions, and one in how fast its guiders learn.
 """
 
 from typing import Any
