@@ -33,7 +33,7 @@ def median_distance(a: PoseTrack, b: PoseTrack) -> float:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize(("size", "index"), [(128, 0), (128, 37), (256, 5)])
+@pytest.mark.parametrize(("size", "index"), [(128, 0), (128, 37), (256, 5), (512, 21)])
 def test_clips_have_their_recorded_hashes(split, size, index):
     assert clip_hash(benchmark_clip(split, index, size)) == recorded_hashes(split, size)[index]
 

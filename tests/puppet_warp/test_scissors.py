@@ -13,7 +13,7 @@ from bunraku.perception.matte import unmixed
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
 from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL
-from bunraku.puppet_warp.scissors import Scissors, bridged, continued, head_at, rungs
+from bunraku.puppet_warp.scissors import Scissors, bridged, continued, head_at, large, rungs, shadow
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
 from tests.puppet_warp.test_labels import CLOTH, SKIN, a_bare_arm_behind_a_flap
@@ -204,6 +204,32 @@ def test_a_hand_that_is_seen_stays() -> None:
     raised[4] = 15.5, 48.5
     canvas = shown(scissors, raised)[:, :64]
     assert not ((canvas[..., 0] > 180) & (canvas[..., 1] < 60)).any()
+
+
+def test_the_shadow_of_an_arm_leaves_with_it() -> None:
+    whole = with_a_hand_behind_the_body(False)
+    picture = whole.picture.copy()
+    beside = np.s_[64:67, 52:66]
+    assert (picture[beside] == CLOTH).all()
+    picture[beside] = np.array(CLOTH) * 0.55
+    scissors = Scissors(picture, whole.coverage, whole.body)
+    raised = scissors.body.joints.copy()
+    raised[[3, 4]] = (34, 34), (15, 34)
+    assert shown(scissors, raised)[64:67, 53:65].mean() > 0.93 * np.mean(CLOTH)
+
+
+def test_a_shadow_is_darker_in_the_same_hue() -> None:
+    lit = np.full((20, 20, 3), CLOTH, np.uint8)
+    assert shadow((0.6 * lit).astype(np.uint8), lit).all()
+    assert not shadow(lit, (0.6 * lit).astype(np.uint8)).any()
+    assert not shadow(np.full_like(lit, (110, 0, 0)), np.full_like(lit, (90, 160, 240))).any()
+
+
+def test_large_pieces_of_a_mask() -> None:
+    mask = np.zeros((12, 12), bool)
+    mask[1:5, 1:5] = mask[8:10, 8:10] = True
+    assert np.array_equal(large(mask, 5), mask & (np.arange(12) < 6))
+    assert not large(np.zeros((4, 4), bool), 1).any()
 
 
 @pytest.mark.parametrize("together", [True, False])

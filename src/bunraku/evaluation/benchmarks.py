@@ -12,7 +12,7 @@ from bunraku.cues.perceive import follow_all, perceive_frames
 from bunraku.cues.tracking import lost_ranges
 from bunraku.data.layouts import LAYOUTS, PROTOCOL, Footage, find, footage_in
 from bunraku.data.pairs import OnMismatch, Pairing, SkipFirst, align, pair
-from bunraku.errors import BunrakuError
+from bunraku.errors import BunrakuError, listed
 from bunraku.evaluation.clip import BenchmarkClip
 from bunraku.evaluation.theatre_benchmark import SIZES, VERSION, TheatreBenchmark, theatre_names
 from bunraku.media import Frames, fit, placement
@@ -247,7 +247,7 @@ def open_benchmark(
     kind, _, split = name.partition("/")
     if kind == "theatre" and split:
         if size[0] != size[1]:
-            raise BunrakuError(f"{VERSION} has square frames of {' and '.join(map(str, SIZES))} pixels; got {size}")
+            raise BunrakuError(f"{VERSION} has square frames of {listed(SIZES)} pixels; got {size}")
         return TheatreBenchmark(split, size[0], clips)
     if name not in LAYOUTS:
         raise BunrakuError(f"there is no benchmark {name!r}; there are {', '.join((*theatre_names(), *LAYOUTS))}")

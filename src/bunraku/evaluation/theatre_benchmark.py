@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bunraku.errors import BunrakuError
+from bunraku.errors import BunrakuError, listed
 from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
 from bunraku.theatre.camera import Camera, Placement
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
@@ -33,7 +33,7 @@ from bunraku.theatre.scene import Actor, Rendering, Scene, render, sample_scene,
 
 VERSION = "theatre-1"
 SPLITS = ("solo", "bizarre", "noisy", "crowd", "stage", "camera", "camera-still")
-SIZES = (128, 256)
+SIZES = (128, 256, 512)
 """Heights and widths that hashes are recorded for."""
 CLIPS = 64
 """Clips of every split."""
@@ -201,7 +201,7 @@ class TheatreBenchmark:
         if self.split not in SPLITS:
             raise BunrakuError(f"there is no benchmark theatre/{self.split}; there are {', '.join(theatre_names())}")
         if self.side not in SIZES:
-            raise BunrakuError(f"{VERSION} is defined at {' and '.join(map(str, SIZES))} pixels; got {self.side}")
+            raise BunrakuError(f"{VERSION} is defined at {listed(SIZES)} pixels; got {self.side}")
         if self.clips is not None and not 1 <= self.clips <= CLIPS:
             raise BunrakuError(f"{VERSION}/{self.split} has {CLIPS} clips; got {self.clips}")
 

@@ -39,13 +39,27 @@ BLEND = 0.7  # sigma in pixels that softens the cuts
 HULL = 0.95  # share of the trunk's width that is trunk where an arm covers it
 NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's half height to either side: what slopes from there is trunk
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
-UNDER_TRUNK, UNDER_ARM = 0.3, 0.15  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+SMOOTH = 0.5  # sigma in half thicknesses of an arm that smooths the outline of what an arm hides
+UNDER_TRUNK, UNDER_ARM = (
+    0.45,
+    0.15,
+)  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
-DEPTH = 0.5  # half thicknesses of an arm: how much of what is seen beside it says what is under it
+ROOT = 2.5  # half thicknesses of an arm from the shoulder within which an arm hides the body in every pose
+LEAST_LOST = 0.7  # half thicknesses of an arm: half the width of what an arm hides for its shadow to count
+SLIVER = 0.4  # half thicknesses of an arm: half the width of what is too narrow to show beside what an arm hides
+OUTLINES = 2.0  # so many times as far as drawn outlines what is darker beside an arm goes with it, whatever its hue
+SHADOW = 3.5  # so many times as far as drawn outlines an arm's shadow reaches
+SAME_HUE = 20.0  # difference of CIELAB's a and b within which a darker colour is a shadow
+DEPTH = 1.5  # half thicknesses of an arm: how much of what is seen beside it says what is under it
 DEEP, LINES = 0.7, 1.5
 """Half thicknesses of an arm from the figure's edge that no outline reaches, and how many widths of its outline there are at least beside a cut."""
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
+SPIKE, SPIKY = (
+    0.25,
+    3.0,
+)  # half the width of a spike beside an elbow, and how far from it there may be one, in half thicknesses
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
@@ -88,6 +102,8 @@ class Scissors:
         self._from_edge = from_edge(self.mask)
         line = line_width(picture, self._from_edge, DEEP * body.arm) / body.arm
         self._beside = MIXED, max(OUTLINE, LINES * line)
+        from_shoulders = np.min([np.linalg.norm(self.pixels - body.joints[j], axis=-1) for j in SHOULDERS[::2]], 0)
+        self._before = np.isin(self.labels, ARMS) & (from_shoulders > ROOT * body.arm)
         self._lost = self._lost_hands(np.full(coverage.shape, True) if still is None else still)
 
     def pieces(self) -> Iterator[Piece]:
@@ -107,9 +123,12 @@ class Scissors:
                 yield from self._mirrored(arm, before=True)
 
     def _healed(self, distances: np.ndarray) -> np.ndarray:
-        """int (H, W): the part that lies under an arm's pixels, where closing the rest of the figure says that one does; else -1."""
-        beneath = closed((self.labels >= LEGS[0]) & self.mask, HEALED * self.body.arm) & self.mask
-        return np.where(beneath & np.isin(self.labels, ARMS), distances[LEGS[0] :].argmin(0) + LEGS[0], -1)
+        """int (H, W): the part that lies under an arm's pixels, where the trunk's hull or closing the rest of the figure says that one does; else -1.
+        What is guessed of the outline is smooth."""
+        body = (self.labels >= LEGS[0]) & self.mask
+        whole = closed(body, HEALED * self.body.arm) | self._hull()
+        smooth = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), SMOOTH * self.body.arm) > 0.5
+        return np.where(smooth & self.mask & np.isin(self.labels, ARMS), distances[LEGS[0] :].argmin(0) + LEGS[0], -1)
 
     def _away_from_cuts(self) -> np.ndarray:
         """float32 (H, W): distance in pixels of the body from the arms, and of the arms from the body."""
@@ -190,20 +209,53 @@ class Scissors:
         # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(share / np.maximum(whole, 1e-6), self.coverage[box])[..., None]
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
-        near, far = (self._apart(own, from_cuts, least) for least in self._beside)
+        mixed, outline = self._beside
+        colours = continued(picture, self._apart(own, from_cuts, mixed), along)
+        hidden = self._hidden(picture, own, self.mask[box], from_cuts, outline, along)
+        lost = (shown & self._before)[box] & ~own & ~np.isin(self.labels[box][own], ARMS).any()
+        if lost.any():
+            deep = self._hidden(picture, own, self.mask[box], from_cuts, SHADOW * outline, along)
+            hidden = np.where(shadow(hidden, deep)[..., None], deep, hidden)
+            shaded = self._shaded(own, lost, from_cuts, colours, hidden)[..., None]
+            colours = shaded * hidden + (1 - shaded) * colours
+        colours = np.where(own[..., None], colours, hidden)
+        texture = np.concatenate([colours * coverage, 255 * coverage], -1)
+        bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
+        yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
+
+    def _hidden(
+        self,
+        picture: np.ndarray,
+        own: np.ndarray,
+        figure: np.ndarray,
+        from_cuts: np.ndarray,
+        least: float,
+        along: np.ndarray | tuple[float, float],
+    ) -> np.ndarray:
+        """What is hidden of a part, uint8 (H, W, 3): as what it has, bool (H, W), `least` half thicknesses of an arm `from_cuts`, float (H, W)."""
+        far = self._apart(own, from_cuts, least)
         # a sliver between an arm and the figure's edge says little of what is under the arm
         broad = opened(far, MIXED * self.body.arm)
         sources = broad if broad.any() else far
         hidden = continued(picture, sources, along)
-        if np.any(along):
-            under = (self.mask[box] & ~own)[..., None]
-            hidden = np.where(
-                under, bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm, hidden), hidden
-            )
-        colours = np.where(own[..., None], continued(picture, near, along), hidden)
-        texture = np.concatenate([colours * coverage, 255 * coverage], -1)
-        bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
-        yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
+        if not np.any(along):
+            return hidden
+        across = bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm, hidden)
+        return np.where((figure & ~sources)[..., None], across, hidden)
+
+    def _shaded(
+        self, own: np.ndarray, lost: np.ndarray, from_cuts: np.ndarray, colours: np.ndarray, hidden: np.ndarray
+    ) -> np.ndarray:
+        """float32 (H, W) in [0, 1]: how much of a part's `own` `colours` goes with an arm that hides what is `lost` of it, bool (H, W): beside
+        that, outlines and shadows on what is `hidden` there, and lighter slivers of the part between the arm and the figure's edge."""
+        reach = self._beside[1] * self.body.arm
+        beside = own & dilated(opened(lost, LEAST_LOST * self.body.arm), SHADOW * reach + NEXT)
+        lighter = colours.sum(-1, dtype=int) - hidden.sum(-1, dtype=int)
+        sliver = ~opened(own, SLIVER * self.body.arm) & (lighter > 0)
+        far = np.where(shadow(colours, hidden), SHADOW, np.where(lighter < 0, OUTLINES, 0))
+        ramp = np.clip(far - from_cuts / reach, 0, 1)
+        share = np.where(own, beside * np.maximum(ramp, sliver), lost).astype(np.float32)
+        return np.asarray(np.where(own, cv2.GaussianBlur(share, (0, 0), BLEND), 0))
 
     def _apart(self, own: np.ndarray, away: np.ndarray, share: float) -> np.ndarray:
         """The pixels of `own`, bool (H, W), that are farther `away`, (H, W) in pixels, than `share` of an arm's half thickness; all, if none is."""
@@ -221,6 +273,8 @@ class Scissors:
         if len(bones) == 2:
             thin = min(body.radii[limb, 0], body.radii[limb, 1])
             from_joint = np.linalg.norm(pixels - joint, axis=-1)
+            if limb in ARMS:  # what the body leaves of an elbow ends in no spikes
+                region &= opened(region, SPIKE * thin) | (from_joint > SPIKY * thin)
             onwards = unit(unit(joint - start, (0, 1)) + unit(end - joint, (0, 1)), unit(joint - start, (0, 1)))
             past = (pixels - joint) @ onwards
             tip = end + 3 * body.radii[limb, 1] * unit(end - joint, (0, 1))
@@ -229,7 +283,7 @@ class Scissors:
             parts = {0: region & ~lower, 1: region & lower}
             beside = (np.abs(past) < BAND * thin) & (from_joint < 2 * thin) & (self.labels == limb)
             # what hides an elbow stays before it
-            disc = (from_joint < thin + ROUND) & ((self.mask & (limb in LEGS)) | (self.labels == limb)) | beside
+            disc = (from_joint < thin + ROUND) & (self.mask if limb in LEGS else region) | beside & region
         for bone in bones if limb in ARMS else reversed(bones):
             yield from self._bone(limb, bone, parts[bone], disc)
 
@@ -242,9 +296,10 @@ class Scissors:
         if limb in LEGS and not self.body.hem:  # without a skirt only the hip is under the trunk
             hidden &= (self.labels != TRUNK_LABEL) | ((self.pixels - start) @ along < length / 2)
 
-        yield from self._piece(
-            (region | disc) & (self.labels == limb), region | hidden | disc, self._strip(limb, bone), along
-        )
+        whole = region | disc
+        if limb in ARMS:  # nor is anything left beside it
+            whole = large(whole, radius**2)
+        yield from self._piece(whole & (self.labels == limb), whole | hidden, self._strip(limb, bone), along)
 
     def _behind(self, arm: int) -> Iterator[Piece]:
         """What the body's clothes hide of an arm: its bones go on behind them, in the colours that the arm has near them."""
@@ -318,7 +373,8 @@ class Scissors:
         seat = dilated(joint, max(NEXT, reach)) & dilated(trunk, max(NEXT, reach / 2)) & (trunk | legs)
         yield from self._piece(seat, seat, self._ladder)
 
-    def _trunk(self) -> Iterator[Piece]:
+    def _hull(self) -> np.ndarray:
+        """bool (H, W): where there is trunk, as far as joints can say it, whatever lies before it."""
         body = self.body
         centres, across, halves = rungs(body, body.joints, 1)
         widths = halves.copy()
@@ -327,7 +383,11 @@ class Scissors:
         nape = body.joints[NECK] + NAPE * (body.head - body.joints[NECK])
         sides = NAPE * body.head_radius * across[0]
         outline = np.concatenate([centres - edge, (centres + edge)[::-1], [nape + sides, nape - sides]])
-        hull = polygon(outline, self.mask.shape) & (self.labels >= 0)
+        return polygon(outline, self.mask.shape) & (self.labels >= 0)
+
+    def _trunk(self) -> Iterator[Piece]:
+        body = self.body
+        hull = self._hull() & ~np.isin(self.labels, ARMS)
         own = (self.labels == TRUNK_LABEL) | self._seat
         down = unit(body.joints[HIPS].mean(0) - body.joints[NECK], (0, 1))
         yield from self._piece(own, own | self._overlapping(TRUNK_LABEL, hull), self._ladder, down)
@@ -374,6 +434,19 @@ def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tupl
     _, nearest = distance_transform_edt(~sources, sampling=1 + HEMS * np.abs(along)[::-1], return_indices=True)
     whole = picture[tuple(nearest)]
     return np.where(sources[..., None], picture, cv2.GaussianBlur(whole, (0, 0), SEAM))
+
+
+def shadow(picture: np.ndarray, lit: np.ndarray) -> np.ndarray:
+    """bool (H, W): where one picture, uint8 (H, W, 3), shows the same as the other in shadow: darker, in the same hue."""
+    here, there = (cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for image in (picture, lit))
+    darker = (here[..., 0] < there[..., 0]) & (np.linalg.norm((here - there)[..., 1:], axis=-1) < SAME_HUE)
+    return np.asarray(darker | (cv2.GaussianBlur(darker.astype(np.float32), (0, 0), SEAM) > 0.5))  # and specks within it
+
+
+def large(mask: np.ndarray, least: float) -> np.ndarray:
+    """The pieces of a mask, bool (H, W), that have `least` pixels."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return mask & (stats[parts, cv2.CC_STAT_AREA] >= least)
 
 
 def bridged(

@@ -98,7 +98,7 @@ class PuppetWarp:
             BunrakuError: drawn skeletons instead of keypoints, nobody or no neck in the reference's pose, nobody in the
                 driving poses or the mask, or arrays that do not fit each other.
         """
-        cut = CutOut(reference, poses, reference_pose, size, mask, background, self.segmenter, textured)
+        cut = CutOut(reference, poses, reference_pose, size, mask, background, self.segmenter)
         for start in range(0, len(cut), chunk):
             frames = cut[range(start, min(start + chunk, len(cut)))]
             yield _straight(frames) if background is TRANSPARENT else frames[..., :3]
@@ -107,8 +107,7 @@ class PuppetWarp:
 class CutOut:
     """The people of a still cut into pieces, before the still without them; what is set up once for a clip.
 
-    Arguments and errors as of `PuppetWarp.stream`; `filled` continues a picture into the hole behind its people, smoothly and at once unless
-    another way is given.
+    Arguments and errors as of `PuppetWarp.stream`.
     """
 
     def __init__(
@@ -120,7 +119,6 @@ class CutOut:
         mask: np.ndarray | None = None,
         background: Pictures | None = None,
         segmenter: SegmenterName = "auto",
-        filled: Callable[[np.ndarray, np.ndarray], np.ndarray] = fill,
     ) -> None:
         tracks, rest = _checked(reference, poses, reference_pose)
         size = size or (reference.shape[0], reference.shape[1])
@@ -131,7 +129,7 @@ class CutOut:
         else:
             coverage, halo = _coverage(mask, reference.shape[:2], rest.people, size), HALO
         if background is None:
-            background = filled(picture, grown(coverage.max(0) > TRACE, halo))
+            background = textured(picture, grown(coverage.max(0) > TRACE, halo))
         self._stages = _stages(background, len(tracks), size)
         covers = coverage.astype(np.float32) / 255
         stay = [_stays(tracks.person(i), rest.person(i)) for i in range(rest.people)]

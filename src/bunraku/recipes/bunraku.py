@@ -75,6 +75,8 @@ class Bunraku(AnimateAnyone):
         Attributes:
             latent_channels: of the autoencoder.
             conditions: what else it may be shown, out of `GUIDED` and `SCENE`; the mask comes with the environment.
+            figure_trust: how far the cut-out is trusted at least where it is the figure: 1, wholly, so that nothing of the figure is taken away, and
+                edges, holes and ground alone are mended; 0: as far as the gate says.
             predicts: what the denoiser says of the picture that it paints: the picture, or the noise that hides it, as networks that start
                 from Stable Diffusion do, on its schedule.
         """
@@ -82,6 +84,7 @@ class Bunraku(AnimateAnyone):
         reference_pose: bool = True
         latent_channels: int = 32
         conditions: tuple[str, ...] = ()
+        figure_trust: float = 0.0
         predicts: Literal["sample", "epsilon"] = "sample"
 
     added: ClassVar[tuple[str, ...]] = tuple(f"{name}_guider" for name in GUIDED)
@@ -107,6 +110,8 @@ class Bunraku(AnimateAnyone):
         super().__init__(denoiser, reference_net, pose_guider, image_encoder, options)
         self.flow_guider, self.depth_order_guider = flow_guider, depth_order_guider
         self.structured_depth_guider = structured_depth_guider
+        if not 0 <= options.figure_trust <= 1:
+            raise BunrakuError(f"figure_trust must be from 0 to 1, not {options.figure_trust}")
         if lost := [name for name in GUIDED if name in options.conditions and getattr(self, f"{name}_guider") is None]:
             raise BunrakuError(f"the model has no {lost[0]}_guider, and its options have the condition {lost[0]}")
 
@@ -186,7 +191,8 @@ class Bunraku(AnimateAnyone):
             painted = _without_noise(noisy, painted, timestep)
         if joined is None:
             return torch.cat([painted, torch.zeros_like(trust), painted], 1)
-        own, trust = kept * cut + painted, torch.maximum(trust, (there - 1) * cover) * shown
+        least = (there - 1).clamp(min=self.options.figure_trust)
+        own, trust = kept * cut + painted, torch.maximum(trust, least * cover) * shown
         return torch.cat([trust * cut + (1 - trust) * own, trust, own], 1)
 
 
