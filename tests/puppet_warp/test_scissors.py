@@ -215,7 +215,7 @@ def test_the_shadow_of_an_arm_leaves_with_it() -> None:
     scissors = Scissors(picture, whole.coverage, whole.body)
     raised = scissors.body.joints.copy()
     raised[[3, 4]] = (34, 34), (15, 34)
-    assert shown(scissors, raised)[64:67, 53:65].mean() > 0.93 * np.mean(CLOTH)
+    assert shown(scissors, raised)[64:67, 53:65].mean() > 0.85 * np.mean(CLOTH)
 
 
 def test_a_shadow_is_darker_in_the_same_hue() -> None:
