@@ -213,7 +213,7 @@ class Scissors:
         colours = continued(picture, self._apart(own, from_cuts, mixed), along)
         hidden = self._hidden(picture, own, self.mask[box], from_cuts, outline, along)
         lost = (shown & self._before)[box] & ~own & ~np.isin(self.labels[box][own], ARMS).any()
-        if lost.any():
+        if lost.any() and np.any(along):  # a face has darker things than shadows
             deep = self._hidden(picture, own, self.mask[box], from_cuts, SHADOW * outline, along)
             hidden = np.where(shadow(hidden, deep)[..., None], deep, hidden)
             shaded = self._shaded(own, lost, from_cuts, colours, hidden)[..., None]
@@ -440,7 +440,9 @@ def shadow(picture: np.ndarray, lit: np.ndarray) -> np.ndarray:
     """bool (H, W): where one picture, uint8 (H, W, 3), shows the same as the other in shadow: darker, in the same hue."""
     here, there = (cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for image in (picture, lit))
     darker = (here[..., 0] < there[..., 0]) & (np.linalg.norm((here - there)[..., 1:], axis=-1) < SAME_HUE)
-    return np.asarray(darker | (cv2.GaussianBlur(darker.astype(np.float32), (0, 0), SEAM) > 0.5))  # and specks within it
+    return np.asarray(
+        darker | (cv2.GaussianBlur(darker.astype(np.float32), (0, 0), SEAM) > 0.5)
+    )  # and specks within it
 
 
 def large(mask: np.ndarray, least: float) -> np.ndarray:
