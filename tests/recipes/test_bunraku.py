@@ -240,6 +240,35 @@ def test_every_condition_counts_once_it_has_learnt_and_goes_missing_without_a_tr
 
 
 @torch.no_grad()
+def test_a_model_that_trusts_the_figure_takes_nothing_of_it_away():
+    torch.manual_seed(3)
+    animator = SMALL.build(False, Bunraku.Options()).eval()
+    randomise(animator.denoiser)
+    animator.denoiser.conv_out.bias[33] -= 9  # it would trust nothing
+    trusting = Bunraku(**animator.parts(), options=Bunraku.Options(figure_trust=1.0))
+    inputs, latents = whole_batch(("cutout",))
+    inputs.frames["cutout"][..., 3] = 0
+    inputs.frames["cutout"][..., 32:, :, 3] = 255  # the lower half is figure
+    half = replace(trusting.options, figure_trust=0.5)
+    said = {}
+    for name, each in {
+        "gate": animator,
+        "half": Bunraku(**animator.parts(), options=half),
+        "trusting": trusting,
+    }.items():
+        torch.manual_seed(6)
+        noisy = torch.randn(2, 32, 2, 8, 8)
+        said[name] = each(noisy, torch.tensor([700, 700]), inputs, latents, torch.tensor([True, True]))
+    assert said["gate"][:, 32].max() < 0.4
+    torch.testing.assert_close(said["trusting"][..., 4:, :][:, :32], latents["cutout"][..., 4:, :])
+    assert (said["half"][:, 32, :, 4:] == 0.5).all()
+    assert torch.equal(said["trusting"][..., :4, :], said["gate"][..., :4, :]), "beside the figure the gate decides"
+    assert torch.equal(said["trusting"][:, 33:], said["gate"][:, 33:]), "its own picture is judged as ever"
+    with pytest.raises(BunrakuError, match="figure_trust"):
+        Bunraku(**animator.parts(), options=Bunraku.Options(figure_trust=1.5))
+
+
+@torch.no_grad()
 def test_the_scene_stays_in_the_unconditional_half_and_the_cut_out_does_not():
     animator = SMALL.build(False, SMALL.options).eval()
     inputs, latents = whole_batch(ALL)
