@@ -354,6 +354,18 @@ def test_a_thin_arm_goes_on_beyond_the_border_as_an_arm() -> None:
         assert coverage[:15, 23:45].min() == 1
 
 
+def test_behind_a_wrist_that_is_seen_there_is_no_more_than_a_hand() -> None:
+    """At every border."""
+    still, cover = np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.float32)
+    cover[10:18, :30] = 1
+    for turns, (x, y) in enumerate([(5, 14), (14, 55), (55, 26), (26, 5)]):
+        ends = np.array([(x, y, 8.5)])
+        _, coverage, before = _continued(np.rot90(still, turns), np.rot90(cover, turns), ends)
+        assert before == [(0, 15), (0, 0), (0, 0), (15, 0)][turns]
+        beyond = np.rot90(coverage, -turns)[10:18, :15]
+        np.testing.assert_array_equal(beyond.any(0), np.arange(15) >= 15 - 4)  # 8.5 from the wrist, 5 of them inside
+
+
 def test_what_goes_on_beyond_a_border_thickens_no_limb(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body is measured in what the picture shows of it."""
     bodies, measure = [], Body.of

@@ -35,7 +35,7 @@ from bunraku.perception.matte import SegmenterName, create_segmenter, still_matt
 from bunraku.perception.plate import fill, grown
 from bunraku.perception.pose import BODY, SEEN, PoseTrack
 from bunraku.perception.texture import textured
-from bunraku.puppet_warp.body import Body, Movement
+from bunraku.puppet_warp.body import LIMBS, Body, Movement, seen_joints
 from bunraku.puppet_warp.labels import closed
 from bunraku.puppet_warp.scissors import Scissors
 
@@ -46,11 +46,14 @@ ORDER_SMOOTHING = 4.0  # frames, sigma
 MARGIN = 4  # pixels kept round a figure
 RESTS = 0.01  # pixels: who moves less stays where he is
 BENEATH = 0.04  # of the longest side: half the width of what may hide a part of somebody who stays
+HAND, FOOT = 0.6, 0.4  # of the bone before it: how far a hand and a foot reach
+LARGE = 1.8  # so many times as far drawn ones may
 BEYOND, LONG = (
     0.25,
     2,
 )  # of the longest side, and times as long as wide: how far a figure goes on beyond the borders that cut it
 
+NO_ENDS = np.zeros((0, 3))
 
 TRANSPARENT: np.ndarray = np.zeros((0, 0, 4), np.uint8)
 """No background."""
@@ -187,7 +190,7 @@ class _Moved:
         if not (coverage > 0.5).any():
             raise BunrakuError(f"person {index} covers no pixel of the reference")
         there = coverage.shape
-        picture, coverage, beyond = _continued(picture, coverage)
+        picture, coverage, beyond = _continued(picture, coverage, _ends(rest, index))
         still = np.zeros(coverage.shape, bool)
         still[beyond[0] : beyond[0] + there[0], beyond[1] : beyond[1] + there[1]] = True
         seen = still & (coverage > 0.5)  # what goes on beyond a border says nothing of how thick an arm is
@@ -210,12 +213,15 @@ class _Moved:
             piece.paint(canvas, piece.place(*self._movement.at(time)))
 
 
-def _continued(picture: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+def _continued(
+    picture: np.ndarray, coverage: np.ndarray, ends: np.ndarray = NO_ENDS
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """A figure that the picture's borders cut goes on beyond them, as wide as it is there, so that it does not end when it moves away.
 
     Args:
         picture: uint8 (H, W, 3).
         coverage: float32 (H, W).
+        ends: (N, 3), wrists and ankles in the picture, x and y, and how far from there a hand or foot reaches at most.
 
     Returns:
         both, larger, and how many pixels were added at the top and at the left.
@@ -226,7 +232,8 @@ def _continued(picture: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarray, n
         turned, covered = np.rot90(picture, turns), np.rot90(coverage, turns)
         if (covered[:, 0] > 0.5).sum() <= 1:
             continue
-        further, shown = _beyond(turned, covered[:, 0], most)
+        reach = _reach(ends + (before[1], before[0], 0), turns, (picture.shape[0], picture.shape[1]))
+        further, shown = _beyond(turned, covered[:, 0], most, reach)
         picture = np.rot90(np.concatenate([further, turned], 1), -turns)
         coverage = np.rot90(np.concatenate([shown, covered], 1), -turns)
         if turns < 2:
@@ -234,18 +241,48 @@ def _continued(picture: np.ndarray, coverage: np.ndarray) -> tuple[np.ndarray, n
     return np.ascontiguousarray(picture), np.ascontiguousarray(coverage), (before[0], before[1])
 
 
-def _beyond(picture: np.ndarray, border: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _ends(rest: PoseTrack, index: int) -> np.ndarray:
+    """Wrists and ankles that person `index` shows, as of `_continued`."""
+    points, seen = seen_joints(rest.person(index))
+    shares = zip(LIMBS, (HAND, HAND, FOOT, FOOT))
+    known = [(middle, end, share) for (_, middle, end), share in shares if seen[0, [middle, end]].all()]
+    ends = [
+        (*points[0, end], share * np.linalg.norm(points[0, end] - points[0, middle])) for middle, end, share in known
+    ]
+    return np.array(ends, float).reshape(-1, 3)
+
+
+def _reach(ends: np.ndarray, turns: int, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """How far a hand or foot may reach beyond the left border of a picture of `size` that was turned left so often, by rows: less than 0
+    where it ends before, minus infinity where none is near. `ends`: as of `_continued`, before it was turned."""
+    (x, y, far), (height, width) = ends.T, size
+    across, down = [(x, y), (y, width - x), (width - x, height - y), (height - y, x)][turns]
+
+    def reach(rows: np.ndarray) -> np.ndarray:
+        away = np.hypot(across, down - rows[:, None] - 0.5)
+        return np.asarray(np.where(away < LARGE * far, far - away, -np.inf).max(1, initial=-np.inf))
+
+    return reach
+
+
+def _beyond(
+    picture: np.ndarray, border: np.ndarray, most: int, reach: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """What goes on left of a picture (H, W, 3), uint8 (H, most, 3), and its coverage, where the figure's is (H,) at the border.
 
     It is a strip of the picture to and fro, so that the weave of cloth is kept, and half as wide as the figure is high at the border: a thin arm goes
-    on as an arm, and not as what is beside it farther in. It ends after `LONG` times that height: behind a wrist there is a hand, no second arm.
+    on as an arm, and not as what is beside it farther in. It ends after `LONG` times that height: behind a wrist there is a hand, no second arm; and within `reach` of a wrist that is seen, by the
+    row that it is nearest to.
     """
     _, runs, stats, _ = cv2.connectedComponentsWithStats((border > 0.5).astype(np.uint8)[:, None])
     high = np.where(border > 0.5, stats[runs[:, 0], cv2.CC_STAT_AREA], 0)
     high = cv2.dilate(high.astype(np.float32)[:, None], np.ones((3, 1))).astype(int)  # the soft edge goes along
     strip, away = np.clip(high // 2, 1, picture.shape[1]), np.arange(most)[::-1]
     columns = np.minimum(away % (2 * strip), 2 * strip - 1 - away % (2 * strip))
-    return picture[np.arange(len(picture))[:, None], columns], np.where(away < LONG * high, border[:, None], 0)
+    near = reach(np.arange(len(picture)))
+    ends = np.array([near[runs[:, 0] == run].max(initial=-np.inf) for run in range(len(stats))])[runs[:, 0]]
+    long = np.minimum(LONG * high, np.where(np.isfinite(ends) & (border > 0.5), ends, np.inf)[:, None])
+    return picture[np.arange(len(picture))[:, None], columns], np.where(away < long, border[:, None], 0)
 
 
 def _checked(
