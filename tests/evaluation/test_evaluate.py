@@ -182,7 +182,7 @@ def test_one_clip_has_no_distribution(bunraku: Bunraku, pairs: Path, tmp_path: P
         (("--model", "mini", "--benchmark", "tik-tok"), "there is no benchmark 'tik-tok'"),
         (("--model", "mini", "--benchmark", "tiktok"), "give its folder with --data"),
         (("--model", "mini", "--benchmark", "tiktok", "--data", "."), "lacks 00337"),
-        (("--model", "mini", "--size", "100"), "defined at 128 and 256"),
+        (("--model", "mini", "--size", "100"), "defined at 128, 256, 512"),
         (("--model", "mini", "--size", "128x256"), "square frames"),
         (("--model", "mini", "--clips", "0"), "give at least 1"),
         (("--model", "mini", "--metrics", "psnr,beauty"), "there is no metric beauty"),

@@ -161,6 +161,15 @@ def test_flicker_counts_what_the_truth_keeps_still():
     assert np.isnan(given["flicker"]).all()
 
 
+def test_sharpness_is_the_energy_of_edges_beside_the_truths():
+    truth = np.zeros((2, 16, 16, 3), np.uint8)
+    truth[:, :, 8:] = 100
+    soft = truth.copy()
+    soft[0, :, 7], soft[0, :, 8] = 25, 75  # 25, 50, 25 instead of 100
+    assert m.sharpness(soft, truth) == pytest.approx([(25**2 + 50**2 + 25**2) / 100**2, 1])
+    assert np.isnan(m.sharpness(truth, np.full_like(truth, 7))).all()
+
+
 def test_score_clip_computes_what_the_functions_do():
     generated, truth = pair(3, 48, 64)
     scores = m.score_clip(generated, truth)

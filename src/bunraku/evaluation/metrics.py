@@ -99,6 +99,11 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
         "Wang, Simoncelli & Bovik 2003 as in torchmetrics: RGB, 11x11 Gaussian window, five scales; smaller frames have as many "
         "as the window fits into (five from 176 pixels, four from 88), weights renormalised.",
     ),
+    "sharpness": Metric(
+        "Sharpness", "strength of edges beside the truth's: below 1 softer, above 1 harsher",
+        "Energy of the gradient (mean square of the differences between neighbouring pixels of the grey frame, along rows and columns) over "
+        "that of the truth.", better="neither",
+    ),
     "l1_character": Metric(
         "L1 character", "L1 where the truth shows a character", "L1 over the mask.", better="lower", **_MASKED
     ),
@@ -277,6 +282,8 @@ def score_clip(
     if names & {"identity_accuracy", "identity_accuracy_meeting"}:
         right = scores["identity_accuracy"] = identity_accuracy(generated, truth, people)
         scores["identity_accuracy_meeting"] = np.where(meetings(people), right, np.nan)
+    if "sharpness" in names:
+        scores["sharpness"] = sharpness(generated, truth)
     if "ms_ssim" in names:
         scores["ms_ssim"] = ms_ssim(generated, truth)
     if names & {"flicker", "flicker_truth"}:
@@ -315,6 +322,18 @@ def psnr_uint8_wrap(generated: np.ndarray, truth: np.ndarray) -> np.ndarray:
     out near 29, and noise at 28.
     """
     return _psnr(_histograms(generated, truth), WRAPPED_SQUARES)
+
+
+def sharpness(generated: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Energy of the gradient of each grey frame over that of the truth's, float64 (F,); NaN where the truth has no edge."""
+    check_frames(generated, truth)
+    energy = np.array([[_gradient_energy(frame) for frame in clip] for clip in (generated, truth)])
+    return np.asarray(energy[0] / np.where(energy[1] > 0, energy[1], np.nan))
+
+
+def _gradient_energy(frame: np.ndarray) -> float:
+    grey = _grey(frame).astype(np.float64)
+    return float(np.square(np.diff(grey, axis=0)).mean() + np.square(np.diff(grey, axis=1)).mean())
 
 
 def ssim(generated: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
