@@ -143,7 +143,7 @@ def evaluate(
         typer.Option(
             metavar="HxW",
             rich_help_panel=SAMPLING,
-            help="Frames of the benchmark; the theatre has 128 and 256 (default: the model's)",
+            help="Frames of the benchmark; the theatre has 128, 256 and 512 (default: the model's)",
             show_default=False,
         ),
     ] = None,
