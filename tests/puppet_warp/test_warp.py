@@ -142,7 +142,7 @@ def test_half_a_pixel_counts() -> None:
     )
     made = warped(shown, track, background=np.zeros((128, 128, 3), np.uint8)).astype(float).mean(-1)
     centres = (made * np.arange(128)).sum((1, 2)) / made.sum((1, 2))
-    assert np.allclose(np.diff(centres), 0.25, atol=0.03)
+    assert np.allclose(np.diff(centres), 0.25, atol=0.05)
 
 
 def test_a_larger_body_is_drawn_larger_all_over() -> None:
