@@ -115,7 +115,7 @@ def test_everybody_in_the_first_frame_of_a_dance_is_followed_and_animated(
     assert found == {tuple(np.rint(neck).tolist()) for neck in shown.pose.keypoints[0, :, 1]}
     masked = Warp()
     moved = psnr(masked(both), both.truth, shown.instances[1:] > 0).mean()
-    assert moved > psnr(masked(one), both.truth, shown.instances[1:] > 0).mean() + 1
+    assert moved > psnr(masked(one), both.truth, shown.instances[1:] > 0).mean() + 0.7
 
 
 def test_who_comes_in_later_is_not_followed(shown: Rendering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

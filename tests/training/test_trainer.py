@@ -649,7 +649,7 @@ def test_relative_to_the_cut_out_every_sample_counts_the_same(tmp_path, huber):
     assert torch.equal(without[1:], share[1:])
     losses = [run.loss(batch, torch.Generator().manual_seed(0)).item() for run in (plain, pictured)]
     assert losses[1] - losses[0] == pytest.approx((share * before).mean().item(), rel=1e-3)
-    assert losses[1] - losses[0] == pytest.approx(1, abs=0.03)
+    assert losses[1] - losses[0] == pytest.approx(1, abs=0.05)
 
 
 def test_a_batch_is_of_one_size_and_the_sizes_follow_each_other(tmp_path):
