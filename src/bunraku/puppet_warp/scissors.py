@@ -40,10 +40,7 @@ HULL = 0.95  # share of the trunk's width that is trunk where an arm covers it
 NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's half height to either side: what slopes from there is trunk
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
 SMOOTH = 0.5  # sigma in half thicknesses of an arm that smooths the outline of what an arm hides
-UNDER_TRUNK, UNDER_ARM = (
-    0.45,
-    0.15,
-)  # how far legs go on under the trunk, and anything under an arm, in half thicknesses
+UNDER_TRUNK, UNDER_ARM = 0.45, 0.15  # half thicknesses: how far legs go on under the trunk, and anything under an arm
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
 ROOT = 2.5  # half thicknesses of an arm from the shoulder within which an arm hides the body in every pose
@@ -59,7 +56,7 @@ MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colour
 SPIKE, SPIKY = (
     0.25,
     3.0,
-)  # half the width of a spike beside an elbow, and how far from it there may be one, in half thicknesses
+)  # half thicknesses: half the width of a spike beside an elbow, and how far from it there may be one
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
@@ -101,9 +98,10 @@ class Scissors:
         self._from_cuts = self._away_from_cuts()
         self._from_edge = from_edge(self.mask)
         line = line_width(picture, self._from_edge, DEEP * body.arm) / body.arm
-        self._beside = MIXED, max(OUTLINE, LINES * line)
-        from_shoulders = np.min([np.linalg.norm(self.pixels - body.joints[j], axis=-1) for j in SHOULDERS[::2]], 0)
-        self._before = np.isin(self.labels, ARMS) & (from_shoulders > ROOT * body.arm)
+        self._outline = max(OUTLINE, LINES * line)
+        shoulders = body.joints[[LIMBS[arm][0] for arm in ARMS]]
+        from_shoulders = np.linalg.norm(self.pixels[..., None, :] - shoulders, axis=-1).min(-1)
+        self._roots = from_shoulders <= ROOT * body.arm
         self._lost = self._lost_hands(np.full(coverage.shape, True) if still is None else still)
 
     def pieces(self) -> Iterator[Piece]:
@@ -209,16 +207,20 @@ class Scissors:
         # soft between parts alone: the figure's own edge is as soft as its coverage
         coverage = np.minimum(share / np.maximum(whole, 1e-6), self.coverage[box])[..., None]
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
-        mixed, outline = self._beside
-        colours = continued(picture, self._apart(own, from_cuts, mixed), along)
-        hidden = self._hidden(picture, own, self.mask[box], from_cuts, outline, along)
-        lost = (shown & self._before)[box] & ~own & ~np.isin(self.labels[box][own], ARMS).any()
-        if lost.any() and np.any(along):  # a face has darker things than shadows
-            deep = self._hidden(picture, own, self.mask[box], from_cuts, SHADOW * outline, along)
+        colours = continued(picture, self._apart(own, from_cuts, MIXED), along)
+        hidden = self._hidden(picture, own, self.mask[box], from_cuts, self._outline, along)
+        arms, root = np.isin(self.labels[box], ARMS), self._roots[box]
+        if (arms & own).any() or not np.any(along):  # of trunk and legs alone: a face has darker things than shadows
+            arms = np.zeros_like(arms)
+        lost = arms & shown[box] & ~root
+        if lost.any():
+            deep = self._hidden(picture, own, self.mask[box], from_cuts, SHADOW * self._outline, along)
             hidden = np.where(shadow(hidden, deep)[..., None], deep, hidden)
             shaded = self._shaded(own, lost, from_cuts, colours, hidden)[..., None]
             colours = shaded * hidden + (1 - shaded) * colours
         colours = np.where(own[..., None], colours, hidden)
+        # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's
+        colours = np.where((arms & root)[..., None], picture, colours)
         texture = np.concatenate([colours * coverage, 255 * coverage], -1)
         bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
@@ -248,7 +250,7 @@ class Scissors:
     ) -> np.ndarray:
         """float32 (H, W) in [0, 1]: how much of a part's `own` `colours` goes with an arm that hides what is `lost` of it, bool (H, W): beside
         that, outlines and shadows on what is `hidden` there, and lighter slivers of the part between the arm and the figure's edge."""
-        reach = self._beside[1] * self.body.arm
+        reach = self._outline * self.body.arm
         beside = own & dilated(opened(lost, LEAST_LOST * self.body.arm), SHADOW * reach + NEXT)
         lighter = colours.sum(-1, dtype=int) - hidden.sum(-1, dtype=int)
         sliver = ~opened(own, SLIVER * self.body.arm) & (lighter > 0)
@@ -440,9 +442,8 @@ def shadow(picture: np.ndarray, lit: np.ndarray) -> np.ndarray:
     """bool (H, W): where one picture, uint8 (H, W, 3), shows the same as the other in shadow: darker, in the same hue."""
     here, there = (cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for image in (picture, lit))
     darker = (here[..., 0] < there[..., 0]) & (np.linalg.norm((here - there)[..., 1:], axis=-1) < SAME_HUE)
-    return np.asarray(
-        darker | (cv2.GaussianBlur(darker.astype(np.float32), (0, 0), SEAM) > 0.5)
-    )  # and specks within it
+    # with the specks within it
+    return np.asarray(darker | (cv2.GaussianBlur(darker.astype(np.float32), (0, 0), SEAM) > 0.5))
 
 
 def large(mask: np.ndarray, least: float) -> np.ndarray:

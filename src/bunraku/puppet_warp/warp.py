@@ -232,8 +232,8 @@ def _continued(
         turned, covered = np.rot90(picture, turns), np.rot90(coverage, turns)
         if (covered[:, 0] > 0.5).sum() <= 1:
             continue
-        reach = _reach(ends + (before[1], before[0], 0), turns, (picture.shape[0], picture.shape[1]))
-        further, shown = _beyond(turned, covered[:, 0], most, reach)
+        ended = _ended(ends + (before[1], before[0], 0), turns, (picture.shape[0], picture.shape[1]))
+        further, shown = _beyond(turned, covered[:, 0], most, ended)
         picture = np.rot90(np.concatenate([further, turned], 1), -turns)
         coverage = np.rot90(np.concatenate([shown, covered], 1), -turns)
         if turns < 2:
@@ -252,36 +252,29 @@ def _ends(rest: PoseTrack, index: int) -> np.ndarray:
     return np.array(ends, float).reshape(-1, 3)
 
 
-def _reach(ends: np.ndarray, turns: int, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """How far a hand or foot may reach beyond the left border of a picture of `size` that was turned left so often, by rows: less than 0
-    where it ends before, minus infinity where none is near. `ends`: as of `_continued`, before it was turned."""
+def _ended(ends: np.ndarray, turns: int, size: tuple[int, int]) -> np.ndarray:
+    """How far a hand or foot may reach beyond the left border of a picture of `size` that was turned left so often, float (H,): less than 0
+    where it ends before, minus infinity in rows that none is near. `ends`: as of `_continued`, before it was turned."""
     (x, y, far), (height, width) = ends.T, size
     across, down = [(x, y), (y, width - x), (width - x, height - y), (height - y, x)][turns]
-
-    def reach(rows: np.ndarray) -> np.ndarray:
-        away = np.hypot(across, down - rows[:, None] - 0.5)
-        return np.asarray(np.where(away < LARGE * far, far - away, -np.inf).max(1, initial=-np.inf))
-
-    return reach
+    away = np.hypot(across, down - np.arange(size[turns % 2])[:, None] - 0.5)
+    return np.asarray(np.where(away < LARGE * far, far - away, -np.inf).max(1, initial=-np.inf))
 
 
-def _beyond(
-    picture: np.ndarray, border: np.ndarray, most: int, reach: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def _beyond(picture: np.ndarray, border: np.ndarray, most: int, ended: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What goes on left of a picture (H, W, 3), uint8 (H, most, 3), and its coverage, where the figure's is (H,) at the border.
 
     It is a strip of the picture to and fro, so that the weave of cloth is kept, and half as wide as the figure is high at the border: a thin arm goes
-    on as an arm, and not as what is beside it farther in. It ends after `LONG` times that height: behind a wrist there is a hand, no second arm; and within `reach` of a wrist that is seen, by the
-    row that it is nearest to.
+    on as an arm, and not as what is beside it farther in. It ends after `LONG` times that height, as behind a wrist there is a hand, no second
+    arm, and where the wrist is seen, by the farthest that its hand reaches in these rows (`_ended`).
     """
     _, runs, stats, _ = cv2.connectedComponentsWithStats((border > 0.5).astype(np.uint8)[:, None])
     high = np.where(border > 0.5, stats[runs[:, 0], cv2.CC_STAT_AREA], 0)
     high = cv2.dilate(high.astype(np.float32)[:, None], np.ones((3, 1))).astype(int)  # the soft edge goes along
     strip, away = np.clip(high // 2, 1, picture.shape[1]), np.arange(most)[::-1]
     columns = np.minimum(away % (2 * strip), 2 * strip - 1 - away % (2 * strip))
-    near = reach(np.arange(len(picture)))
-    ends = np.array([near[runs[:, 0] == run].max(initial=-np.inf) for run in range(len(stats))])[runs[:, 0]]
-    long = np.minimum(LONG * high, np.where(np.isfinite(ends) & (border > 0.5), ends, np.inf)[:, None])
+    farthest = np.array([ended[runs[:, 0] == run].max(initial=-np.inf) for run in range(len(stats))])[runs[:, 0]]
+    long = np.minimum(LONG * high, np.where(np.isfinite(farthest) & (border > 0.5), farthest, np.inf)[:, None])
     return picture[np.arange(len(picture))[:, None], columns], np.where(away < long, border[:, None], 0)
 
 
