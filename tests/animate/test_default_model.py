@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from bunraku.animate import AnimateOptions, animate
+from bunraku.animate.models import PipelineAdapter
 from bunraku.media import read_image
 from bunraku.pipeline import AnimationPipeline
 from bunraku.recipes.bunraku import BUNRAKU
 from bunraku.recipes.recipe import stored_options
 from bunraku.training.run import load_vae
+from bunraku.weights import load_pipeline
 from tests.video import read_video
 
 
@@ -67,3 +69,10 @@ def test_before_a_picture_it_stands_in_that_picture(puppets: Path, tmp_path: Pat
     behind = read_image(puppets / "b.png").astype(float)
     nobody = cut[..., 3] == 0
     assert np.abs(ours - behind)[nobody].mean() < 6
+
+
+@pytest.mark.parametrize("size", [(512, 384), (384, 512), (256, 128), (400, 304)])
+def test_a_still_whose_sides_can_be_halved_keeps_its_size(untrained: str, size: tuple[int, int]):
+    """It is painted smaller by a whole number; the best of them leaves 512x384 at 528x384, the next best as it is."""
+    canvas = PipelineAdapter(AnimateOptions(model=untrained), 2, load_pipeline(untrained)).canvas(size)
+    assert canvas.size == canvas.output_size == size

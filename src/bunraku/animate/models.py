@@ -222,7 +222,11 @@ class PipelineAdapter:
     def _sharp_canvas(self, reference: tuple[int, int], own: tuple[int, int], scene: tuple[int, int] | None) -> Canvas:
         """The canvas of a model that can be sharp at any size: the picture's own size, a multiple of what the model paints."""
         wanted = self._options.size or reduced(scene or reference)
-        factor = max(1, round(math.sqrt(math.prod(wanted) / math.prod(own))))
+        best = max(1, round(math.sqrt(math.prod(wanted) / math.prod(own))))
+        whole = [k for k in (best, best + 1, best - 1) if k and not any(side % (8 * k) for side in wanted)]
+        factor = (
+            whole[0] if whole else best
+        )  # a size that need not be rounded leaves every pixel of the still in its place
         return choose_canvas(
             reference, wanted, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=8 * factor,
             scene=scene,
