@@ -25,6 +25,7 @@ from bunraku.media.frames import Pictures
 from bunraku.nets.pixels import unit_pixels, with_detail
 from bunraku.nets.ports import Ports
 from bunraku.nets.products import fast_products
+from bunraku.perception.pose import PoseTrack
 from bunraku.recipes import MOST_PICTURES, Animator, Encoded, Inputs, Reads, get_recipe, part_names
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import stored_options
@@ -151,6 +152,10 @@ class AnimationPipeline(DiffusionPipeline):
     def made_for(self) -> tuple[int, int]:
         """(height, width) that it was trained at."""
         return self.config.size[0], self.config.size[1]
+
+    def refine(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
+        """The poses that this model follows, see `Animator.refine`."""
+        return self.animator.refine(driving, reference)
 
     @property
     def sampling(self) -> Sampling:

@@ -22,7 +22,7 @@ from bunraku.nets.ports import Ports
 from bunraku.pipeline import AnimationPipeline, detailed
 from bunraku.puppet_warp import PuppetWarp
 from bunraku.recipes import Encoded, Inputs, get_recipe
-from bunraku.recipes.bunraku import GATES, GUIDED, PAINTS, SCENE, TRUST, Bunraku, start_as_cut_out
+from bunraku.recipes.bunraku import GATES, GUIDED, GUIDERS, PAINTS, SCENE, TRUST, Bunraku, start_as_cut_out
 from bunraku.recipes.common import SD15_SCHEDULER
 from bunraku.recipes.recipe import stored_options
 from bunraku.sampling.strength import Strength
@@ -399,7 +399,7 @@ def test_the_papers_size_starts_from_public_weights_and_paints_what_they_paint()
         animator = size.build(False, size.options)
     assert animator.denoiser.config.out_channels == 4 + GATES
     assert animator.denoiser.config.joined_channels == 4 + 2 + 4 + 1 + 4
-    assert {name for name in animator.parts() if name.endswith("_guider")} == {"pose_guider", *Bunraku.added}
+    assert {name for name in animator.parts() if name.endswith("_guider")} == {"pose_guider", *GUIDERS}
     tiny = {
         "block_out_channels": (16, 32),
         "num_attention_heads": 2,
@@ -450,3 +450,46 @@ def test_a_strength_of_two_takes_nothing_of_the_figure_away():
     torch.testing.assert_close(whole[:, 32:33], torch.maximum(plain[:, 32:33], cover))
     assert torch.equal(whole[:, 33:], plain[:, 33:])  # its own picture
     torch.testing.assert_close(whole[:, :32], whole[:, 32:33] * latents[:, :32] + (1 - whole[:, 32:33]) * plain[:, 33:])
+
+
+def test_it_follows_mended_poses_unless_it_is_told_to_follow_them_exactly(shown, pipeline):
+    refiner = pipeline.pose_refiner
+    assert refiner is not None
+    assert refiner.out.weight.abs().max() == 0
+    with torch.no_grad():
+        refiner.out.bias[2 * 4 + 1] = 0.1  # the right wrist belongs a tenth of a height lower
+    mended = driven_by(shown, pipeline)[1]
+    exact = draw_conditions(pipeline, shown.frames[0], shown.pose[1:], shown.pose[:1], refine=False)[1]
+    moved = mended["pose"].cues.pose.keypoints - exact["pose"].cues.pose.keypoints
+    assert moved[:, 0, 4, 1].min() > 2
+    assert np.abs(moved[:, 0, [0, 1, 2, 7]]).max() < 0.01
+    np.testing.assert_array_equal(exact["pose"].cues.pose.keypoints, shown.pose[1:].keypoints)
+    assert not np.array_equal(mended["cutout"][[0]], exact["cutout"][[0]])
+    with torch.no_grad():
+        refiner.out.bias[2 * 4 + 1] = 0
+    nobody = draw_conditions(pipeline, shown.frames[0], shown.pose[1:])[1]  # whose poses are not known
+    np.testing.assert_array_equal(nobody["pose"].cues.pose.keypoints, shown.pose[1:].keypoints)
+
+
+def test_a_model_that_refines_has_a_refiner():
+    options = replace(SMALL.options, refines=False)
+    assert SMALL.build(False, options).pose_refiner is None
+    parts = SMALL.build(False, options).parts()
+    with pytest.raises(BunrakuError, match="no pose_refiner"):
+        Bunraku(**parts, options=SMALL.options)
+
+
+@torch.no_grad()
+def test_far_from_the_figure_the_ground_stays(shown):
+    animator = SMALL.build(False, Bunraku.Options(ground_reach=1)).eval()
+    randomise(animator.denoiser)
+    joined = torch.randn(1, 34, 1, 8, 8)
+    joined[:, -1], joined[:, -2] = 1, 0
+    joined[0, -2, 0, 2, 2] = 0.5
+    trust = animator.predict(
+        torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), Ports(torch.randn(1, 1, 64), latents=joined)
+    )[0, 32, 0]
+    near = torch.zeros(8, 8, dtype=torch.bool)
+    near[1:4, 1:4] = True
+    assert (trust[~near] == 1).all()
+    assert (trust[near] < 1).any()

@@ -259,7 +259,9 @@ class PipelineAdapter:
         mattes = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
         driving = self._driving(poses, size, scene, order, reference, reference_pose, matte)
-        drawn = draw_sharp(self._pipeline, reference, driving, reference_pose, size, mattes, behind, views)
+        drawn = draw_sharp(
+            self._pipeline, reference, driving, reference_pose, size, mattes, behind, views, refine=self._options.refine
+        )
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
             generator=torch.Generator().manual_seed(self._options.seed),
@@ -280,7 +282,7 @@ class PipelineAdapter:
         order: np.ndarray | None = None,
     ) -> dict[str, Drawn]:
         driving = self._driving(poses, size, scene, order, reference, reference_pose)
-        return draw_conditions(self._pipeline, reference, driving, reference_pose, size)[1]
+        return draw_conditions(self._pipeline, reference, driving, reference_pose, size, refine=self._options.refine)[1]
 
     def _driving(
         self,

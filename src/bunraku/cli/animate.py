@@ -22,6 +22,7 @@ from bunraku.cli.options import (
     MotionArguments,
     Overwrite,
     QualityOption,
+    Refine,
     Steps,
     complete_model,
     grouped,
@@ -84,6 +85,7 @@ def animate(
     guidance_interval: GuidanceInterval = None,
     deep_cache: DeepCache = None,
     keep_scene: KeepScene = None,
+    refine: Refine = True,
     quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,
     scheduler: Annotated[
@@ -232,7 +234,7 @@ def animate(
     from bunraku.animate.jobs import asked_jobs
 
     options = AnimateOptions(
-        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, quality=quality,
+        **motion.values(), model=model, retarget=retarget, fit=fit, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, refine=refine, quality=quality,
         scheduler=scheduler, window=window, overlap=overlap, chain=chain, temperature=temperature, strengths=parsed_strengths(strength), seed=seed, dtype=dtype, low_memory=low_memory, compile=compile, state=state, audio=audio,
         mask=mask, scene=scene, order=order, sheet=sheet, side_by_side=side_by_side, debug=debug, overwrite=overwrite,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from bunraku.cli.options import (
     JsonFlag,
     KeepScene,
     QualityOption,
+    Refine,
     Steps,
     complete_model,
 )
@@ -152,6 +153,7 @@ def evaluate(
     guidance_interval: GuidanceInterval = None,
     deep_cache: DeepCache = None,
     keep_scene: KeepScene = None,
+    refine: Refine = True,
     quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Of the noise of every clip.")] = 0,
     dtype: Dtype = "auto",
@@ -188,7 +190,7 @@ def evaluate(
 
     options = EvaluateOptions(
         metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",")), pose=pose,
-        window_stride=window_stride, baselines=baselines, masks=masks, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, quality=quality, seed=seed, dtype=dtype, partial=partial,
+        window_stride=window_stride, baselines=baselines, masks=masks, clips=clips, size=parsed_size(size), steps=steps, guidance=guidance, guidance_interval=parsed_interval(guidance_interval), deep_cache=deep_cache, keep_scene=keep_scene, refine=refine, quality=quality, seed=seed, dtype=dtype, partial=partial,
         device=device, on_mismatch=on_mismatch, skip_first=skip_first, command=shlex.join(["bunraku", *sys.argv[1:]]),
     )  # fmt: skip
     with progress() as advance:

@@ -153,6 +153,14 @@ KeepScene = Annotated[
         show_default=False,
     ),
 ]
+Refine = Annotated[
+    bool,
+    typer.Option(
+        "--refine/--exact-poses",
+        rich_help_panel=SAMPLING,
+        help="Whether a model that mends the driver's poses (bunraku) does so: jitter, lost and exchanged limbs, bones that the still shows foreshortened.",
+    ),
+]
 QualityOption = Annotated[
     Quality,
     typer.Option(

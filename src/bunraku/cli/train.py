@@ -12,6 +12,9 @@ from bunraku.json_text import parsed_json
 
 app = typer.Typer()
 
+ALONE = ("codec", "poses")
+"""Parts that are trained by themselves."""
+
 REPLACED = ("config.json", "model", "model.writing", "checkpoints")
 """What a run writes into its folder again and again."""
 
@@ -21,7 +24,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="bunraku, animate-anyone, tcan, multi-character, or codec (the shipped model's autoencoder)."
+            help="bunraku, animate-anyone, tcan, multi-character, codec (the shipped model's autoencoder), or poses (its PoseRefiner)."
         ),
     ],
     output: Annotated[
@@ -66,18 +69,22 @@ def train(
     from bunraku.machine import keep_freed_memory
     from bunraku.recipes import RECIPES
 
-    if recipe not in (known := (*RECIPES, "codec")):
+    if recipe not in (known := (*RECIPES, *ALONE)):
         raise BunrakuError(f"there is no recipe {recipe!r}; there are {', '.join(known)}")
     keep_freed_memory()  # a training needs the same buffers in every step until it ends
     pairs = settings or []
-    output = output or Path("runs") / (recipe if recipe == "codec" else f"{recipe}-{size}-stage{stage}")
+    output = output or Path("runs") / (recipe if recipe in ALONE else f"{recipe}-{size}-stage{stage}")
     _check_folder(output)
+    start = {"init": Path(init)} if init else {}
+    model = output / "model"
     if recipe == "codec":
         from bunraku.training.codec import CodecConfig, train_codec
 
-        start = {"init": Path(init)} if init else {}
         train_codec(CodecConfig(**{"output": output, **start, **parsed_settings(pairs, CodecConfig)}))  # type: ignore[arg-type]
-        model = output / "model"
+    elif recipe == "poses":
+        from bunraku.training.poses import PoseConfig, train_poses
+
+        train_poses(PoseConfig(**{"output": output, **start, **parsed_settings(pairs, PoseConfig)}))  # type: ignore[arg-type]
     else:
         from bunraku.training.config import TrainingConfig, training_config
         from bunraku.training.run import train as run

@@ -343,6 +343,10 @@ class Model(Protocol):
         """(height, width) that it was trained at."""
         ...
 
+    def refine(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
+        """The poses that it follows, see `recipes.Animator`."""
+        ...
+
 
 def draw_conditions(
     model: Model,
@@ -353,6 +357,7 @@ def draw_conditions(
     mattes: np.ndarray | None = None,
     behind: Pictures | None = None,
     views: Sequence[tuple[np.ndarray, PoseTrack | None]] = (),
+    refine: bool = True,
 ) -> tuple[dict[str, np.ndarray], dict[str, Drawn]]:
     """Stills and frames for `AnimationPipeline.stream`, drawn as the model knows them.
 
@@ -364,12 +369,14 @@ def draw_conditions(
         mattes: uint8 (P, H, W), how much of the picture's pixels each of its people covers; None: found where they are needed.
         behind: what is behind them, as of `Puppet`.
         views: further pictures of the character, uint8 (H', W', 3), with its pose (1, P, K) there, if it is known.
+        refine: a model that mends the poses that it follows (`followed`) does so.
 
     Raises:
         BunrakuError: drawn skeletons of another shape or dtype.
     """
     size = size or (picture.shape[0], picture.shape[1])
     own = None if own is None else cues_of(own)
+    driving = followed(model, driving, own) if refine else cues_of(driving)
     known = None if own is None else _placed(own, picture, size)
     stills = draw_stills(model.reads.stills, fit(picture, size, "crop")[0], known, model.styles)
     placed = [
@@ -377,8 +384,16 @@ def draw_conditions(
         for view, pose in views
     ]
     stills |= draw_views(model.reads.stills, placed, model.styles)
-    clip = with_puppet(cues_of(driving), picture, own, mattes, behind)
+    clip = with_puppet(driving, picture, own, mattes, behind)
     return stills, draw_clip(model.reads.frames, clip, size, model.styles)
+
+
+def followed(model: Model, driving: Cues | PoseTrack | np.ndarray, own: Cues | None) -> Cues:
+    """What is known of the driving clip, with the poses that the model makes of the driver's (`Animator.refine`), where it knows whose they are."""
+    cues = cues_of(driving)
+    if cues.pose is None or own is None or own.pose is None or cues.pose.people != own.pose.people:
+        return cues
+    return replace(cues, pose=model.refine(cues.pose, own.pose))
 
 
 @dataclass(frozen=True)
@@ -404,15 +419,18 @@ def draw_sharp(
     mattes: np.ndarray | None = None,
     behind: Pictures | None = None,
     views: Sequence[tuple[np.ndarray, PoseTrack | None]] = (),
+    refine: bool = True,
 ) -> Conditions:
     """Conditions as of `draw_conditions`; a model that trusts some frames paints in a size that it was made for, and takes what is finer
     from them."""
-    stills, frames = draw_conditions(model, picture, driving, own, size, mattes, behind, views)
+    own = None if own is None else cues_of(own)
+    driving = followed(model, driving, own) if refine else driving
+    stills, frames = draw_conditions(model, picture, driving, own, size, mattes, behind, views, refine=False)
     painted = painted_size(size, model.made_for)
     if model.trusted not in frames or painted == size:
         return Conditions(stills, frames)
     detail = frames[model.trusted]  # type: ignore[index]
-    stills, frames = draw_conditions(model, picture, driving, own, painted, mattes, behind, views)
+    stills, frames = draw_conditions(model, picture, driving, own, painted, mattes, behind, views, refine=False)
     return Conditions(stills, {**frames, detail.name: Reduced(detail, painted)}, detail)
 
 

@@ -39,7 +39,7 @@ class EvaluateOptions:
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.
-        quality, steps, guidance, guidance_interval, deep_cache, keep_scene, seed: of the sampling, as of `animate.AnimateOptions`.
+        quality, steps, guidance, guidance_interval, deep_cache, keep_scene, refine, seed: as of `animate.AnimateOptions`.
         dtype, device: of the model.
         on_mismatch, skip_first: see `bunraku.data.pairs`.
         command: as typed, for the record.
@@ -59,6 +59,7 @@ class EvaluateOptions:
     guidance_interval: tuple[float, float] | None = None
     deep_cache: int | None = None
     keep_scene: bool | None = None
+    refine: bool = True
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -116,6 +117,7 @@ def open_systems(
             options.deep_cache,
             keep_scene=options.keep_scene,
         )
+        settings |= {} if options.refine else {"refine": False}
         given = {name: value for name, value in asdict(chosen).items() if value != getattr(own, name)}
         settings |= own.stored() | given
     size = options.size or (tuple(pipeline.config.size) if pipeline is not None else (128, 128))
@@ -131,7 +133,9 @@ def open_systems(
     warp = [Warp(options.masks)] if model == PUPPET_WARP or options.baselines else []
     systems: list[System] = []
     if pipeline is not None:
-        systems.append(PipelineSystem(pipeline, Path(model).name, options.seed, given, masks=options.masks))
+        systems.append(
+            PipelineSystem(pipeline, Path(model).name, options.seed, given, masks=options.masks, refine=options.refine)
+        )
     systems += warp
     if options.baselines:
         systems += [Composite(systems[0])] if clips.in_scene else []

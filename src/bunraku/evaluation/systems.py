@@ -113,6 +113,7 @@ class PipelineSystem:
         settings: fields of `Sampling` that differ from the model's own.
         retargeting: how driving poses of other proportions are brought onto the character, see `driving_poses`.
         masks: of models that cut the reference out, see `Masks`.
+        refine: whether a model that mends the poses that it follows does so.
     """
 
     role: Role = "model"
@@ -125,10 +126,12 @@ class PipelineSystem:
         settings: Mapping[str, Any] | None = None,
         retargeting: Retarget = "grounded",
         masks: Masks = "found",
+        refine: bool = True,
     ) -> None:
         self.pipeline, self.name, self.seed, self.settings = pipeline, name, seed, dict(settings or {})
         self.retargeting: Retarget = retargeting
         self.masks: Masks = masks
+        self.refine = refine
         self.description = f"recipe {pipeline.config.recipe}"
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
@@ -146,6 +149,7 @@ class PipelineSystem:
             (height, width),
             mattes_of(clip, self.masks),
             behind,
+            refine=self.refine,
         )
         chunks = self.pipeline.stream(
             drawn.stills, drawn.frames, self.pipeline.sampling.but(self.settings), detail=drawn.detail,

@@ -14,6 +14,7 @@ from bunraku.nets.attention import Look, Tokens
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.pixels import unit_clips, unit_pixels
 from bunraku.nets.ports import Ports
+from bunraku.perception.pose import PoseTrack
 from bunraku.sampling.denoise import frames_at
 
 MOST_PICTURES = 5
@@ -150,6 +151,10 @@ class Animator(nn.Module, ABC):
     @abstractmethod
     def reads(self) -> Reads:
         """What it reads."""
+
+    def refine(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
+        """The poses that it follows, of driving poses (F, P, K) on the characters, whose own are (1, P, K) in the still: here they themselves."""
+        return driving
 
     @abstractmethod
     def encode_stills(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bunraku.cues.pose_refiner import PoseRefiner
 from bunraku.errors import BunrakuError
 from bunraku.nets.denoiser import Denoiser, initialise_from_scratch
 from bunraku.nets.ports import Ports
 from bunraku.nets.pose_guider import PoseGuider
 from bunraku.nets.reference_net import ReferenceNet
+from bunraku.perception.pose import PoseTrack
 from bunraku.recipes.animate_anyone import AnimateAnyone
 from bunraku.recipes.animate_anyone_2 import MASK, scene_maps
 from bunraku.recipes.animator import Encoded, Inputs, Reads
@@ -42,6 +44,7 @@ BESIDE = 2
 """Channels that are joined beside the cut-out's latents: the people's coverage, and 1 where there is a cut-out at all."""
 GUIDED = ("flow", "depth_order", "structured_depth")
 """Drawn conditions with a guider of their own, whose maps are added to the pose's."""
+GUIDERS = tuple(f"{name}_guider" for name in GUIDED)
 SCENE = ("environment", "object")
 """Conditions whose latents join the noisy ones, behind the cut-out's."""
 SIZES = ((256, 256), (320, 256), (256, 256), (256, 320), (256, 192), (384, 256), (256, 256), (192, 192))
@@ -77,6 +80,9 @@ class Bunraku(AnimateAnyone):
             conditions: what else it may be shown, out of `GUIDED` and `SCENE`; the mask comes with the environment.
             figure_trust: how far the cut-out is trusted at least where it is the figure: 1, wholly, so that nothing of the figure is taken away, and
                 edges, holes and ground alone are mended; 0: as far as the gate says.
+            ground_reach: cells (of 8 pixels) around the figure within which the ground of the cut-out may be painted over; beyond, it stays as the still
+                has it. None: everywhere.
+            refines: whether a PoseRefiner mends the poses that it follows.
             predicts: what the denoiser says of the picture that it paints: the picture, or the noise that hides it, as networks that start
                 from Stable Diffusion do, on its schedule.
         """
@@ -85,9 +91,11 @@ class Bunraku(AnimateAnyone):
         latent_channels: int = 32
         conditions: tuple[str, ...] = ()
         figure_trust: float = 0.0
+        ground_reach: int | None = None
+        refines: bool = False
         predicts: Literal["sample", "epsilon"] = "sample"
 
-    added: ClassVar[tuple[str, ...]] = tuple(f"{name}_guider" for name in GUIDED)
+    added: ClassVar[tuple[str, ...]] = (*GUIDERS, "pose_refiner")
     trusted: ClassVar[str | None] = CUTOUT
     people: ClassVar[int] = 8
     strengths: ClassVar[tuple[str, ...]] = ("pose", "reference", CUTOUT)
@@ -101,6 +109,7 @@ class Bunraku(AnimateAnyone):
         flow_guider: PoseGuider | None = None,
         depth_order_guider: PoseGuider | None = None,
         structured_depth_guider: PoseGuider | None = None,
+        pose_refiner: PoseRefiner | None = None,
         options: Options = Options(),
     ) -> None:
         if unknown := sorted(set(options.conditions) - {*GUIDED, *SCENE}):
@@ -110,8 +119,11 @@ class Bunraku(AnimateAnyone):
         super().__init__(denoiser, reference_net, pose_guider, image_encoder, options)
         self.flow_guider, self.depth_order_guider = flow_guider, depth_order_guider
         self.structured_depth_guider = structured_depth_guider
+        self.pose_refiner = pose_refiner
         if not 0 <= options.figure_trust <= 1:
             raise BunrakuError(f"figure_trust must be from 0 to 1, not {options.figure_trust}")
+        if options.refines and pose_refiner is None:
+            raise BunrakuError("the model has no pose_refiner, and its options say that it refines poses")
         if lost := [name for name in GUIDED if name in options.conditions and getattr(self, f"{name}_guider") is None]:
             raise BunrakuError(f"the model has no {lost[0]}_guider, and its options have the condition {lost[0]}")
 
@@ -125,6 +137,9 @@ class Bunraku(AnimateAnyone):
             frames=("pose", CUTOUT, *conditions, *mask),
             latents=("reference", CUTOUT, *scene),
         )
+
+    def refine(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
+        return driving if self.pose_refiner is None else self.pose_refiner.refine(driving, reference)
 
     def encode_frames(self, inputs: Inputs, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         pose = super().encode_frames(inputs, latents)["pose"]
@@ -192,8 +207,17 @@ class Bunraku(AnimateAnyone):
         if joined is None:
             return torch.cat([painted, torch.zeros_like(trust), painted], 1)
         least = (there - 1).clamp(min=self.options.figure_trust)
-        own, trust = kept * cut + painted, torch.maximum(trust, least * cover) * shown
+        trust = torch.maximum(trust, least * cover)
+        if self.options.ground_reach is not None:
+            trust = torch.where(_beside(cover, self.options.ground_reach) > 0, trust, 1)
+        own, trust = kept * cut + painted, trust * shown
         return torch.cat([trust * cut + (1 - trust) * own, trust, own], 1)
+
+
+def _beside(cover: Tensor, reach: int) -> Tensor:
+    """The largest coverage (B, 1, F, h, w) within so many cells."""
+    wide = 2 * reach + 1
+    return functional.max_pool3d(cover, (1, wide, wide), 1, (0, reach, reach))
 
 
 def _without_noise(noisy: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
@@ -230,6 +254,8 @@ def build_small(motion: bool, options: Bunraku.Options) -> Bunraku:
     start_as_cut_out(denoiser)
     guider: dict[str, Any] = {"out_channels": WIDTHS[0], "block_out_channels": (48, 64), "unshuffle": 4, "norm": True}
     added = {f"{name}_guider": PoseGuider(**guider) for name in GUIDED if name in options.conditions}
+    if options.refines:
+        added["pose_refiner"] = PoseRefiner()
     image_encoder = CLIPVisionModelWithProjection(vit_mini())
     return Bunraku(denoiser, reference_net, PoseGuider(**guider), image_encoder, **added, options=options)
 
@@ -238,7 +264,9 @@ def build_sd15(motion: bool, options: Bunraku.Options) -> Bunraku:
     """Stable Diffusion's size; weights start from a model of that size (`--init`), and every condition from zero."""
     from transformers import CLIPVisionModelWithProjection
 
-    parts = {f"{name}_guider": PoseGuider() for name in GUIDED if name in options.conditions}
+    parts: dict[str, Any] = {f"{name}_guider": PoseGuider() for name in GUIDED if name in options.conditions}
+    if options.refines:
+        parts["pose_refiner"] = PoseRefiner()
     denoiser = Denoiser(
         **SD15, joined_channels=_joined_channels(options), out_channels=options.latent_channels + GATES, motion=motion
     )
@@ -288,7 +316,7 @@ BUNRAKU = Recipe(
     sizes={
         "small": Size(
             build=build_small,
-            options=Bunraku.Options(conditions=(*GUIDED, *SCENE)),
+            options=Bunraku.Options(conditions=(*GUIDED, *SCENE), refines=True),
             scheduler=MINI_SCHEDULER,
             # with the cut-out to start from, more steps make the picture no better
             sampling=replace(MINI_SAMPLING, num_inference_steps=1, window=8, overlap=2),
@@ -296,7 +324,7 @@ BUNRAKU = Recipe(
             autoencoder="bunraku/vae",
             stages={
                 1: Stage(
-                    trains=("denoiser", "motion", "reference_net", "pose_guider", *Bunraku.added, "image_encoder"),
+                    trains=("denoiser", "motion", "reference_net", "pose_guider", *GUIDERS, "image_encoder"),
                     settings=MINI_FRAMES
                     | {
                         "steps": 40_000, "domain": "everything", "misled": 0.2, "led": 0.35,
@@ -312,14 +340,14 @@ BUNRAKU = Recipe(
         ),
         "sd15": Size(
             build=build_sd15,
-            options=Bunraku.Options(latent_channels=4, conditions=(*GUIDED, *SCENE), predicts="epsilon"),
+            options=Bunraku.Options(latent_channels=4, conditions=(*GUIDED, *SCENE), refines=True, predicts="epsilon"),
             scheduler=SD15_SCHEDULER | {"prediction_type": "sample"},
             sampling=Sampling(num_inference_steps=20, guidance_scale=1.0, window=24, overlap=4, merge="uniform"),
             styles={"pose": {"style": "dwpose", "face": False}},
             # Animate Anyone's two stages; the first knows all conditions at once, as each may be absent
             stages={
                 1: Stage(
-                    trains=("denoiser", "reference_net", "pose_guider", *Bunraku.added),
+                    trains=("denoiser", "reference_net", "pose_guider", *GUIDERS),
                     settings=SD15_TRAINING | {
                         "steps": 30_000, "global_batch": 64, "frames": 1, "min_gap": 30, "picture_loss": 1.0, "huber": 0.05, "pictured": 1,
                     },

@@ -13,6 +13,7 @@ PARTS: dict[str, dict[str, str]] = {
     "structured_depth_guider": GUIDERS,
     "controlnet": {"ControlNet": "bunraku.nets.controlnet"},
     "image_encoder": {"CLIPVisionModelWithProjection": "transformers"},
+    "pose_refiner": {"PoseRefiner": "bunraku.cues.pose_refiner"},
     "prompt": {"ConstantToken": "bunraku.nets.constant_token"},
 }
 """Models on disk name the classes of their parts; only these are ever opened."""

@@ -190,13 +190,23 @@ def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     return update
 
 
-FREE = ("output", "init", "steps", "stills", "seconds_per_checkpoint", "seconds_per_line", "seconds_per_score")
+FREE = (
+    "output",
+    "init",
+    "steps",
+    "stills",
+    "workers",
+    "seconds_per_checkpoint",
+    "seconds_per_line",
+    "seconds_per_score",
+)
 """Settings that a continued run may change."""
 
 
-def check_settings(config: CodecConfig, before: Mapping[str, object]) -> None:
+def check_settings(config: Any, before: Mapping[str, object]) -> None:
+    """Raise BunrakuError where a run, whose settings are a dataclass, would go on with others than it had before."""
     now = json.loads(json.dumps(asdict(config), default=str))
-    before = completed(before, now, CodecConfig)
+    before = completed(before, now, type(config))
     changed = [
         f"{key} ({before.get(key)} before, now {now[key]})"
         for key in now

@@ -59,6 +59,7 @@ class TrainingConfig:
         reference_from_denoiser: ReferenceNet starts with the weights of the start model's denoiser, as both came from Stable
             Diffusion in the papers.
         vae: folder of a frozen autoencoder; None: the one of `init`, or the shipped one of the size.
+        pose_refiner: folder of what mends the poses that recipe bunraku follows (`bunraku train poses`); None: the one of `init`, or the shipped one.
         styles: how conditions are drawn where that is to differ from the size's way: arguments of `cues.drawn.DRAWN` by the condition's
             name, such as {"mask": {"law": "exact"}, "environment": {"law": "exact"}}.
         trains: parts that learn instead of the stage's own, see `recipes.Stage`; for ablations.
@@ -117,6 +118,7 @@ class TrainingConfig:
     motion: str | None = None
     reference_from_denoiser: bool = False
     vae: str | None = None
+    pose_refiner: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     styles: dict[str, dict[str, Any]] | None = None
     trains: tuple[str, ...] | None = None

@@ -20,7 +20,7 @@ from bunraku.media.files import plain_write_errors, replacing
 from bunraku.nets.denoiser import Denoiser
 from bunraku.nets.lora import add_lora, merge_lora
 from bunraku.recipes import Animator, Reads
-from bunraku.recipes.parts import AUTOENCODERS
+from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.recipes.recipe import with_options
 from bunraku.training.binding import bound
 from bunraku.training.config import TrainingConfig
@@ -108,6 +108,11 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
     for name, modules in motion.items():
         if {"motion", f"{name}.motion"} & set(stage.trains) and name in animator.parts():
             copy_motion(modules, animator.parts()[name], name)
+    if "pose_refiner" in animator.parts() and (config.pose_refiner or getattr(start, "pose_refiner", None) is None):
+        refiner = load_shipped(
+            config.pose_refiner, "bunraku/pose_refiner", PARTS["pose_refiner"], "pose_refiner", "poses"
+        )
+        copy_weights(refiner, animator.parts()["pose_refiner"], "pose_refiner")
     vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae, size.autoencoder)
     channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
     if vae.config.latent_channels != channels:
@@ -151,15 +156,25 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
 
 def load_vae(folder: str | None, shipped: str = "mini/vae") -> nn.Module:
     """The frozen autoencoder of that folder; None: the `shipped` one of that name."""
+    return load_shipped(folder, shipped, AUTOENCODERS, "vae", "codec")
+
+
+def load_shipped(folder: str | None, shipped: str, classes: Mapping[str, str], setting: str, trained: str) -> nn.Module:
+    """A part that another training has made, float32: that of a folder, or the `shipped` one of the package's assets.
+
+    Args:
+        classes: what it may be, and from where.
+        setting: what `TrainingConfig` calls its folder; trained: what `bunraku train` calls its training.
+    """
     path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / shipped))
     if not (path / "config.json").is_file():
         raise BunrakuError(
-            f"no autoencoder in {path}: give a folder with config.json (--set vae=DIR), or train one: bunraku train codec"
+            f"no {setting} in {path}: give a folder with config.json (--set {setting}=DIR), or train one: bunraku train {trained}"
         )
-    name = read_json(path / "config.json").get("_class_name")
-    if name not in AUTOENCODERS:
-        raise BunrakuError(f"{path} holds a {name}; an autoencoder is one of {', '.join(AUTOENCODERS)}")
-    return getattr(import_module(AUTOENCODERS[name]), name).from_pretrained(path).float()
+    name = str(read_json(path / "config.json").get("_class_name"))
+    if name not in classes:
+        raise BunrakuError(f"{path} holds a {name}; a {setting} is one of {', '.join(classes)}")
+    return getattr(import_module(classes[name]), name).from_pretrained(path).float()
 
 
 def copy_weights(source: nn.Module, target: nn.Module, name: str) -> None:

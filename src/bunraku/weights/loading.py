@@ -143,7 +143,7 @@ def find_class(name: str, entry: Any) -> type:
 
 def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype, on_disk: bool = False) -> Any:
     """One component of a pipeline from its folder: a scheduler, or a network in `dtype` on the CPU, ready for inference; its parameters
-    stay on disk if asked for (`keep_on_disk`).
+    stay on disk if asked for (`keep_on_disk`). A small one that is `precise` is float32 and in memory, whatever is asked for.
 
     Raises:
         BunrakuError: folder, configuration or weights are missing, unusable, or do not fit each other.
@@ -157,6 +157,8 @@ def load_component(cls: Any, folder: Path, name: str, dtype: torch.dtype, on_dis
             return cls.from_config(config)
         except Exception as error:  # as in `empty_component`
             raise BunrakuError(f"{file} does not describe a {cls.__name__} ({described(error)}).") from error
+    if getattr(cls, "precise", False):
+        dtype, on_disk = torch.float32, False
     network, state = empty_component(cls, folder)
     load_state(network, state, name=f"{name} in {folder}")
     if on_disk:
