@@ -183,3 +183,16 @@ def test_a_slanted_hem_stays_with_the_skirt() -> None:
     trousers = picture.copy()
     trousers[mask & (np.arange(128)[:, None] > 80)] = CLOTH  # of the skirt's colour: nothing says where the hem is
     np.testing.assert_array_equal(with_hem(labels, trousers, body, mask), labels)
+
+
+def test_outlines_of_a_raised_arm_are_no_hair_however_many_sides_they_are_on():
+    """Dark like the hair, they lie on both sides of the arm: what is between them is no head."""
+    labels = np.full((100, 100), -1)
+    cv2.circle(mask := np.zeros((100, 100), np.uint8), (65, 60), 22, 1, -1)
+    labels[mask > 0] = HEAD_LABEL
+    labels[5:90, 30:42] = 0
+    labels[20:50, 28:30] = HEAD_LABEL
+    labels[20:50, 42:44] = HEAD_LABEL
+    result = without_threads(labels, 4, 8)
+    assert (result[20:35, 28:44] == 0).all()
+    assert (result[45:75, 55:75] == HEAD_LABEL).all()

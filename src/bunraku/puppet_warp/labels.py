@@ -238,10 +238,10 @@ def without_threads(labels: np.ndarray, reach: float, bridge: float) -> np.ndarr
     """Labels int (H, W), -1 outside, of which the body has nothing narrower than twice `reach` pixels that hangs on it beside an arm, such as a finger."""
     arms, figure = np.isin(labels, ARMS), labels >= 0
     # what an arm may hide counts as body: an arm before it makes no part of the body narrow
-    body = figure & ~arms
-    whole = body | (closed(body, bridge) & arms)
-    wide = cv2.dilate(opened(whole, reach).astype(np.uint8), _disc(CORNER * reach))  # opening rounds corners
-    narrow = (wide == 0) & body
+    body, head = figure & ~arms, labels == HEAD_LABEL
+    # but threads of hair on both sides of a raised arm have no head between them
+    whole = body | (closed(body & ~(head & _narrow(head, reach)), bridge) & arms)
+    narrow = _narrow(whole, reach) & body
     _, parts = cv2.connectedComponents(narrow.astype(np.uint8))
     near = cv2.dilate(arms.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     threads = narrow & np.isin(parts, np.unique(parts[near & narrow]))
@@ -249,6 +249,13 @@ def without_threads(labels: np.ndarray, reach: float, bridge: float) -> np.ndarr
         return labels
     _, (y, x) = distance_transform_edt(~arms, return_indices=True)
     return np.where(threads, labels[y, x], labels)
+
+
+def _narrow(mask: np.ndarray, reach: float) -> np.ndarray:
+    """Where a mask, bool (H, W), is narrower than twice `reach` pixels, bool (H, W); true outside of it."""
+    return np.asarray(
+        cv2.dilate(opened(mask, reach).astype(np.uint8), _disc(CORNER * reach)) == 0
+    )  # opening rounds corners
 
 
 def colour_bins(picture: np.ndarray) -> np.ndarray:
