@@ -206,6 +206,22 @@ def test_a_hand_that_is_seen_stays() -> None:
     assert not ((canvas[..., 0] > 180) & (canvas[..., 1] < 60)).any()
 
 
+def test_a_hand_that_is_seen_has_no_second_one_behind_it() -> None:
+    """It ends before the trunk; were it cut off at the wrist, the guess of what the trunk hides would reach as far as a hand does."""
+    scissors = with_a_hand_behind_the_body(False)
+
+    def guessed() -> int:
+        return sum(np.count_nonzero(piece.texture[..., 3]) for piece in scissors._behind(0))
+
+    assert scissors._hand_seen(0)
+    seen, scissors.labels = (
+        guessed(),
+        np.where((scissors.labels == 0) & scissors._past_wrist(0), TRUNK_LABEL, scissors.labels),
+    )
+    assert not scissors._hand_seen(0)
+    assert guessed() > seen
+
+
 def test_the_shadow_of_an_arm_leaves_with_it() -> None:
     whole = with_a_hand_behind_the_body(False)
     picture = whole.picture.copy()

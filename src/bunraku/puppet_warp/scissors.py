@@ -144,6 +144,13 @@ class Scissors:
         elbow, wrist = self.body.joints[list(LIMBS[arm][1:])]
         return np.asarray((self.pixels - wrist) @ unit(wrist - elbow, (0, 1)) > -cuff * self.body.radii[arm, 1])
 
+    def _hand_seen(self, arm: int) -> bool:
+        """Whether an arm goes on past its wrist for as much as a hand."""
+        if (arm, 1) not in self.body.radii:
+            return False
+        past = (self.labels == arm) & self._past_wrist(arm)
+        return np.count_nonzero(past) > LEAST_HAND * self.body.radii[arm, 1] ** 2
+
     def _lost_hands(self, still: np.ndarray) -> list[int]:
         """Arms whose hand lies behind the body or beyond the `still`, while the other's is seen."""
         if any((arm, 1) not in self.body.radii for arm in ARMS):
@@ -313,7 +320,7 @@ class Scissors:
             below = (self.pixels - start) @ along > (1 - bone) * SHOULDER * np.linalg.norm(end - start)
             away = self._arm_bones.get((arm, bone), np.inf)
             within, core = (away < 1) & below, inside & (away < CORE)
-            if arm in self._lost:
+            if arm in self._lost or self._hand_seen(arm):  # no second hand behind one that is seen
                 within &= ~self._past_wrist(arm)
             if (within & body).any():
                 yield from self._piece(
