@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bunraku.cues.pose_refiner import PoseRefiner, motion_of, stretched, windows
+from bunraku.cues.pose_refiner import PoseRefiner, motion_of, shots, stretched, windows
 from bunraku.cues.retarget import ANKLES, HIPS, OUTWARDS, TREE
 from bunraku.perception.pose import WHOLE_BODY, PoseTrack
 from bunraku.theatre import sample_scene
@@ -100,3 +100,36 @@ def test_what_it_sees_depends_neither_on_place_nor_on_size(dance):
 def test_half_precision_loses_nothing(fresh, dance):
     exact = fresh.refine(dance, dance[:1]).keypoints
     assert np.abs(fresh.half().refine(dance, dance[:1]).keypoints - exact).max() < 1e-2
+
+
+def test_shots_are_mended_one_by_one(fresh, dance):
+    cut = dance.keypoints.copy()
+    cut[30:] += 90
+    scores = dance.scores.copy()
+    scores[28:32, 0, 4] = 0
+    track = PoseTrack(cut, scores, (400, 400))
+    assert shots(track) == [slice(0, 30), slice(30, 70)]
+    assert shots(dance) == [slice(0, 70)]
+    assert shots(PoseTrack(cut, np.zeros_like(scores), (400, 400))) == [slice(0, 70)]
+    refined = fresh.refine(track, dance[:1]).keypoints[:, 0, 4]
+    assert np.abs(refined[28:30] - cut[27, 0, 4]).max() < 1e-2  # not on the way to the next shot
+    assert np.abs(refined[30:32] - cut[32, 0, 4]).max() < 1e-2
+
+
+def test_what_is_lost_for_long_stays_lost(fresh, dance):
+    scores = dance.scores.copy()
+    scores[20:60] = 0
+    with torch.no_grad():
+        fresh.out.bias[-18:] = 5.0
+    seen = fresh.refine(PoseTrack(dance.keypoints, scores, dance.size), dance[:1]).scores[:, 0, 1] > 0
+    assert seen[:28].all()
+    assert not seen[28:52].any()
+    assert seen[52:].all()
+
+
+def test_who_stays_where_he_is_stays_exactly(fresh, dance):
+    with torch.no_grad():
+        fresh.out.bias[:36] = 0.1
+    resting = dance[:1].repeated(9)
+    assert np.array_equal(fresh.refine(resting, dance[:1]).keypoints, resting.keypoints)
+    assert not np.array_equal(fresh.refine(dance, dance[:1]).keypoints, dance.keypoints)

@@ -1,12 +1,14 @@
 """PoseRefiner: the poses that a character follows, freed of what detectors and retargeting got wrong."""
 
 from copy import deepcopy
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from scipy.ndimage import maximum_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,6 +26,8 @@ ALIKE = 0.3
 """Logarithm of how much larger the still shows the character than it is to be; beyond, it comes into another scene, which says nothing of its bones."""
 AROUND = 8
 """Frames before and after one whose joints say where those of that frame are."""
+CUT = 0.25
+"""Of a person's height: a way of half of the joints from one frame to the next that nobody goes."""
 SOURCES = 2 * (2 * AROUND + 1)
 REACH = (1.2, 0.1)
 """A correction is made clamp(REACH[0] sigmoid(x) - REACH[1]) of the way: not at all, or wholly, where the network is sure."""
@@ -75,7 +79,7 @@ class PoseRefiner(ModelMixin, ConfigMixin):
         self.norm = nn.LayerNorm(channels)
         self.out = nn.Linear(channels, (2 + SOURCES + 2) * JOINTS + 2)
         self.bones = nn.Sequential(
-            nn.Linear(2 * channels, channels), nn.SiLU(), last := nn.Linear(channels, 2 * JOINTS)
+            nn.Linear(2 * channels + BODY_FEATURES, channels), nn.SiLU(), last := nn.Linear(channels, 2 * JOINTS)
         )
         for layer, moved in ((self.out, (2 + SOURCES) * JOINTS + 2), (last, JOINTS)):
             nn.init.zeros_(layer.weight)
@@ -95,7 +99,7 @@ class PoseRefiner(ModelMixin, ConfigMixin):
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.norm(hidden)
-        longer, certain = self.bones(torch.cat([hidden.mean(1), character], -1)).chunk(2, -1)
+        longer, certain = self.bones(torch.cat([hidden.mean(1), character, body], -1)).chunk(2, -1)
         known = seen.to(torch.bool).any(1)
         move, weights, all_of_it, share, visible = self.out(hidden).split(
             [2 * JOINTS, SOURCES * JOINTS, 2, JOINTS, JOINTS], -1
@@ -116,39 +120,49 @@ class PoseRefiner(ModelMixin, ConfigMixin):
             reference: (1, P, K') their poses in the still.
 
         Returns:
-            (F, P, K). A joint that is nowhere seen stays unseen, and so does who has no bones to be seen.
+            (F, P, K). Who does not move stays as he is, shots are mended one by one, and what is not seen for more than `AROUND` frames before and after
+            stays unseen.
         """
         if self.dtype != torch.float32:
             return deepcopy(self).float().refine(driving, reference)
         return together([self._refined(driving.person(i), reference.person(i)) for i in range(driving.people)])
 
     def _refined(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
+        parts = [self._shot(driving[shot], reference) for shot in shots(driving)]
+        keypoints, scores = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("keypoints", "scores")
+        )
+        return PoseTrack(keypoints, scores, driving.size)
+
+    def _shot(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
         motion = motion_of(driving, reference)
-        if motion is None:
+        if motion is None or not np.ptp(motion.points, axis=0).any():  # who stays where he is has nothing to be mended
             return driving
-        length, window = len(driving), int(self.config["window"])
-        points, visible, weight = np.zeros((length, JOINTS, 2)), np.zeros((length, JOINTS)), np.zeros(length)
-        for part in windows(length, window):
-            given = motion.points[part]
-            middle = np.median(given[:, NECK], 0)
-            inputs = (given - middle, motion.seen[part].astype(np.float32), motion.body)
-            like = self.out.weight
-            moved, logits, _ = self(*(torch.from_numpy(array)[None].to(like) for array in inputs))
-            # windows fade into each other
-            fade = np.minimum(np.arange(1, len(given) + 1), np.arange(len(given), 0, -1)).astype(float)
-            points[part] += fade[:, None, None] * (moved[0].float().cpu().numpy() + middle)
-            visible[part] += fade[:, None] * logits[0].float().sigmoid().cpu().numpy()
-            weight[part] += fade
-        points, visible = points / weight[:, None, None], visible / weight[:, None]
+        points, visible = self._seen_whole(motion)
         before = driving.keypoints[:, 0].astype(np.float64)
         keypoints, scores = before.copy(), driving.scores[:, 0].copy()
         keypoints[:, BODY] = np.where(motion.known[:, None], motion.origin + motion.unit * points, before[:, BODY])
-        found = motion.known & ~motion.seen & (visible > SURE)
+        found = ~motion.seen & dilated_in_time(motion.seen, AROUND) & (visible > SURE)
         scores[:, BODY] = np.where(found, visible, scores[:, BODY])
         for joint in range(JOINTS, keypoints.shape[1]):
             root = int(TREE[joint])
             keypoints[:, joint] += np.where(motion.seen[:, root, None], keypoints[:, root] - before[:, root], 0)
         return PoseTrack(keypoints[:, None].astype(np.float32), scores[:, None].astype(np.float32), driving.size)
+
+    def _seen_whole(self, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+        """Points (F, 18, 2) about the origin, and the probability that they can be seen (F, 18): windows that fade into each other."""
+        length, like = len(motion.points), self.out.weight
+        points, visible, weight = np.zeros((length, JOINTS, 2)), np.zeros((length, JOINTS)), np.zeros(length)
+        for part in windows(length, int(self.config["window"])):
+            given = motion.points[part]
+            middle = np.median(given[:, NECK], 0)
+            inputs = given - middle, motion.seen[part].astype(np.float32), motion.body
+            moved, logits, _ = self(*(torch.from_numpy(array)[None].to(like) for array in inputs))
+            fade = np.minimum(np.arange(1, len(given) + 1), np.arange(len(given), 0, -1)).astype(float)
+            points[part] += fade[:, None, None] * (moved[0].cpu().numpy() + middle)
+            visible[part] += fade[:, None] * logits[0].sigmoid().cpu().numpy()
+            weight[part] += fade
+        return points / weight[:, None, None], visible / weight[:, None]
 
 
 def _share(logits: Tensor) -> Tensor:
@@ -227,6 +241,25 @@ def motion_of(driving: PoseTrack, reference: PoseTrack) -> Motion | None:
         np.nan_to_num(lengths[BONES] / unit), np.nan_to_num(own_lengths[BONES] / own_unit), [larger if abs(larger := np.log(own_unit / unit)) < ALIKE else 0],
     ]  # fmt: skip
     return Motion(points.astype(np.float32), seen, known, np.concatenate(body).astype(np.float32), origin, unit)
+
+
+def shots(track: PoseTrack) -> list[slice]:
+    """The stretches of one person's track, (F, 1, K), between two frames of which the whole body jumps: there the film was cut."""
+    points, seen = _body(track)
+    unit = _unit(_bone_lengths(points, seen))
+    both = seen[1:] & seen[:-1]
+    ways = np.where(both, np.linalg.norm(np.diff(points, axis=0), axis=-1), np.nan)
+    there = both.any(1)
+    jumps = np.zeros(len(both), bool)
+    if unit is not None and there.any():
+        jumps[there] = np.nanmedian(ways[there], 1) > CUT * unit
+    ends = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(track)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
+
+
+def dilated_in_time(seen: np.ndarray, reach: int) -> np.ndarray:
+    """bool (F, N): seen in a frame at most `reach` frames away."""
+    return np.asarray(maximum_filter1d(seen.astype(np.uint8), 2 * reach + 1, axis=0, mode="constant") > 0)
 
 
 def windows(length: int, window: int) -> list[slice]:

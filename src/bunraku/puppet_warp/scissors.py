@@ -149,7 +149,7 @@ class Scissors:
         if (arm, 1) not in self.body.radii:
             return False
         past = (self.labels == arm) & self._past_wrist(arm)
-        return np.count_nonzero(past) > LEAST_HAND * self.body.radii[arm, 1] ** 2
+        return bool(np.count_nonzero(past) > LEAST_HAND * self.body.radii[arm, 1] ** 2)
 
     def _lost_hands(self, still: np.ndarray) -> list[int]:
         """Arms whose hand lies behind the body or beyond the `still`, while the other's is seen."""

@@ -49,6 +49,7 @@ class PoseConfig:
         average: decay of the average of the weights, which is what is saved.
         workers: processes that draw samples.
         init: folder of a network to start from.
+        only: the part of the network that learns, such as "bones"; None: all of it.
         seconds_per_checkpoint, seconds_per_score: how often the run is saved, and scored.
     """
 
@@ -69,6 +70,7 @@ class PoseConfig:
     workers: int = 1
     seed: int = 0
     init: Path | None = None
+    only: str | None = None
     seconds_per_checkpoint: float = 180
     seconds_per_score: float = 120
 
@@ -147,11 +149,16 @@ def start(config: PoseConfig) -> PoseRun:
 
 
 def optimisers(net: PoseRefiner, config: PoseConfig) -> tuple[torch.optim.Optimizer, ...]:
-    kernels = [p for name, p in net.blocks.named_parameters() if p.ndim == 2 and "distance" not in name]
+    learning = {name: p for name, p in net.named_parameters() if name.startswith(config.only or "")}
+    if not learning:
+        raise BunrakuError(f"a PoseRefiner has no part {config.only}")
+    kernels = [p for name, p in learning.items() if "blocks." in name and p.ndim == 2 and "distance" not in name]
     ours = {id(kernel) for kernel in kernels}
-    others = [parameter for parameter in net.parameters() if id(parameter) not in ours]
+    others = [parameter for parameter in learning.values() if id(parameter) not in ours]
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name in learning)
     return (
-        Muon(kernels, config.kernel_rate),
+        Muon([{"params": kernels}], config.kernel_rate),
         torch.optim.AdamW(others, config.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4),
     )
 
