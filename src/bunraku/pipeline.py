@@ -153,6 +153,11 @@ class AnimationPipeline(DiffusionPipeline):
         """(height, width) that it was trained at."""
         return self.config.size[0], self.config.size[1]
 
+    @property
+    def refines(self) -> bool:
+        """Whether it has a network of its own that mends the poses that it follows."""
+        return getattr(self, "pose_refiner", None) is not None
+
     def refine(self, driving: PoseTrack, reference: PoseTrack) -> PoseTrack:
         """The poses that this model follows, see `Animator.refine`."""
         return self.animator.refine(driving, reference)

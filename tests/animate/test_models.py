@@ -1,14 +1,17 @@
 """What the models need of options and clip, and what they make of them."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bunraku.animate import AnimateOptions, animate
 from bunraku.animate.driving import Driving, open_driving
 from bunraku.animate.models import PuppetWarpAdapter, open_pipeline
 from bunraku.animate.options import SCHEDULERS
+from bunraku.cues.cues import Cues
 from tests.video import read_video
 
 
@@ -78,3 +81,26 @@ def test_a_large_reference_that_is_reduced_is_said(clip: Driving, caplog: pytest
         assert "reduced" not in caplog.text
         assert PuppetWarpAdapter(AnimateOptions(), clip).canvas((4565, 3110)).output_size == (1024, 698)
     assert "of 4565x3110 px (height x width) is reduced to 1024x698; --size asks for more" in caplog.text
+
+
+@pytest.mark.parametrize("model", ["puppet-warp", "a diffusion model"])
+def test_any_model_follows_mended_poses_if_asked(model: str, puppets: Path, tmp_path: Path, model_folder: Path) -> None:
+    """Trembling poses of the character itself, as they are and mended, beside the true ones."""
+    name = model if model == "puppet-warp" else str(model_folder)
+    cues = Cues.load(puppets / "a.cues")
+    assert cues.pose is not None
+    tremble = np.random.default_rng(0).normal(0, 2, cues.pose.keypoints.shape).astype(np.float32)
+    spoiled = replace(cues, pose=replace(cues.pose, keypoints=cues.pose.keypoints + tremble), media=None)
+    spoiled.save(tmp_path / "spoiled.cues")
+    made = {}
+    for refine, driver in (
+        (None, puppets / "a.cues"),
+        (None, tmp_path / "spoiled.cues"),
+        (True, tmp_path / "spoiled.cues"),
+    ):
+        options = AnimateOptions(model=name, retarget="off", refine=refine)
+        animate(puppets / "a.png", driver, tmp_path / "out.mp4", replace(options, overwrite=True))
+        made[refine, driver.name] = read_video(tmp_path / "out.mp4").frames.astype(float)
+    true = made[None, "a.cues"]
+    wrong, mended = (np.abs(made[refine, "spoiled.cues"] - true).mean() for refine in (None, True))
+    assert mended < (0.8 if name == model else 1) * wrong

@@ -12,6 +12,7 @@ from bunraku.evaluation.theatre_benchmark import (
     SIZES,
     SPLITS,
     benchmark_clip,
+    benchmark_poses,
     benchmark_scenes,
     clip_hash,
     corrupt,
@@ -248,3 +249,11 @@ def test_unknown_clips_are_refused():
         benchmark_clip("duet", 0)
     with pytest.raises(BunrakuError, match="clips 0 to 63; got 64"):
         benchmark_clip("solo", CLIPS)
+
+
+@pytest.mark.parametrize(("split", "index"), [("noisy", 4), ("bizarre", 2), ("crowd", 1)])
+def test_poses_alone_are_those_of_the_clip(split, index):
+    clip, (own, driving, truth) = benchmark_clip(split, index, 64), benchmark_poses(split, index, 64)
+    for alone, whole in ((own, clip.reference_pose), (driving, clip.driving), (truth, clip.truth_pose)):
+        assert np.array_equal(alone.keypoints, whole.keypoints)
+        assert np.array_equal(alone.scores, whole.scores)

@@ -477,19 +477,3 @@ def test_a_model_that_refines_has_a_refiner():
     parts = SMALL.build(False, options).parts()
     with pytest.raises(BunrakuError, match="no pose_refiner"):
         Bunraku(**parts, options=SMALL.options)
-
-
-@torch.no_grad()
-def test_far_from_the_figure_the_ground_stays(shown):
-    animator = SMALL.build(False, Bunraku.Options(ground_reach=1)).eval()
-    randomise(animator.denoiser)
-    joined = torch.randn(1, 34, 1, 8, 8)
-    joined[:, -1], joined[:, -2] = 1, 0
-    joined[0, -2, 0, 2, 2] = 0.5
-    trust = animator.predict(
-        torch.randn(1, 32, 1, 8, 8), torch.tensor([999]), Ports(torch.randn(1, 1, 64), latents=joined)
-    )[0, 32, 0]
-    near = torch.zeros(8, 8, dtype=torch.bool)
-    near[1:4, 1:4] = True
-    assert (trust[~near] == 1).all()
-    assert (trust[near] < 1).any()

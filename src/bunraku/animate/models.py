@@ -260,7 +260,15 @@ class PipelineAdapter:
         behind = None if scene is None else GREY if scene.behind is TRANSPARENT else scene.behind
         driving = self._driving(poses, size, scene, order, reference, reference_pose, matte)
         drawn = draw_sharp(
-            self._pipeline, reference, driving, reference_pose, size, mattes, behind, views, refine=self._options.refine
+            self._pipeline,
+            reference,
+            driving,
+            reference_pose,
+            size,
+            mattes,
+            behind,
+            views,
+            refine=self._options.refine is not False,
         )
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
@@ -282,7 +290,9 @@ class PipelineAdapter:
         order: np.ndarray | None = None,
     ) -> dict[str, Drawn]:
         driving = self._driving(poses, size, scene, order, reference, reference_pose)
-        return draw_conditions(self._pipeline, reference, driving, reference_pose, size, refine=self._options.refine)[1]
+        return draw_conditions(
+            self._pipeline, reference, driving, reference_pose, size, refine=self._options.refine is not False
+        )[1]
 
     def _driving(
         self,
@@ -295,6 +305,8 @@ class PipelineAdapter:
         matte: np.ndarray | None = None,
     ) -> Cues:
         """What is known of the drivers on a canvas of that size."""
+        if self._options.refine and not self._pipeline.refines:
+            poses = _mended(poses, reference_pose)
         cues = cues_of(poses)
         if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
             cues = on_canvas(scene.cues, poses, size, scene.mode)
@@ -360,11 +372,21 @@ class PuppetWarpAdapter:
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else scene.behind
+        if self._options.refine:
+            poses = _mended(poses, reference_pose)
         chunks = PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask, background=behind)
         return chunks if scene is None else scene.in_front(chunks)
 
     def conditions(self, *about: Any, **more: Any) -> dict[str, Drawn]:
         return {}
+
+
+def _mended(poses: PoseTrack | np.ndarray, reference_pose: PoseTrack | None) -> PoseTrack | np.ndarray:
+    """Poses as the shipped PoseRefiner mends them; drawn skeletons, and poses of whom nobody knows the still's, as they are."""
+    from bunraku.weights.loading import shipped_refiner
+
+    known = isinstance(poses, PoseTrack) and reference_pose is not None
+    return shipped_refiner().refine(poses, reference_pose) if known else poses  # type: ignore[arg-type]
 
 
 def of_each(matte: np.ndarray, people: PoseTrack) -> np.ndarray:

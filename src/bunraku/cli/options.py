@@ -154,11 +154,13 @@ KeepScene = Annotated[
     ),
 ]
 Refine = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--refine/--exact-poses",
         rich_help_panel=SAMPLING,
-        help="Whether a model that mends the driver's poses (bunraku) does so: jitter, lost and exchanged limbs, bones that the still shows foreshortened.",
+        help="Mend the driver's poses before they are followed: jitter, lost and exchanged limbs, bones that the still shows foreshortened; or follow "
+        "them as they are (default: bunraku mends, other models do not)",
+        show_default=False,
     ),
 ]
 QualityOption = Annotated[

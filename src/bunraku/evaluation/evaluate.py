@@ -59,7 +59,7 @@ class EvaluateOptions:
     guidance_interval: tuple[float, float] | None = None
     deep_cache: int | None = None
     keep_scene: bool | None = None
-    refine: bool = True
+    refine: bool | None = None
     seed: int = 0
     dtype: str = "auto"
     device: str | None = None
@@ -117,7 +117,6 @@ def open_systems(
             options.deep_cache,
             keep_scene=options.keep_scene,
         )
-        settings |= {} if options.refine else {"refine": False}
         given = {name: value for name, value in asdict(chosen).items() if value != getattr(own, name)}
         settings |= own.stored() | given
     size = options.size or (tuple(pipeline.config.size) if pipeline is not None else (128, 128))
@@ -130,7 +129,9 @@ def open_systems(
         detector=options.pose or "auto",
         device=options.device,
     )
-    warp = [Warp(options.masks)] if model == PUPPET_WARP or options.baselines else []
+    settings |= {} if options.refine is None else {"refine": options.refine}
+    refined = bool(options.refine) and model == PUPPET_WARP
+    warp = [Warp(options.masks, refined)] if model == PUPPET_WARP or options.baselines else []
     systems: list[System] = []
     if pipeline is not None:
         systems.append(

@@ -113,7 +113,7 @@ class PipelineSystem:
         settings: fields of `Sampling` that differ from the model's own.
         retargeting: how driving poses of other proportions are brought onto the character, see `driving_poses`.
         masks: of models that cut the reference out, see `Masks`.
-        refine: whether a model that mends the poses that it follows does so.
+        refine: whether the poses are mended, as of `AnimateOptions`.
     """
 
     role: Role = "model"
@@ -126,7 +126,7 @@ class PipelineSystem:
         settings: Mapping[str, Any] | None = None,
         retargeting: Retarget = "grounded",
         masks: Masks = "found",
-        refine: bool = True,
+        refine: bool | None = None,
     ) -> None:
         self.pipeline, self.name, self.seed, self.settings = pipeline, name, seed, dict(settings or {})
         self.retargeting: Retarget = retargeting
@@ -139,6 +139,8 @@ class PipelineSystem:
 
         height, width = clip.truth.shape[1:3]
         cues, behind = driving_cues(clip, self.retargeting), behind_of(clip) if self.pipeline.trusted else None
+        if self.refine and not self.pipeline.refines:
+            cues = replace(cues, pose=_mended(cues.pose, clip))
         if "environment" in self.pipeline.reads.frames and cues.pixels is None:
             cues = in_still(cues, clip.reference, clip.reference_pose, mattes_of(clip, self.masks))
         drawn = draw_sharp(
@@ -149,7 +151,7 @@ class PipelineSystem:
             (height, width),
             mattes_of(clip, self.masks),
             behind,
-            refine=self.refine,
+            refine=self.refine is not False,
         )
         chunks = self.pipeline.stream(
             drawn.stills, drawn.frames, self.pipeline.sampling.but(self.settings), detail=drawn.detail,
@@ -167,21 +169,24 @@ class Warp:
 
     Args:
         masks: see `Masks`.
+        refine: whether the poses are mended by the shipped PoseRefiner; it is the one thing here that has learnt.
     """
 
     name = PUPPET_WARP
     role: Role = "baseline"
     description = "the reference cut out and moved limb by limb; no weights"
 
-    def __init__(self, masks: Masks = "found") -> None:
+    def __init__(self, masks: Masks = "found", refine: bool = False) -> None:
         from bunraku.puppet_warp import PuppetWarp
 
-        self.warp, self.masks = PuppetWarp(), masks
+        self.warp, self.masks, self.refine = PuppetWarp(), masks, refine
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
-        behind = behind_of(clip)
+        behind, poses = behind_of(clip), driving_poses(clip)
+        if self.refine:
+            poses = _mended(poses, clip)
         chunks = self.warp.stream(
-            clip.reference, driving_poses(clip), clip.reference_pose, size=clip.truth.shape[1:3],
+            clip.reference, poses, clip.reference_pose, size=clip.truth.shape[1:3],
             mask=mattes_of(clip, self.masks), background=behind,
         )  # fmt: skip
         frames = np.concatenate(list(chunks))
@@ -218,6 +223,14 @@ class Composite:
         poses = driving_poses(clip)
         shares = np.stack([_share(frame, poses[t : t + 1]) for t, frame in enumerate(frames)])[..., None]
         return np.rint(shares * frames + (1 - shares) * emptied(clip.driver)).astype(np.uint8)
+
+
+def _mended(poses: PoseTrack | None, clip: BenchmarkClip) -> PoseTrack:
+    """As of the shipped PoseRefiner."""
+    from bunraku.weights.loading import shipped_refiner
+
+    assert poses is not None
+    return shipped_refiner().refine(poses, clip.reference_pose)
 
 
 def _share(frame: np.ndarray, pose: PoseTrack) -> np.ndarray:

@@ -23,13 +23,14 @@ import numpy as np
 
 from bunraku.errors import BunrakuError, listed
 from bunraku.evaluation.clip import BenchmarkClip, DrivingScene
+from bunraku.perception.pose import PoseTrack
 from bunraku.theatre.camera import Camera, Placement
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
 from bunraku.theatre.detector import LEVELS, corrupt
 from bunraku.theatre.flow import background_flow
 from bunraku.theatre.puppet import skeleton
 from bunraku.theatre.scene import SPLITS as SCENE_SPLITS
-from bunraku.theatre.scene import Actor, Rendering, Scene, render, sample_scene, stage
+from bunraku.theatre.scene import Actor, Rendering, Scene, poses, render, sample_scene
 
 VERSION = "theatre-1"
 SPLITS = ("solo", "bizarre", "noisy", "crowd", "stage", "camera", "camera-still")
@@ -130,23 +131,17 @@ def benchmark_clip(split: str, index: int, size: int = 128) -> BenchmarkClip:
     scene, frame = scenes.reference
     still, truth = render(scene, [frame], size), render(scenes.truth, indices, size)
     driver = None
-    driving = truth.pose
-    if scenes.driver is not scenes.truth:
-        time = np.array(indices) / float(scenes.driver.fps)
-        driving = stage(scenes.driver, time, (size, size)).pose
     if split == "stage":
         driver = _driving_scene(scenes.driver, render(scenes.driver, indices, size), indices)
     elif split == "camera":
         driver = _driving_scene(scenes.driver, truth, indices)
-    if "level" in scenes.tags:
-        driving = corrupt(driving, int(scenes.tags["level"]), np.random.Generator(np.random.PCG64(index)))
     return BenchmarkClip(
         name=f"{split}/{index:03d}",
         fps=scenes.truth.fps,
         reference=still.frames[0],
         reference_pose=still.pose,
         reference_instances=still.instances[0],
-        driving=driving,
+        driving=_driving(scenes, truth.pose, index),
         retarget=scenes.driver is not scenes.truth,
         truth=truth.frames,
         truth_pose=truth.pose,
@@ -155,6 +150,26 @@ def benchmark_clip(split: str, index: int, size: int = 128) -> BenchmarkClip:
         driver=driver,
         tags=scenes.tags,
     )
+
+
+def benchmark_poses(split: str, index: int, size: int = 128) -> tuple[PoseTrack, PoseTrack, PoseTrack]:
+    """The poses of `benchmark_clip`, without its pictures: of the still, of the driver, and the true ones."""
+    scenes = benchmark_scenes(split, index)
+    (scene, frame), pixels = scenes.reference, (size, size)
+    time = np.arange(scenes.start, scenes.start + scenes.frames) / float(scenes.truth.fps)
+    truth = poses(scenes.truth, time, pixels)
+    return poses(scene, np.array([frame]) / float(scene.fps), pixels), _driving(scenes, truth, index), truth
+
+
+def _driving(scenes: BenchmarkScenes, truth: PoseTrack, index: int) -> PoseTrack:
+    """What the driver's poses are said to be, where the true ones are `truth`."""
+    driving = truth
+    if scenes.driver is not scenes.truth:
+        time = np.arange(scenes.start, scenes.start + scenes.frames) / float(scenes.driver.fps)
+        driving = poses(scenes.driver, time, truth.size)
+    if "level" in scenes.tags:
+        driving = corrupt(driving, int(scenes.tags["level"]), np.random.Generator(np.random.PCG64(index)))
+    return driving
 
 
 def _driving_scene(scene: Scene, shown: Rendering, indices: range) -> DrivingScene:

@@ -80,8 +80,6 @@ class Bunraku(AnimateAnyone):
             conditions: what else it may be shown, out of `GUIDED` and `SCENE`; the mask comes with the environment.
             figure_trust: how far the cut-out is trusted at least where it is the figure: 1, wholly, so that nothing of the figure is taken away, and
                 edges, holes and ground alone are mended; 0: as far as the gate says.
-            ground_reach: cells (of 8 pixels) around the figure within which the ground of the cut-out may be painted over; beyond, it stays as the still
-                has it. None: everywhere.
             refines: whether a PoseRefiner mends the poses that it follows.
             predicts: what the denoiser says of the picture that it paints: the picture, or the noise that hides it, as networks that start
                 from Stable Diffusion do, on its schedule.
@@ -91,7 +89,6 @@ class Bunraku(AnimateAnyone):
         latent_channels: int = 32
         conditions: tuple[str, ...] = ()
         figure_trust: float = 0.0
-        ground_reach: int | None = None
         refines: bool = False
         predicts: Literal["sample", "epsilon"] = "sample"
 
@@ -207,17 +204,8 @@ class Bunraku(AnimateAnyone):
         if joined is None:
             return torch.cat([painted, torch.zeros_like(trust), painted], 1)
         least = (there - 1).clamp(min=self.options.figure_trust)
-        trust = torch.maximum(trust, least * cover)
-        if self.options.ground_reach is not None:
-            trust = torch.where(_beside(cover, self.options.ground_reach) > 0, trust, 1)
-        own, trust = kept * cut + painted, trust * shown
+        own, trust = kept * cut + painted, torch.maximum(trust, least * cover) * shown
         return torch.cat([trust * cut + (1 - trust) * own, trust, own], 1)
-
-
-def _beside(cover: Tensor, reach: int) -> Tensor:
-    """The largest coverage (B, 1, F, h, w) within so many cells."""
-    wide = 2 * reach + 1
-    return functional.max_pool3d(cover, (1, wide, wide), 1, (0, reach, reach))
 
 
 def _without_noise(noisy: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import inspect
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bunraku.cues.pose_refiner import PoseRefiner
 from bunraku.errors import BunrakuError
 from bunraku.machine import pick_device
 from bunraku.pipeline import CONFIGURATION, AnimationPipeline
@@ -208,6 +210,15 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(part)
     else:
         yield value
+
+
+@cache
+def shipped_refiner() -> PoseRefiner:
+    """The shipped network that mends poses, on the CPU."""
+    refiner: PoseRefiner = load_component(
+        PoseRefiner, find_pipeline("bunraku") / "pose_refiner", "pose_refiner", torch.float32
+    )
+    return refiner
 
 
 def usable_device(device: str | None = None) -> str:
