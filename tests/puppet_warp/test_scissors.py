@@ -222,6 +222,16 @@ def test_a_hand_that_is_seen_has_no_second_one_behind_it() -> None:
     assert guessed() > seen
 
 
+def test_a_face_goes_on_as_skin_and_not_as_the_eye_beside_it() -> None:
+    scissors = with_a_hand_behind_the_body(False)
+    picture, own, body = scissors.picture.copy(), scissors.labels == HEAD_LABEL, scissors.body
+    x, y = np.rint(body.head).astype(int)
+    cv2.circle(picture, (int(x), int(y)), round(0.35 * body.head_radius), (0, 0, 0), -1)
+    own[:, x:] = False  # an arm hides the half of the face beside the eye
+    hidden = scissors._hidden(picture, own, scissors.mask, scissors._from_cuts, 0.0, (0, 0))
+    assert (hidden[y, x + 2] > 0.6 * np.array(SKIN)).all()
+
+
 def test_the_shadow_of_an_arm_leaves_with_it() -> None:
     whole = with_a_hand_behind_the_body(False)
     picture = whole.picture.copy()

@@ -70,6 +70,7 @@ LEAVES = 0.25  # of a hand's length, within which a hidden one is still hidden
 CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
 CHIN = 0.68  # of the way from the head's middle to the neck's joint: from here on the neck stretches
 SHOULDERS = [2, NECK, 5]
+FEATURES = 0.5  # radii of the head: half the side of a square most of which an eye or a mouth does not fill
 HEAD_GRID = 25  # vertices of a head each way
 RUNGS, SKIRT_RUNGS = 9, 5
 GUARD = 3  # pixels round a piece's coverage
@@ -246,11 +247,17 @@ class Scissors:
         # a sliver between an arm and the figure's edge says little of what is under the arm
         broad = opened(far, MIXED * self.body.arm)
         sources = broad if broad.any() else far
-        hidden = continued(picture, sources, along)
         if not np.any(along):
-            return hidden
+            return continued(self._plain(picture, own), sources)  # a face goes on as skin, not as the eye beside it
+        hidden = continued(picture, sources, along)
         across = bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm, hidden)
         return np.where((figure & ~sources)[..., None], across, hidden)
+
+    def _plain(self, picture: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """A part's picture, uint8 (H, W, 3), without its eyes and mouth: the median around each pixel, of what is its `own`, bool (H, W)."""
+        side = 2 * round(FEATURES * self.body.head_radius) + 1
+        only = continued(picture, own)
+        return np.asarray(cv2.medianBlur(only, max(3, side)))
 
     def _shaded(
         self, own: np.ndarray, lost: np.ndarray, from_cuts: np.ndarray, colours: np.ndarray, hidden: np.ndarray
