@@ -97,5 +97,5 @@ def test_a_new_model_starts_with_the_shipped_network_and_one_that_goes_on_keeps_
     train_poses(replace(config, channels=144, layers=5, heads=4, window=48, batch=2, steps=1))
     own = start_networks(replace(given, pose_refiner=str(config.output / "model")), {})[0].pose_refiner
     assert not np.allclose(own.embed.weight.detach(), refiner.embed.weight.detach())
-    with pytest.raises(BunrakuError, match=r"no pose_refiner in nowhere.*bunraku train poses"):
+    with pytest.raises(BunrakuError, match=r"no PoseRefiner in nowhere.*bunraku train poses"):
         start_networks(replace(given, pose_refiner="nowhere"), {})

@@ -109,9 +109,7 @@ def start_networks(config: TrainingConfig, motion: Mapping[str, Mapping[str, Ten
         if {"motion", f"{name}.motion"} & set(stage.trains) and name in animator.parts():
             copy_motion(modules, animator.parts()[name], name)
     if "pose_refiner" in animator.parts() and (config.pose_refiner or getattr(start, "pose_refiner", None) is None):
-        refiner = load_shipped(
-            config.pose_refiner, "bunraku/pose_refiner", PARTS["pose_refiner"], "pose_refiner", "poses"
-        )
+        refiner = load_pose_refiner(config.pose_refiner)
         copy_weights(refiner, animator.parts()["pose_refiner"], "pose_refiner")
     vae: Any = start.vae.float() if start is not None and not config.vae else load_vae(config.vae, size.autoencoder)
     channels: int = animator.denoiser.config.in_channels  # type: ignore[union-attr, assignment]
@@ -156,24 +154,31 @@ def dataset(config: TrainingConfig, reads: Reads, split: Literal["train", "val"]
 
 def load_vae(folder: str | None, shipped: str = "mini/vae") -> nn.Module:
     """The frozen autoencoder of that folder; None: the `shipped` one of that name."""
-    return load_shipped(folder, shipped, AUTOENCODERS, "vae", "codec")
+    return _made_alone(folder, shipped, AUTOENCODERS, "autoencoder", "vae", "codec")
 
 
-def load_shipped(folder: str | None, shipped: str, classes: Mapping[str, str], setting: str, trained: str) -> nn.Module:
-    """A part that another training has made, float32: that of a folder, or the `shipped` one of the package's assets.
+def load_pose_refiner(folder: str | None) -> nn.Module:
+    """The PoseRefiner of that folder; None: the shipped one."""
+    return _made_alone(folder, "bunraku/pose_refiner", PARTS["pose_refiner"], "PoseRefiner", "pose_refiner", "poses")
+
+
+def _made_alone(
+    folder: str | None, shipped: str, classes: Mapping[str, str], what: str, setting: str, trained: str
+) -> nn.Module:
+    """A part that a training of its own has made, float32: that of a folder, or the `shipped` one of the package's assets.
 
     Args:
         classes: what it may be, and from where.
-        setting: what `TrainingConfig` calls its folder; trained: what `bunraku train` calls its training.
+        what: its name in words; setting: what `TrainingConfig` calls its folder; trained: what `bunraku train` calls its training.
     """
     path = Path(folder) if folder else Path(str(files("bunraku") / "assets" / shipped))
     if not (path / "config.json").is_file():
         raise BunrakuError(
-            f"no {setting} in {path}: give a folder with config.json (--set {setting}=DIR), or train one: bunraku train {trained}"
+            f"no {what} in {path}: give a folder with config.json (--set {setting}=DIR), or train one: bunraku train {trained}"
         )
     name = str(read_json(path / "config.json").get("_class_name"))
     if name not in classes:
-        raise BunrakuError(f"{path} holds a {name}; a {setting} is one of {', '.join(classes)}")
+        raise BunrakuError(f"{path} holds a {name}; the {what} is one of {', '.join(classes)}")
     return getattr(import_module(classes[name]), name).from_pretrained(path).float()
 
 
