@@ -14,6 +14,7 @@ from bunraku.theatre import render, sample_scene
 from bunraku.training import codec as training
 from bunraku.training.codec import CodecConfig, psnr, stills, theatre_picture, train_codec
 from bunraku.training.run import load_vae
+from tests.training.continues import assert_a_stopped_run_continues_exactly
 
 ASSETS = Path(__file__).resolve().parents[3] / "shared" / "assets"
 
@@ -37,25 +38,9 @@ def config(tmp_path, monkeypatch) -> CodecConfig:
 
 
 def test_a_stopped_run_continues_exactly(config, tmp_path, monkeypatch):
-    train_codec(config)
-    stopped = replace(config, output=tmp_path / "stopped")
-    step = training.train_step
-
-    def stop_after_two(run, *rest):
-        if run.step == 3:
-            raise KeyboardInterrupt
-        return step(run, *rest)
-
-    monkeypatch.setattr(training, "train_step", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        train_codec(stopped)
-    monkeypatch.setattr(training, "train_step", step)
-    train_codec(stopped)
-    whole, parts = (torch.load(c.output / "checkpoint.pt", weights_only=True) for c in (config, stopped))
-    assert parts["step"] == 4
-    for part in ("codec", "average"):
-        for name, value in whole[part].items():
-            assert torch.equal(value, parts[part][name]), name
+    assert_a_stopped_run_continues_exactly(
+        training, train_codec, config, tmp_path / "stopped", ("codec", "average"), monkeypatch
+    )
 
 
 def test_the_saved_codec_is_the_average_and_all_of_it_has_learnt(config):

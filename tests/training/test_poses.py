@@ -12,6 +12,7 @@ from bunraku.training import poses as training
 from bunraku.training.config import training_config
 from bunraku.training.poses import PoseConfig, train_poses
 from bunraku.training.run import start_networks
+from tests.training.continues import assert_a_stopped_run_continues_exactly
 
 
 @pytest.fixture
@@ -37,25 +38,9 @@ def few_held_out(monkeypatch):
 
 
 def test_a_stopped_run_continues_exactly(config, tmp_path, monkeypatch):
-    train_poses(config)
-    stopped = replace(config, output=tmp_path / "stopped")
-    step = training.train_step
-
-    def stop_after_two(run, *rest):
-        if run.step == 3:
-            raise KeyboardInterrupt
-        return step(run, *rest)
-
-    monkeypatch.setattr(training, "train_step", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        train_poses(stopped)
-    monkeypatch.setattr(training, "train_step", step)
-    train_poses(stopped)
-    whole, parts = (torch.load(c.output / "checkpoint.pt", weights_only=True) for c in (config, stopped))
-    assert parts["step"] == 4
-    for part in ("net", "average"):
-        for name, value in whole[part].items():
-            assert torch.equal(value, parts[part][name]), name
+    assert_a_stopped_run_continues_exactly(
+        training, train_poses, config, tmp_path / "stopped", ("net", "average"), monkeypatch
+    )
 
 
 def test_the_saved_network_is_the_average_and_all_of_it_has_learnt(config):

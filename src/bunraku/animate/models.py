@@ -224,9 +224,8 @@ class PipelineAdapter:
         wanted = self._options.size or reduced(scene or reference)
         best = max(1, round(math.sqrt(math.prod(wanted) / math.prod(own))))
         whole = [k for k in (best, best + 1, best - 1) if k and not any(side % (8 * k) for side in wanted)]
-        factor = (
-            whole[0] if whole else best
-        )  # a size that need not be rounded leaves every pixel of the still in its place
+        # a size that need not be rounded leaves every pixel of the still in its place
+        factor = whole[0] if whole else best
         return choose_canvas(
             reference, wanted, fitting=self._options.fit, size=self._options.size, any_size=True, multiple=8 * factor,
             scene=scene,
@@ -306,7 +305,9 @@ class PipelineAdapter:
     ) -> Cues:
         """What is known of the drivers on a canvas of that size."""
         if self._options.refine and not self._pipeline.refines:
-            poses = _mended(poses, reference_pose)
+            from bunraku.weights.loading import mended
+
+            poses = mended(poses, reference_pose)
         cues = cues_of(poses)
         if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
             cues = on_canvas(scene.cues, poses, size, scene.mode)
@@ -373,20 +374,14 @@ class PuppetWarpAdapter:
         mask = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else scene.behind
         if self._options.refine:
-            poses = _mended(poses, reference_pose)
+            from bunraku.weights.loading import mended
+
+            poses = mended(poses, reference_pose)
         chunks = PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask, background=behind)
         return chunks if scene is None else scene.in_front(chunks)
 
     def conditions(self, *about: Any, **more: Any) -> dict[str, Drawn]:
         return {}
-
-
-def _mended(poses: PoseTrack | np.ndarray, reference_pose: PoseTrack | None) -> PoseTrack | np.ndarray:
-    """Poses as the shipped PoseRefiner mends them; drawn skeletons, and poses of whom nobody knows the still's, as they are."""
-    from bunraku.weights.loading import shipped_refiner
-
-    known = isinstance(poses, PoseTrack) and reference_pose is not None
-    return shipped_refiner().refine(poses, reference_pose) if known else poses  # type: ignore[arg-type]
 
 
 def of_each(matte: np.ndarray, people: PoseTrack) -> np.ndarray:

@@ -250,5 +250,4 @@ def option(field: str) -> str:
         "views": "--view",
         "detector": "--pose",
         "strengths": "--strength",
-        "refine": "--exact-poses",
     }.get(field, f"--{field.replace('_', '-')}")

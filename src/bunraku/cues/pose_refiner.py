@@ -12,7 +12,7 @@ from scipy.ndimage import maximum_filter1d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bunraku.cues.retarget import ANKLES, HIPS, MIRROR, NECK, OUTWARDS, PROPORTIONS, TREE
+from bunraku.cues.retarget import ANKLES, HIPS, MIRROR, NECK, OUTWARDS, PROPORTIONS, TREE, bone_lengths
 from bunraku.perception.pose import BODY, SEEN, PoseTrack, together
 
 JOINTS = BODY.stop
@@ -222,7 +222,7 @@ def motion_of(driving: PoseTrack, reference: PoseTrack) -> Motion | None:
     """What the network sees of one person, (F, 1, K) and (1, 1, K'); None where neck and bones are nowhere seen."""
     points, seen = _body(driving)
     own, own_seen = _body(reference)
-    lengths, own_lengths = _bone_lengths(points, seen), _bone_lengths(own, own_seen)
+    lengths, own_lengths = bone_lengths(points, seen), bone_lengths(own, own_seen)
     unit, own_unit = _unit(lengths), _unit(own_lengths)
     if unit is None or not seen[:, NECK].any():
         return None
@@ -246,7 +246,7 @@ def motion_of(driving: PoseTrack, reference: PoseTrack) -> Motion | None:
 def shots(track: PoseTrack) -> list[slice]:
     """The stretches of one person's track, (F, 1, K), between two frames of which the whole body jumps: there the film was cut."""
     points, seen = _body(track)
-    unit = _unit(_bone_lengths(points, seen))
+    unit = _unit(bone_lengths(points, seen))
     both = seen[1:] & seen[:-1]
     ways = np.where(both, np.linalg.norm(np.diff(points, axis=0), axis=-1), np.nan)
     there = both.any(1)
@@ -275,16 +275,6 @@ def _body(track: PoseTrack) -> tuple[np.ndarray, np.ndarray]:
     points, scores = track.keypoints[:, 0, BODY].astype(np.float64), track.scores[:, 0, BODY]
     finite = np.asarray(np.isfinite(points).all(-1))
     return np.where(finite[..., None], points, 0), (scores >= SEEN) & finite
-
-
-def _bone_lengths(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Median length (18,) of the bone to each joint, NaN where it is not seen."""
-    lengths = np.full(JOINTS, np.nan)
-    for joint in BONES:
-        both = seen[:, joint] & seen[:, TREE[joint]]
-        if both.any():
-            lengths[joint] = np.median(np.linalg.norm(points[both, joint] - points[both, TREE[joint]], axis=-1))
-    return lengths
 
 
 def _unit(lengths: np.ndarray) -> float | None:

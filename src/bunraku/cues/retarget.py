@@ -369,12 +369,20 @@ def _pose(track: PoseTrack, name: str, believable: bool, threshold: float) -> _P
     known = np.flatnonzero(seen[:, NECK])
     for axis in (0, 1):
         points[:, NECK, axis] = np.interp(np.arange(len(points)), known, points[known, NECK, axis])
-    lengths, bone_seen = _lengths(points), _bone_seen(seen)
-    median = _quantile(lengths, bone_seen, 0.5)
+    median = bone_lengths(points, seen)
     if believable:
-        long = np.where(np.isfinite(PROPORTIONS), _quantile(lengths, bone_seen, 0.9), np.nan)
+        long = np.where(np.isfinite(PROPORTIONS), bone_lengths(points, seen, 0.9), np.nan)
         median = _believable(np.where(long > MEDIAN_TURNED * median, long, median))
     return _Pose(points, seen, median, track.size[0])
+
+
+def bone_lengths(points: np.ndarray, seen: np.ndarray, quantile: float = 0.5) -> np.ndarray:
+    """Length (18,) of the bone from each body joint to its parent, which a share of the frames does not exceed; NaN where it is never seen.
+
+    Args:
+        points, seen: (F, K, 2) and bool (F, K) of one person, K of at least 18.
+    """
+    return _quantile(_lengths(points), _bone_seen(seen), quantile)
 
 
 def _lengths(points: np.ndarray) -> np.ndarray:

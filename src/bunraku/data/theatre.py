@@ -32,7 +32,7 @@ from bunraku.theatre import (
 from bunraku.theatre.character import ODDITIES, sample_human, sample_odd_character
 from bunraku.theatre.detector import LEVELS, corrupt
 from bunraku.theatre.flow import background_motion
-from bunraku.theatre.scene import SPLITS, stage
+from bunraku.theatre.scene import SPLITS, poses
 from bunraku.theatre.textures import wear
 
 FPS = Fraction(12)
@@ -168,14 +168,14 @@ class TheatreSamples(Dataset):
         """The frame in which the puppet stands where it mostly stands, and what retargeting makes of another's dance on the same spot,
         of all frames; the frame as it was and None where that cannot be done."""
         time = np.arange(CLIP_FRAMES) / float(scene.fps)
-        own = stage(scene, time, self.size).pose
+        own = poses(scene, time, self.size)
         neck = own.keypoints[:, 0, NECK]
         nearest = int(np.square(neck - np.median(neck, 0)).sum(-1).argmin())
         human = rng.random() < 0.5
         other = sample_scene(int(rng.integers(2**31)), self.split).actors[0].character
         body = sample_human(rng, SPLITS[self.split]) if human else other
         with suppress(BunrakuError):
-            theirs = stage(scene.recast(character=body), time, self.size).pose
+            theirs = poses(scene.recast(character=body), time, self.size)
             return nearest, retarget_people(theirs, own[[nearest]], "grounded")
         return reference, None
 

@@ -140,7 +140,9 @@ class PipelineSystem:
         height, width = clip.truth.shape[1:3]
         cues, behind = driving_cues(clip, self.retargeting), behind_of(clip) if self.pipeline.trusted else None
         if self.refine and not self.pipeline.refines:
-            cues = replace(cues, pose=_mended(cues.pose, clip))
+            from bunraku.weights.loading import mended
+
+            cues = replace(cues, pose=mended(cues.pose, clip.reference_pose))  # type: ignore[arg-type]
         if "environment" in self.pipeline.reads.frames and cues.pixels is None:
             cues = in_still(cues, clip.reference, clip.reference_pose, mattes_of(clip, self.masks))
         drawn = draw_sharp(
@@ -184,7 +186,9 @@ class Warp:
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
         behind, poses = behind_of(clip), driving_poses(clip)
         if self.refine:
-            poses = _mended(poses, clip)
+            from bunraku.weights.loading import mended
+
+            poses = mended(poses, clip.reference_pose)  # type: ignore[assignment]
         chunks = self.warp.stream(
             clip.reference, poses, clip.reference_pose, size=clip.truth.shape[1:3],
             mask=mattes_of(clip, self.masks), background=behind,
@@ -223,14 +227,6 @@ class Composite:
         poses = driving_poses(clip)
         shares = np.stack([_share(frame, poses[t : t + 1]) for t, frame in enumerate(frames)])[..., None]
         return np.rint(shares * frames + (1 - shares) * emptied(clip.driver)).astype(np.uint8)
-
-
-def _mended(poses: PoseTrack | None, clip: BenchmarkClip) -> PoseTrack:
-    """As of the shipped PoseRefiner."""
-    from bunraku.weights.loading import shipped_refiner
-
-    assert poses is not None
-    return shipped_refiner().refine(poses, clip.reference_pose)
 
 
 def _share(frame: np.ndarray, pose: PoseTrack) -> np.ndarray:

@@ -3,14 +3,11 @@
 A run continues from its checkpoint exactly as if it had never stopped: pictures and noise are functions of the step.
 """
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +19,16 @@ from torch.utils.data import DataLoader
 from bunraku.data.pictures import PictureCrops, sample_picture
 from bunraku.data.samples import StepSampler
 from bunraku.errors import BunrakuError
-from bunraku.json_text import parsed_json
 from bunraku.machine import pick_device
-from bunraku.media import read_image, replacing, resize
+from bunraku.media import read_image, resize
 from bunraku.nets.picture_codec import PictureCodec, fit_patches
 from bunraku.theatre import render, sample_scene
-from bunraku.training.config import completed
+from bunraku.training.alone import CHECKPOINT, Run, log, moving_average, rate
 from bunraku.training.muon import Muon
 
 logger = logging.getLogger(__name__)
 
 _PATCH = PictureCodec.patch
-CHECKPOINT = "checkpoint.pt"
 FIT = 1_000_000_000
 """Pictures from this number on fit the components; training never gets there."""
 
@@ -93,31 +88,6 @@ class CodecConfig:
                 raise BunrakuError(f"{name} {folder} is no {'codec' if name == 'init' else 'folder of pictures'}")
 
 
-@dataclass
-class CodecRun:
-    """What a run is at a step: all that a checkpoint holds."""
-
-    codec: PictureCodec
-    average: AveragedModel
-    optimisers: tuple[torch.optim.Optimizer, ...]
-    step: int = 0
-
-    def state(self) -> dict:
-        return {
-            "step": self.step,
-            "codec": self.codec.state_dict(),
-            "average": self.average.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }
-
-    def load(self, state: Mapping) -> None:
-        self.step = state["step"]
-        self.codec.load_state_dict(state["codec"])
-        self.average.load_state_dict(state["average"])
-        for optimiser, its in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(its)
-
-
 def train_codec(config: CodecConfig) -> PictureCodec:
     """Begin a run in `config.output`, or continue the one that is there; returns the averaged codec, saved in `output`/model.
 
@@ -135,36 +105,24 @@ def train_codec(config: CodecConfig) -> PictureCodec:
         losses = train_step(run, config, batch)
         scores.add(run, losses)
         if run.step == config.steps or time.monotonic() - saved >= config.seconds_per_checkpoint:
-            save(run, config)
+            run.save(config.output)
             saved = time.monotonic()
-    return averaged(run)
+    return run.averaged
 
 
-def start(config: CodecConfig) -> CodecRun:
+def start(config: CodecConfig) -> Run[PictureCodec]:
     """The run of the checkpoint in `config.output`, or a new one with fitted components."""
     torch.manual_seed(config.seed)
     codec = PictureCodec.from_pretrained(config.init) if config.init else PictureCodec(config.latent_channels)
     codec = codec.float().to(memory_format=torch.channels_last)
-    file, settings = config.output / CHECKPOINT, config.output / "config.json"
-    if not file.exists() and not config.init:
+    if not (config.output / CHECKPOINT).exists() and not config.init:
         pictures = [fitting_picture(config, i) for i in track(range(config.fit_pictures), "fit components")]
         kept = fit_patches(codec, pixels(np.stack(pictures)))
         logger.info("%d components keep %.4f of the variance", config.latent_channels, kept)
     codec = codec.to(pick_device())
-    run = CodecRun(
-        codec,
-        AveragedModel(codec, multi_avg_fn=moving_average(config.average), use_buffers=True),
-        optimisers(codec, config),
-    )
-    if file.exists():
-        check_settings(config, parsed_json(settings.read_text()))
-        try:
-            run.load(torch.load(file, weights_only=True))
-        except Exception as error:  # of torch, pickle, zip files and the system
-            raise BunrakuError(f"the checkpoint {file} is damaged ({error}); remove it to begin again") from error
-        logger.info("continued from step %d", run.step)
-    config.output.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps(asdict(config), indent=1, default=str) + "\n")
+    average = AveragedModel(codec, multi_avg_fn=moving_average(config.average), use_buffers=True)
+    run = Run("codec", codec, average, optimisers(codec, config))
+    run.go_on(config)
     return run
 
 
@@ -179,45 +137,6 @@ def optimisers(codec: PictureCodec, config: CodecConfig) -> tuple[torch.optim.Op
     )
 
 
-def moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
-    """An exponential moving average that forgets its first values sooner: after n steps its decay is at most (1 + n) / (10 + n)."""
-
-    @torch.no_grad()
-    def update(average: Any, now: Any, steps: Tensor | int) -> None:
-        n = int(steps)
-        torch._foreach_lerp_(average, now, 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
-
-
-FREE = (
-    "output",
-    "init",
-    "steps",
-    "stills",
-    "workers",
-    "seconds_per_checkpoint",
-    "seconds_per_line",
-    "seconds_per_score",
-)
-"""Settings that a continued run may change."""
-
-
-def check_settings(config: Any, before: Mapping[str, object]) -> None:
-    """Raise BunrakuError where a run, whose settings are a dataclass, would go on with others than it had before."""
-    now = json.loads(json.dumps(asdict(config), default=str))
-    before = completed(before, now, type(config))
-    changed = [
-        f"{key} ({before.get(key)} before, now {now[key]})"
-        for key in now
-        if key not in FREE and now[key] != before.get(key)
-    ]
-    if changed:
-        raise BunrakuError(
-            f"{config.output} holds a run with other settings: {', '.join(changed)}; continue it with those, or give another --output"
-        )
-
-
 def fitting_picture(config: CodecConfig, index: int) -> np.ndarray:
     picture = sample_picture(np.random.default_rng([config.seed, 7, FIT + index]))
     return picture[:96, :96]
@@ -228,47 +147,22 @@ def pixels(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def rate(config: CodecConfig, step: int) -> float:
-    """Part of the learning rates: a short rise to 1, a plateau, and a fall to nothing over the last `decay` of the steps."""
-    left = (config.steps - step) / (config.decay * config.steps)
-    return min(1.0, (step + 1) / config.warm_up, left)
-
-
-def train_step(run: CodecRun, config: CodecConfig, batch: np.ndarray) -> dict[str, float]:
+def train_step(run: Run[PictureCodec], config: CodecConfig, batch: np.ndarray) -> dict[str, float]:
     """One step on uint8 (N, H, W, 3)."""
-    images = pixels(batch).to(run.codec.device)
+    images = pixels(batch).to(run.net.device)
     generator = torch.Generator().manual_seed(config.seed * FIT + run.step)
-    latents = run.codec.to_mean(images)
+    latents = run.net.to_mean(images)
     deviation = config.latent_noise * torch.rand(len(latents), 1, 1, 1, generator=generator)
     noise = deviation * torch.randn(latents.shape, generator=generator)  # from the CPU: the same on every machine
-    decoded = run.codec.to_images(latents + noise.to(latents))
+    decoded = run.net.to_images(latents + noise.to(latents))
     error = decoded - images
     squared, absolute = error.square().mean(), error.abs().mean()
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
     power = latents.square().mean()
     loss = squared + config.absolute * absolute + config.gradient * edges + config.power * (power - 1).square()
-    run.codec.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.codec.parameters(), config.clip)
-    for optimiser, full in zip(run.optimisers, (config.kernel_rate, config.learning_rate), strict=True):
-        for group in optimiser.param_groups:
-            group["lr"] = full * rate(config, run.step)
-        optimiser.step()
-    run.average.update_parameters(run.codec)
-    run.step += 1
+    now = rate(config, run.step)
+    run.learn(loss, config.clip, (config.kernel_rate * now, config.learning_rate * now))
     return {"psnr": 10 * math.log10(4 / squared.item()), "power": power.item()}
-
-
-def averaged(run: CodecRun) -> PictureCodec:
-    return run.average.module.eval()  # type: ignore[return-value]
-
-
-def save(run: CodecRun, config: CodecConfig) -> None:
-    """Write the averaged codec and the checkpoint; each replaces the old one only when complete."""
-    with replacing(config.output / "model") as temporary:
-        averaged(run).save_pretrained(temporary)
-    with replacing(config.output / CHECKPOINT) as temporary:
-        torch.save(run.state(), temporary)
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------------------
@@ -286,12 +180,12 @@ class Scores:
         self.line = self.score = time.monotonic()
         self.losses: list[dict[str, float]] = []
 
-    def add(self, run: CodecRun, losses: dict[str, float]) -> None:
+    def add(self, run: Run[PictureCodec], losses: dict[str, float]) -> None:
         self.losses.append(losses)
         now, last = time.monotonic(), run.step == self.config.steps
         if not last and now - self.line < self.config.seconds_per_line:
             return
-        codec = averaged(run)
+        codec = run.averaged
         line: dict[str, object] = {"step": run.step}
         line |= {key: round(float(np.mean([entry[key] for entry in self.losses])), 3) for key in losses}
         line["theatre"] = round(float(np.mean([psnr(codec, picture) for picture in self.theatre])), 2)
@@ -304,9 +198,7 @@ class Scores:
             line["each"] = {name: round(value, 2) for name, value in each.items()}
             self.score = now
         line["seconds"] = round(time.monotonic() - self.line, 1)
-        logger.info(" · ".join(f"{key} {value}" for key, value in line.items() if key != "each"))
-        with (self.config.output / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
+        log(self.config.output, line, quiet=("each",))
         self.losses, self.line = [], time.monotonic()
 
 

@@ -1,10 +1,9 @@
 """Training of `PoseRefiner` on the theatre's motions. A run continues from its checkpoint exactly as if it had never stopped."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,8 @@ from bunraku.cues.pose_refiner import PoseRefiner
 from bunraku.data.poses import PoseSamples
 from bunraku.data.samples import StepSampler
 from bunraku.errors import BunrakuError
-from bunraku.json_text import parsed_json
 from bunraku.machine import pick_device
-from bunraku.media import replacing
-from bunraku.training.codec import CHECKPOINT, check_settings, moving_average
+from bunraku.training.alone import Run, log, moving_average, rate
 from bunraku.training.muon import Muon
 
 logger = logging.getLogger(__name__)
@@ -30,6 +27,8 @@ SHORTEST = 12
 """Frames of a step's samples, at least; at most those of the network's window."""
 FLOOR = 0.2
 """Error of a sample, in hundredths of a person's height, from which errors count less."""
+CLIP = 1.0
+"""Largest norm of the gradient."""
 HELD_OUT = 64
 """Samples of each kind, and as many mirror images, that scores are measured on."""
 
@@ -75,31 +74,6 @@ class PoseConfig:
     seconds_per_score: float = 120
 
 
-@dataclass
-class PoseRun:
-    """What a run is at a step: all that a checkpoint holds."""
-
-    net: PoseRefiner
-    average: AveragedModel
-    optimisers: tuple[torch.optim.Optimizer, ...]
-    step: int = 0
-
-    def state(self) -> dict:
-        return {
-            "step": self.step,
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }
-
-    def load(self, state: Mapping) -> None:
-        self.step = state["step"]
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        for optimiser, its in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(its)
-
-
 def train_poses(config: PoseConfig) -> PoseRefiner:
     """Begin a run in `config.output`, or continue the one that is there; returns the averaged network, saved in `output`/model.
 
@@ -123,28 +97,20 @@ def train_poses(config: PoseConfig) -> PoseRefiner:
             _tell(run, config, losses, held_out, now - scored)
             losses, scored = [], time.monotonic()
         if last or now - saved >= config.seconds_per_checkpoint:
-            save(run, config)
+            run.save(config.output)
             saved = time.monotonic()
-    return averaged(run)
+    return run.averaged
 
 
-def start(config: PoseConfig) -> PoseRun:
+def start(config: PoseConfig) -> Run[PoseRefiner]:
     """The run of the checkpoint in `config.output`, or a new one."""
     torch.manual_seed(config.seed)
     shape = {name: getattr(config, name) for name in ("channels", "layers", "heads", "window")}
     net = PoseRefiner.from_pretrained(config.init) if config.init else PoseRefiner(**shape)
     net = net.float().to(pick_device()).train()
-    run = PoseRun(net, AveragedModel(net, multi_avg_fn=moving_average(config.average)), optimisers(net, config))
-    file, settings = config.output / CHECKPOINT, config.output / "config.json"
-    if file.exists():
-        check_settings(config, parsed_json(settings.read_text()))
-        try:
-            run.load(torch.load(file, weights_only=True))
-        except Exception as error:  # of torch, pickle, zip files and the system
-            raise BunrakuError(f"the checkpoint {file} is damaged ({error}); remove it to begin again") from error
-        logger.info("continued from step %d", run.step)
-    config.output.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps(asdict(config), indent=1, default=str) + "\n")
+    average = AveragedModel(net, multi_avg_fn=moving_average(config.average))
+    run = Run("net", net, average, optimisers(net, config))
+    run.go_on(config)
     return run
 
 
@@ -163,25 +129,13 @@ def optimisers(net: PoseRefiner, config: PoseConfig) -> tuple[torch.optim.Optimi
     )
 
 
-def rate(config: PoseConfig, step: int) -> float:
-    """Part of the learning rates: a short rise to 1, a plateau, and a fall to nothing over the last `decay` of the steps."""
-    return min(1.0, (step + 1) / config.warm_up, (config.steps - step) / (config.decay * config.steps))
-
-
-def train_step(run: PoseRun, config: PoseConfig, batch: list[Tensor]) -> dict[str, float]:
+def train_step(run: Run[PoseRefiner], config: PoseConfig, batch: list[Tensor]) -> dict[str, float]:
     """One step; of its samples the first frames, as many as its number says."""
     rng = np.random.default_rng([config.seed, 1, run.step])
     length = int(rng.integers(SHORTEST, config.window + 1))
     loss, said = _loss(run.net, [part.to(run.net.device) for part in batch], length, config)
-    run.net.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
-    for optimiser, full in zip(run.optimisers, (config.kernel_rate, config.learning_rate), strict=True):
-        for group in optimiser.param_groups:
-            group["lr"] = full * rate(config, run.step)
-        optimiser.step()
-    run.average.update_parameters(run.net)
-    run.step += 1
+    now = rate(config, run.step)
+    run.learn(loss, CLIP, (config.kernel_rate * now, config.learning_rate * now))
     return said
 
 
@@ -212,18 +166,6 @@ def _mean(errors: Tensor, asked: Tensor) -> Tensor:
     return 100 * (errors.abs() * asked).flatten(1).sum(1) / asked.flatten(1).sum(1)
 
 
-def averaged(run: PoseRun) -> PoseRefiner:
-    return run.average.module.eval()  # type: ignore[return-value]
-
-
-def save(run: PoseRun, config: PoseConfig) -> None:
-    """Write the averaged network and the checkpoint; each replaces the old one only when complete."""
-    with replacing(config.output / "model") as temporary:
-        averaged(run).save_pretrained(temporary)
-    with replacing(config.output / CHECKPOINT) as temporary:
-        torch.save(run.state(), temporary)
-
-
 def _held_out(kind: str, frames: int) -> list[Tensor]:
     return _joined([PoseSamples(1, frames, "val", kind)[i] for i in range(HELD_OUT)])  # type: ignore[arg-type]
 
@@ -235,7 +177,7 @@ def _joined(samples: list[list[np.ndarray]]) -> list[Tensor]:
 
 @torch.no_grad()
 def _tell(
-    run: PoseRun,
+    run: Run[PoseRefiner],
     config: PoseConfig,
     losses: list[dict[str, float]],
     held_out: Mapping[str, list[Tensor]],
@@ -245,9 +187,7 @@ def _tell(
     line: dict[str, object] = {"step": run.step}
     line |= {name: round(float(np.mean([each[name] for each in losses])), 4) for name in losses[0]}
     for kind, batch in held_out.items():
-        said = _loss(averaged(run), [part.to(run.net.device) for part in batch], config.window, config)[1]
+        said = _loss(run.averaged, [part.to(run.net.device) for part in batch], config.window, config)[1]
         line[kind] = [round(said[name], 3) for name in ("before", "place", "velocity")]
     line["seconds"] = round(seconds, 1)
-    logger.info(" · ".join(f"{name} {value}" for name, value in line.items()))
-    with (config.output / "log.jsonl").open("a") as log:
-        log.write(json.dumps(line) + "\n")
+    log(config.output, line)

@@ -9,12 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bunraku.cues.pose_refiner import PoseRefiner
 from bunraku.errors import BunrakuError
 from bunraku.machine import pick_device
+from bunraku.perception.pose import PoseTrack
 from bunraku.pipeline import CONFIGURATION, AnimationPipeline
 from bunraku.recipes.parts import AUTOENCODERS, PARTS
 from bunraku.weights.download import Progress, described, pull
@@ -219,6 +221,16 @@ def shipped_refiner() -> PoseRefiner:
         PoseRefiner, find_pipeline("bunraku") / "pose_refiner", "pose_refiner", torch.float32
     )
     return refiner
+
+
+def mended(poses: PoseTrack | np.ndarray, own: PoseTrack | None) -> PoseTrack | np.ndarray:
+    """Driving poses on characters as the shipped PoseRefiner mends them; drawn skeletons, and poses of whom nobody knows the still's, as they are.
+
+    Args:
+        own: (1, P, K), the characters' poses in the still.
+    """
+    known = own is not None and isinstance(poses, PoseTrack) and poses.people == own.people
+    return shipped_refiner().refine(poses, own) if known else poses  # type: ignore[arg-type]
 
 
 def usable_device(device: str | None = None) -> str:
