@@ -30,6 +30,7 @@ from bunraku.puppet_warp import PUPPET_WARP, TRANSPARENT, PuppetWarp
 from bunraku.sampling.share import ALONE, Share
 
 if TYPE_CHECKING:
+    from bunraku.cues.pose_refiner import PoseRefiner
     from bunraku.pipeline import AnimationPipeline
     from bunraku.sampling.sampling import Sampling
 
@@ -69,6 +70,7 @@ class ModelAdapter(Protocol):
         reference_pose: whether it cannot do without the reference's pose, can use it, or has no use for it.
         several: whether it learns from several pictures of a character.
         keeps_state: whether it writes the options' `state`.
+        refiner: its own network that mends poses, where it has one.
     """
 
     device: str
@@ -78,6 +80,7 @@ class ModelAdapter(Protocol):
     reference_pose: UseOfReferencePose
     several: bool
     keeps_state: bool
+    refiner: "PoseRefiner | None"
 
     def canvas(self, reference: tuple[int, int], scene: tuple[int, int] | None = None) -> Canvas:
         """The canvas for a reference of (height, width), or for the scene of (height, width) that it comes into."""
@@ -193,6 +196,7 @@ class PipelineAdapter:
             "used" if "reference_pose" in self._pipeline.reads.stills else "unused"
         )
         self.several, self.keeps_state = True, True
+        self.refiner: PoseRefiner | None = getattr(pipeline, "pose_refiner", None)
         if options.order == "reference" and "depth_order" not in self._pipeline.reads.frames:
             logger.warning("%s is not told who is in front of whom: --order has no effect", options.model)
         if options.keep_scene is not None and not reads_scene:
@@ -267,7 +271,7 @@ class PipelineAdapter:
             mattes,
             behind,
             views,
-            refine=self._options.refine is not False,
+            refine=False,  # they are mended already
         )
         chunks = self._pipeline.stream(
             drawn.stills, drawn.frames, self._sampling, detail=drawn.detail, strengths=self._options.strengths,
@@ -289,9 +293,7 @@ class PipelineAdapter:
         order: np.ndarray | None = None,
     ) -> dict[str, Drawn]:
         driving = self._driving(poses, size, scene, order, reference, reference_pose)
-        return draw_conditions(
-            self._pipeline, reference, driving, reference_pose, size, refine=self._options.refine is not False
-        )[1]
+        return draw_conditions(self._pipeline, reference, driving, reference_pose, size, refine=False)[1]
 
     def _driving(
         self,
@@ -304,10 +306,6 @@ class PipelineAdapter:
         matte: np.ndarray | None = None,
     ) -> Cues:
         """What is known of the drivers on a canvas of that size."""
-        if self._options.refine and not self._pipeline.refines:
-            from bunraku.weights.loading import mended
-
-            poses = mended(poses, reference_pose)
         cues = cues_of(poses)
         if scene is not None and scene.cues is not None and isinstance(poses, PoseTrack):
             cues = on_canvas(scene.cues, poses, size, scene.mode)
@@ -324,6 +322,7 @@ class PuppetWarpAdapter:
     reference_pose: UseOfReferencePose = "needed"
     several, keeps_state = False, False
     skeleton: Mapping[str, Any] = {}
+    refiner: "PoseRefiner | None" = None
 
     def __init__(self, options: AnimateOptions, clip: Driving) -> None:
         if not clip.has_keypoints:
@@ -373,10 +372,6 @@ class PuppetWarpAdapter:
     ) -> Iterator[np.ndarray]:
         mask = None if matte is None or reference_pose is None else of_each(matte, reference_pose)
         behind = None if scene is None else scene.behind
-        if self._options.refine:
-            from bunraku.weights.loading import mended
-
-            poses = mended(poses, reference_pose)
         chunks = PuppetWarp().stream(reference, poses, reference_pose, size=size, mask=mask, background=behind)
         return chunks if scene is None else scene.in_front(chunks)
 

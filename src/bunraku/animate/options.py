@@ -157,7 +157,7 @@ class AnimateOptions(MotionOptions):
         keep_scene: whether models that see the scene (animate-anyone-2) leave its pixels as they are where the character is not; False: all
             is as the networks paint it. None: the model's own choice.
         refine: whether the driver's poses are mended before they are followed (`cues.pose_refiner`), by the model's own network, or the shipped one where it
-            has none. None: by models that have one (bunraku).
+            has none.
         temperature: slope of TCAN's temperature map, which holds the background still (`cues.temperature`); 0: none.
         strengths: how much some conditions count, and from when to when (`sampling.strength`): "pose", "reference", of recipe bunraku
             also "cutout".
@@ -217,7 +217,7 @@ class AnimateOptions(MotionOptions):
     chain: int | None = None
     temperature: float | None = None
     keep_scene: bool | None = None
-    refine: bool | None = None
+    refine: bool = True
     strengths: tuple[Strength, ...] = ()
     seed: int = 0
     dtype: str = "auto"

@@ -73,7 +73,7 @@ class Prepared:
         canvas: of the frames.
         cues: of the drivers, one for each character who is moved.
         own_pose: of these characters, (1, P, K) in pixels of the reference, or None.
-        poses: what they follow, on the canvas: keypoints (F, P, K), or drawn skeletons uint8 (F, H, W, 3).
+        poses: what they follow, on the canvas, mended: keypoints (F, P, K), or drawn skeletons uint8 (F, H, W, 3).
         matte: of these characters, as `Reference.matte`.
         backdrop: what is behind and before them; None: the reference's own background.
         order: who of them is in front of whom, as of `ModelAdapter.stream`.
@@ -173,6 +173,8 @@ def prepare(
         )
     cues = scene.of(cues, clip.pictures, lambda done, total: report("cut out", done, total))
     poses, order = canvas.poses(cues, own_pose, options.retargeting), None
+    if options.refine and own_pose is not None:
+        poses = _mended(poses, canvas.track(own_pose), model)
     if cast is not None and isinstance(poses, PoseTrack):
         # who stays, stays in the still, as far as a mask shows him; else he is a part of its background
         stay = [
@@ -185,6 +187,13 @@ def prepare(
     return Prepared(
         character, clip, model, canvas, cues, own_pose, poses, character.matte_of(numbers), scene.backdrop(cues, canvas.driving_mode), order, views
     )  # fmt: skip
+
+
+def _mended(poses: PoseTrack | np.ndarray, own: PoseTrack, model: ModelAdapter) -> PoseTrack | np.ndarray:
+    """Poses on the canvas without what detectors and retargeting got wrong; `own`: those of the still there."""
+    from bunraku.weights.loading import mended  # imports torch, which takes seconds
+
+    return mended(poses, own, model.refiner)
 
 
 def _placed_view(view: Reference, size: tuple[int, int], model: ModelAdapter, options: AnimateOptions) -> View:

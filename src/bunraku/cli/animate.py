@@ -85,7 +85,7 @@ def animate(
     guidance_interval: GuidanceInterval = None,
     deep_cache: DeepCache = None,
     keep_scene: KeepScene = None,
-    refine: Refine = None,
+    refine: Refine = True,
     quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Same seed and settings, same file.")] = 0,
     scheduler: Annotated[

@@ -18,7 +18,7 @@ from bunraku.cli.options import (
     JsonFlag,
     KeepScene,
     QualityOption,
-    Refine,
+    RefineForScores,
     Steps,
     complete_model,
 )
@@ -153,7 +153,7 @@ def evaluate(
     guidance_interval: GuidanceInterval = None,
     deep_cache: DeepCache = None,
     keep_scene: KeepScene = None,
-    refine: Refine = None,
+    refine: RefineForScores = None,
     quality: QualityOption = "best",
     seed: Annotated[int, typer.Option(rich_help_panel=SAMPLING, help="Of the noise of every clip.")] = 0,
     dtype: Dtype = "auto",

@@ -153,13 +153,17 @@ KeepScene = Annotated[
         show_default=False,
     ),
 ]
-Refine = Annotated[
+MENDS = (
+    "Mend the driver's poses before they are followed: jitter, lost and exchanged limbs, bones that the still shows foreshortened; or follow "
+    "them as they are"
+)
+Refine = Annotated[bool, typer.Option("--refine/--exact-poses", rich_help_panel=SAMPLING, help=MENDS)]
+RefineForScores = Annotated[
     bool | None,
     typer.Option(
         "--refine/--exact-poses",
         rich_help_panel=SAMPLING,
-        help="Mend the driver's poses before they are followed: jitter, lost and exchanged limbs, bones that the still shows foreshortened; or follow "
-        "them as they are (default: bunraku mends, other models do not)",
+        help=f"{MENDS} (default: bunraku is scored with the poses that it mends, others are with the poses as they are)",
         show_default=False,
     ),
 ]

@@ -39,7 +39,8 @@ class EvaluateOptions:
         clips: the first so many.
         partial: whether what is there of an incomplete data set is scored.
         size: (height, width) of the benchmark's frames.
-        quality, steps, guidance, guidance_interval, deep_cache, keep_scene, refine, seed: as of `animate.AnimateOptions`.
+        quality, steps, guidance, guidance_interval, deep_cache, keep_scene, seed: as of `animate.AnimateOptions`.
+        refine: whether the poses are mended; None: by models that have a PoseRefiner.
         dtype, device: of the model.
         on_mismatch, skip_first: see `bunraku.data.pairs`.
         command: as typed, for the record.

@@ -113,7 +113,7 @@ class PipelineSystem:
         settings: fields of `Sampling` that differ from the model's own.
         retargeting: how driving poses of other proportions are brought onto the character, see `driving_poses`.
         masks: of models that cut the reference out, see `Masks`.
-        refine: whether the poses are mended, as of `AnimateOptions`.
+        refine: as of `EvaluateOptions`.
     """
 
     role: Role = "model"
@@ -139,10 +139,10 @@ class PipelineSystem:
 
         height, width = clip.truth.shape[1:3]
         cues, behind = driving_cues(clip, self.retargeting), behind_of(clip) if self.pipeline.trusted else None
-        if self.refine and not self.pipeline.refines:
+        if self.refine and not self.pipeline.refines and cues.pose is not None:
             from bunraku.weights.loading import mended
 
-            cues = replace(cues, pose=mended(cues.pose, clip.reference_pose))  # type: ignore[arg-type]
+            cues = replace(cues, pose=mended(cues.pose, clip.reference_pose))
         if "environment" in self.pipeline.reads.frames and cues.pixels is None:
             cues = in_still(cues, clip.reference, clip.reference_pose, mattes_of(clip, self.masks))
         drawn = draw_sharp(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from bunraku.weights.registry import MODELS, get
 from bunraku.weights.states import load_state, read_json, read_state, weight_files
 
 logger = logging.getLogger(__name__)
+
+Poses = TypeVar("Poses", bound=PoseTrack | np.ndarray)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -223,14 +225,15 @@ def shipped_refiner() -> PoseRefiner:
     return refiner
 
 
-def mended(poses: PoseTrack | np.ndarray, own: PoseTrack | None) -> PoseTrack | np.ndarray:
-    """Driving poses on characters as the shipped PoseRefiner mends them; drawn skeletons, and poses of whom nobody knows the still's, as they are.
+def mended(poses: Poses, own: PoseTrack | None, refiner: PoseRefiner | None = None) -> Poses:
+    """Driving poses on characters as a PoseRefiner mends them; drawn skeletons, and poses of whom nobody knows the still's, as they are.
 
     Args:
         own: (1, P, K), the characters' poses in the still.
+        refiner: a model's own; None: the shipped one.
     """
     known = own is not None and isinstance(poses, PoseTrack) and poses.people == own.people
-    return shipped_refiner().refine(poses, own) if known else poses  # type: ignore[arg-type]
+    return (refiner or shipped_refiner()).refine(poses, own) if known else poses  # type: ignore[arg-type, return-value]
 
 
 def usable_device(device: str | None = None) -> str:

@@ -307,4 +307,8 @@ def retargeted(setup: Setup) -> tuple[PoseTrack, bool]:
     poses = canvas.poses(cues, own, options.retargeting)
     if not isinstance(poses, PoseTrack):
         raise BunrakuError("drawn skeletons have no joints that could be shown on the character")
+    if options.refine:
+        from bunraku.weights.loading import mended  # imports torch, which takes seconds
+
+        poses = mended(poses, canvas.track(own))
     return poses, inside
