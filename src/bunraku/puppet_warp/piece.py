@@ -15,7 +15,7 @@ class Piece:
     """A textured mesh.
 
     Attributes:
-        texture: uint8 (h, w, 4), colour times coverage, and coverage; empty at its border.
+        texture: float32 (h, w, 4) in [0, 255], colour times coverage, and coverage; empty at its border.
         vertices: float64 (N, 2) in pixels of the texture.
         triangles: int (M, 3), later ones lie over earlier ones.
         place: where the vertices go.
@@ -40,10 +40,13 @@ class Piece:
         owner, maps = self._inverse(target - (left, top), (bottom - top, right - left))
         y, x = np.indices(owner.shape, np.float32) + np.float32(0.5)
         a, b, c, d, e, f = maps[:, owner]
-        painted = cv2.remap(self.texture, a * x + b * y + c, d * x + e * y + f, cv2.INTER_CUBIC).astype(np.float32)
-        painted[..., :3] = np.minimum(painted[..., :3], painted[..., 3:])
+        painted = cv2.remap(self.texture, a * x + b * y + c, d * x + e * y + f, cv2.INTER_CUBIC)
+        # beside an edge bicubic curves overshoot, colours and coverage alike
+        painted /= np.maximum(1, painted[..., 3:] / 255)
+        cover = painted[..., 3:].clip(min=0)
+        np.clip(painted, 0, cover, out=painted)
         part = canvas[top:bottom, left:right]
-        part *= 1 - painted[..., 3:] / 255
+        part *= 1 - cover / 255
         part += painted[..., : canvas.shape[2]]
 
     def _inverse(self, target: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

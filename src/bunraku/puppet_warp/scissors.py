@@ -217,7 +217,9 @@ class Scissors:
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
         colours = continued(picture, self._apart(own, from_cuts, MIXED), along)
         hidden = self._hidden(picture, own, self.mask[box], from_cuts, self._outline, along)
-        arms, root = np.isin(self.labels[box], ARMS), self._roots[box]
+        arms, root, beside = np.isin(self.labels[box], ARMS), self._roots[box], dilated(own, NEXT)
+        if (arms & own).any():
+            beside = np.zeros_like(beside)
         if (arms & own).any() or not np.any(along):  # of trunk and legs alone: a face has darker things than shadows
             arms = np.zeros_like(arms)
         lost = arms & shown[box] & ~root
@@ -227,10 +229,12 @@ class Scissors:
             shaded = self._shaded(own, lost, from_cuts, colours, hidden)[..., None]
             colours = shaded * hidden + (1 - shaded) * colours
         colours = np.where(own[..., None], colours, hidden)
-        # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's
-        colours = np.where((arms & root)[..., None], picture, colours)
+        # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's; and what is next to a cut through
+        # the body is seen on both its sides
+        beside &= self.labels[box] >= LEGS[0]
+        colours = np.where((arms & root | beside)[..., None], picture, colours)
         texture = np.concatenate([colours * coverage, 255 * coverage], -1)
-        bordered = np.pad(np.rint(texture).astype(np.uint8), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
+        bordered = np.pad(texture.astype(np.float32), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
 
     def _hidden(
