@@ -50,6 +50,27 @@ def test_joints_lie_on_their_parts(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
+def test_no_seam_shows_where_parts_of_the_body_meet(seed: int) -> None:
+    """In its own pose a figure with stripes has them on both sides of a cut between head, trunk and legs, and on the cut."""
+    scissors = cut(seed)
+    stripes = np.where(np.arange(128)[None, :, None] // 3 % 2, np.uint8(220), np.uint8(40))
+    picture = np.broadcast_to(stripes, (128, 128, 3)).copy()
+    striped = Scissors(picture, scissors.coverage, scissors.body)
+    canvas = np.zeros((128, 128, 4), np.float32)
+    for piece in striped.pieces():
+        piece.paint(canvas, piece.place(striped.body.joints, ALL, 1.0))
+    body = (striped.labels >= 2) & (striped._from_cuts > 6)  # far from arms
+    cuts = np.zeros_like(body)
+    for axis in (0, 1):
+        differs = np.diff(striped.labels, axis=axis) != 0
+        cuts |= np.insert(differs, 0, False, axis) | np.insert(differs, differs.shape[axis], False, axis)
+    inside = cv2.erode(striped.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    seam = cuts & body & inside
+    assert seam.sum() > 10
+    assert np.abs(canvas[seam][:, :3] - picture[seam]).mean() < 6
+
+
+@pytest.mark.parametrize("seed", range(6))
 def test_pieces_together_cover_the_figure(seed: int) -> None:
     scissors = cut(seed)
     canvas = np.zeros((128, 128, 3), np.float32)
@@ -365,12 +386,12 @@ def test_the_head_keeps_its_shape_and_the_face_moves_inside() -> None:
     vertices = np.concatenate([points, crown[None]])
     joints = body.joints.copy()
     joints[[0, 14, 15]] += (2, 0)
-    result = head_at(vertices, body, joints, ALL, 1.0)
+    result = head_at(vertices, np.zeros(len(vertices)), body, joints, ALL, 1.0)
     assert np.allclose(result[:3] - points, (2, 0), atol=0.9)
     assert np.linalg.norm(result[3] - crown) < 1.5
     # never out of the head, whatever moves that
     joints[[0, 14, 15]] += (200, 0)
-    moves = head_at(vertices, body, joints, ALL, 1.0) - vertices
+    moves = head_at(vertices, np.zeros(len(vertices)), body, joints, ALL, 1.0) - vertices
     assert np.abs(moves[:3] - moves[3]).max() < body.head_radius
 
 
@@ -380,24 +401,25 @@ def test_seen_from_behind_the_head_stays_upright() -> None:
     joints[[16, 17]] = joints[[17, 16]]
     seen[[0, 14, 15]] = False
     crown = (body.head + (body.head - body.joints[1]))[None]
-    assert np.linalg.norm(head_at(crown, body, joints, seen, 1.0) - crown) < 0.5 * body.head_radius
+    assert np.linalg.norm(head_at(crown, np.zeros(1), body, joints, seen, 1.0) - crown) < 0.5 * body.head_radius
 
 
 def test_a_head_without_a_face_follows_the_trunk() -> None:
     body = cut(1).body
     seen = ALL.copy()
     seen[FACE] = False
-    moved = head_at(body.head[None], body, body.joints + (7, -3), seen, 1.0)
+    moved = head_at(body.head[None], np.zeros(1), body, body.joints + (7, -3), seen, 1.0)
     assert np.allclose(moved, body.head + (7, -3), atol=1e-6)
 
 
 def test_the_neck_is_stretched_from_the_head_to_the_shoulders_it_stays_on() -> None:
-    body = cut(0).body
+    scissors = cut(0)
+    body = scissors.body
     joints = body.joints.copy()
     joints[[0, 14, 15, 16, 17]] += (2, -12)
     down = unit(body.joints[1] - body.head, (0, 1))
     path = body.head + np.linspace(0, 1.6, 60)[:, None] * body.head_radius * down
-    moved = head_at(path, body, joints, ALL, 1.0) - path
+    moved = head_at(path, scissors._on_trunk(path), body, joints, ALL, 1.0) - path
     assert np.abs(moved[path @ down > body.joints[1] @ down]).max() < 0.05, "what lies on the trunk stays on it"
     assert moved[0, 1] < -8, "the head goes where the face goes"
     steps = np.diff((path + moved) @ down)

@@ -42,9 +42,9 @@ class Piece:
         a, b, c, d, e, f = maps[:, owner]
         painted = cv2.remap(self.texture, a * x + b * y + c, d * x + e * y + f, cv2.INTER_CUBIC)
         # beside an edge bicubic curves overshoot, colours and coverage alike
-        painted /= np.maximum(1, painted[..., 3:] / 255)
+        painted = painted / np.maximum(1, painted[..., 3:] / 255)
         cover = painted[..., 3:].clip(min=0)
-        np.clip(painted, 0, cover, out=painted)
+        painted = painted.clip(0, cover)
         part = canvas[top:bottom, left:right]
         part *= 1 - cover / 255
         part += painted[..., : canvas.shape[2]]

@@ -35,12 +35,12 @@ HEMS = 6.0  # how much more a pixel along a bone counts than one across it
 SHOULDER = 0.15  # of the upper arm: so much of it is the trunk's where the trunk covers it
 NEXT = 2  # pixels within which parts touch each other, and the least that one goes on under another
 SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
-BLEND = 0.7  # sigma in pixels that softens the cuts
+BLEND, STEPS = 0.7, 1.4  # sigmas in pixels as soft as which cuts are, and with which they are smoothed
 HULL = 0.95  # share of the trunk's width that is trunk where an arm covers it
 NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's half height to either side: what slopes from there is trunk
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
 SMOOTH = 0.5  # sigma in half thicknesses of an arm that smooths the outline of what an arm hides
-UNDER_TRUNK, UNDER_ARM = 0.45, 0.15  # half thicknesses: how far legs go on under the trunk, and anything under an arm
+UNDER_TRUNK = 0.45  # half thicknesses: how far legs go on under the trunk
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
 ROOT = 2.5  # half thicknesses of an arm from the shoulder within which an arm hides the body in every pose
@@ -68,8 +68,9 @@ beyond the picture, is hidden there."""
 LEAST_HAND = 2.0  # square half thicknesses of a forearm: less is no hand
 LEAVES = 0.25  # of a hand's length, within which a hidden one is still hidden
 CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
-CHIN = 0.68  # of the way from the head's middle to the neck's joint: from here on the neck stretches
-SHOULDERS = [2, NECK, 5]
+CHEEK, CHIN = 0.35, 0.68
+"""Of the way from the head's middle to the neck's joint: between these what hangs on the head begins to go with the trunk, where it touches that."""
+FACE_REACH, HALFWAY = 0.85, 0.5  # radii of the head within which nothing does, and of the way from there to the trunk
 FEATURES = 0.5  # radii of the head: half the side of a square most of which an eye or a mouth does not fill
 HEAD_GRID = 25  # vertices of a head each way
 RUNGS, SKIRT_RUNGS = 9, 5
@@ -181,12 +182,13 @@ class Scissors:
             return np.asarray(self.labels == label)
         whole = np.where(self._under < 0, self.labels, self._under)
         if label >= TRUNK_LABEL:
-            from_here, depth, over = self.labels == label, UNDER_ARM * self.body.arm, self._covered(label)
+            # no more than that: where an arm that only touches the side leaves, it would be a ledge
+            further = dilated(self.labels == label, 1) & self._covered(label)
         else:
             # under a skirt only their bones go on: what lies beside them would show below a hem that rises
             depth = 0 if self.body.hem else UNDER_TRUNK * self.body.leg
-            from_here, over = whole == label, (whole == TRUNK_LABEL) & self.mask
-        return touching((whole == label) | (dilated(from_here, max(NEXT, depth)) & over) | hull, self.labels == label)
+            further = dilated(whole == label, max(NEXT, depth)) & (whole == TRUNK_LABEL) & self.mask
+        return touching((whole == label) | further | hull, self.labels == label)
 
     # --- pieces ------------------------------------------------------------------------------------------------------------------
 
@@ -211,9 +213,10 @@ class Scissors:
         own, picture, from_cuts = (own & self.mask)[box], self.picture[box], self._from_cuts[box]
         if not own.any():
             return
-        share, whole = (cv2.GaussianBlur(of[box].astype(np.float32), (0, 0), BLEND) for of in (shown, self.labels >= 0))
-        # soft between parts alone: the figure's own edge is as soft as its coverage
-        coverage = np.minimum(share / np.maximum(whole, 1e-6), self.coverage[box])[..., None]
+        share, whole = (cv2.GaussianBlur(of[box].astype(np.float32), (0, 0), STEPS) for of in (shown, self.labels >= 0))
+        # soft between parts alone, without the steps of pixels: the figure's own edge is as soft as its coverage
+        soft = 0.5 + STEPS / BLEND * (share / np.maximum(whole, 1e-6) - 0.5)
+        coverage = np.minimum(soft.clip(0, 1), self.coverage[box])[..., None]
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
         colours = continued(picture, self._apart(own, from_cuts, MIXED), along)
         hidden = self._hidden(picture, own, self.mask[box], from_cuts, self._outline, along)
@@ -231,7 +234,7 @@ class Scissors:
         colours = np.where(own[..., None], colours, hidden)
         # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's; and what is next to a cut through
         # the body is seen on both its sides
-        beside &= self.labels[box] >= LEGS[0]
+        beside &= ~own & (self.labels[box] >= LEGS[0])
         colours = np.where((arms & root | beside)[..., None], picture, colours)
         texture = np.concatenate([colours * coverage, 255 * coverage], -1)
         bordered = np.pad(texture.astype(np.float32), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
@@ -439,13 +442,35 @@ class Scissors:
         def mesh(points: np.ndarray) -> Mesh:
             x, y = (np.linspace(low - 2, high + 2, HEAD_GRID) for low, high in zip(points.min(0), points.max(0)))
             vertices = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+            share = self._on_trunk(vertices)
             return (
                 vertices,
                 grid(HEAD_GRID, HEAD_GRID),
-                lambda joints, seen, scale: head_at(vertices, body, joints, seen, scale),
+                lambda joints, seen, scale: head_at(vertices, share, body, joints, seen, scale),
             )
 
         yield from self._piece(self.labels == HEAD_LABEL, self._overlapping(HEAD_LABEL, hull), mesh)
+
+    def _on_trunk(self, points: np.ndarray) -> np.ndarray:
+        """How much points (N, 2) of the head and what hangs on it go with the trunk, (N,): below the face from nothing at the head to all of it where
+        the trunk begins."""
+        body, (height, width) = self.body, self.mask.shape
+        trunk = self.labels == TRUNK_LABEL
+        if not trunk.any():
+            return np.zeros(len(points))
+        away = cv2.distanceTransform((~trunk).astype(np.uint8), cv2.DIST_L2, 5)
+        x, y = np.clip(points.astype(int), 0, (width - 1, height - 1)).T
+        from_head = np.maximum(np.linalg.norm(points - body.head, axis=-1) - FACE_REACH * body.head_radius, 0)
+        neck = body.joints[NECK] - body.head
+        down = (points - body.head) @ neck / max(float(neck @ neck), 1e-6)
+        way = from_head / np.maximum(from_head + away[y, x], 1e-6)
+        return smoothstep((way - HALFWAY) / (1 - HALFWAY)) * smoothstep((down - CHEEK) / (CHIN - CHEEK))
+
+
+def smoothstep(share: np.ndarray) -> np.ndarray:
+    """0 up to 0, 1 from 1 on, and a smooth way between."""
+    inside = np.clip(share, 0, 1)
+    return np.asarray(inside * inside * (3 - 2 * inside))
 
 
 def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tuple[float, float] = (0, 0)) -> np.ndarray:
@@ -542,8 +567,10 @@ def rungs(body: Body, joints: np.ndarray, scale: float) -> tuple[np.ndarray, np.
     )
 
 
-def head_at(vertices: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarray, scale: float) -> np.ndarray:
-    """Where points (N, 2) of the head go; see the module `puppet_warp.warp`."""
+def head_at(
+    vertices: np.ndarray, trunk_share: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarray, scale: float
+) -> np.ndarray:
+    """Where points (N, 2) of the head go, that go with the trunk by shares (N,); see the module `puppet_warp.warp`."""
     face = [joint for joint in FACE if seen[joint]] or [joint for joint in FACE if body.seen[joint]]
     ears = [joint for joint in EARS if seen[joint]]
     used = [*face, NECK] if face else TRUNK
@@ -559,10 +586,13 @@ def head_at(vertices: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarr
     distance = np.linalg.norm(vertices[:, None] - body.joints[face], axis=-1) / (FEATURE * body.head_radius)
     near = np.exp(-(distance**4))
     turned_head = move(vertices) + near @ shift / np.maximum(near.sum(1, keepdims=True), 1)
-    # below the chin the neck is stretched from the head to the shoulders, which it stays on
-    on_trunk = rigid(body.joints[SHOULDERS], joints[SHOULDERS], np.array([1.0, 2.0, 1.0]), scale)
-    neck = body.joints[NECK] - body.head
-    down = (vertices - body.head) @ neck / max(float(neck @ neck), 1e-6)
-    share = np.clip((down - CHIN) / (1 - CHIN), 0, 1)[:, None]
-    share = share * share * (3 - 2 * share)
-    return np.asarray(turned_head + share * (on_trunk(vertices) - turned_head))
+    # the neck is stretched from the head to the shoulders, which it stays on: they are the trunk's
+    (before, own), (after, there) = (_shoulders(body, *pose) for pose in ((body.joints, 1), (joints, scale)))
+    on_trunk = after + (vertices - before) @ np.linalg.solve(own, there)
+    return np.asarray(turned_head + trunk_share[:, None] * (on_trunk - turned_head))
+
+
+def _shoulders(body: Body, joints: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of the trunk's first rung (2,), and in rows what the trunk is there down and across, (2, 2)."""
+    centres, across, halves = rungs(body, joints, scale)
+    return centres[0], np.stack([scale * unit(centres[1] - centres[0], (0, 1)), halves[0] * across[0]])
