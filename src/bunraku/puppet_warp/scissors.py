@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from bunraku.perception.cutout import polygon, segment_distance, touching
-from bunraku.perception.plate import dilated
+from bunraku.perception.plate import dilated, fill
 from bunraku.puppet_warp.body import (
     ARMS,
     EARS,
@@ -220,7 +220,10 @@ class Scissors:
         # at a cut, both parts' colours are mixed; what nobody has seen looks like what is farther from it than a drawn outline
         colours = continued(picture, self._apart(own, from_cuts, MIXED), along)
         hidden = self._hidden(picture, own, self.mask[box], from_cuts, self._outline, along)
-        arms, root, beside = np.isin(self.labels[box], ARMS), self._roots[box], dilated(own, NEXT)
+        labels, root = self.labels[box], self._roots[box]
+        arms = np.isin(labels, ARMS)
+        # next to a cut through the body both sides are seen, and under a head that turns is its neck
+        beside = (dilated(own, NEXT) | (labels == HEAD_LABEL)) & ~own & (labels >= LEGS[0])
         if (arms & own).any():
             beside = np.zeros_like(beside)
         if (arms & own).any() or not np.any(along):  # of trunk and legs alone: a face has darker things than shadows
@@ -232,9 +235,7 @@ class Scissors:
             shaded = self._shaded(own, lost, from_cuts, colours, hidden)[..., None]
             colours = shaded * hidden + (1 - shaded) * colours
         colours = np.where(own[..., None], colours, hidden)
-        # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's; and what is next to a cut through
-        # the body is seen on both its sides
-        beside &= ~own & (self.labels[box] >= LEGS[0])
+        # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's
         colours = np.where((arms & root | beside)[..., None], picture, colours)
         texture = np.concatenate([colours * coverage, 255 * coverage], -1)
         bordered = np.pad(texture.astype(np.float32), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
@@ -255,7 +256,7 @@ class Scissors:
         broad = opened(far, MIXED * self.body.arm)
         sources = broad if broad.any() else far
         if not np.any(along):
-            return continued(self._plain(picture, own), sources)  # a face goes on as skin, not as the eye beside it
+            return fill(self._plain(picture, own), ~sources)  # a face goes on as skin, not as the eye beside it
         hidden = continued(picture, sources, along)
         across = bridged(picture, sources, np.asarray(along), DEPTH * self.body.arm, hidden)
         return np.where((figure & ~sources)[..., None], across, hidden)
