@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bunraku.perception.matte import unmixed
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
+from bunraku.puppet_warp.ink import Outline
 from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL
 from bunraku.puppet_warp.scissors import Scissors, bridged, continued, head_at, large, rungs, shadow
 from bunraku.puppet_warp.warp import EDGE
@@ -424,3 +425,21 @@ def test_the_neck_is_stretched_from_the_head_to_the_shoulders_it_stays_on() -> N
     assert moved[0, 1] < -8, "the head goes where the face goes"
     steps = np.diff((path + moved) @ down)
     assert steps.min() > 0, "and nothing between them is torn or folded"
+
+
+def test_where_an_arm_hid_the_edge_of_a_drawn_body_there_is_an_outline() -> None:
+    scissors = cut(0)
+    shown = np.zeros((60, 60), bool)
+    shown[:, :30] = True
+    arms = np.zeros_like(shown)
+    arms[:30, 20:40] = True  # at the edge of the upper half lies an arm
+    colours = np.full((60, 60, 3), 200, np.uint8)
+    colours[10:20, 28:30] = 20  # where some of the line is drawn already
+    ink = Outline(2.0, np.array([30, 20, 40]), False)
+    drawn = scissors._outlined(colours, shown, arms, ink)
+    assert np.allclose(drawn[2:6, 29], ink.colour, atol=3)
+    assert np.array_equal(drawn[:, :26], colours[:, :26])
+    assert np.array_equal(drawn[34:, :], colours[34:, :]), "no arm, no new line"
+    assert np.allclose(drawn[13:17, :30], colours[13:17, :30], atol=1), "nor a second line beside the one that is there"
+    alone = scissors._outlined(colours, shown, arms, ink._replace(alone=True))
+    assert np.allclose(alone[13:17, 29], ink.colour, atol=3), "but in a line drawing there are lines everywhere"

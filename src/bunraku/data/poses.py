@@ -30,6 +30,10 @@ ODD, TURNED, CROWDED, MOVED = 0.4, 0.2, 0.25, 0.15
 """Shares of odd bodies, of bodies that turn, of walkers, and of moving cameras."""
 USUAL_RATE = 0.5
 """Share of the samples at 12 frames a second, the others lie between 8 and 30."""
+UNEVEN = 0.5
+"""Share of the samples whose tempo changes within some frames: people stop, and start, and hit a pose, which no noise is."""
+CHANGES, SPREAD, FASTEST = (2, 8), 1.0, 4.0
+"""Frames between two tempi, deviation of their logarithms, and the most times the usual one."""
 TRIES = 8
 
 
@@ -65,7 +69,8 @@ class PoseSamples(Dataset):
         rate = 12.0 if rng.random() < USUAL_RATE else float(np.exp(rng.uniform(np.log(8), np.log(30))))
         span = SECONDS if len(scene.actors) == 1 else 3.0
         start = rng.uniform(0, max(0.1, span - self.frames / rate))
-        time = start + np.arange(self.frames) / rate
+        tempo = _tempo(rng, self.frames) if self.kind == "any" and rng.random() < UNEVEN else np.ones(self.frames)
+        time = start + (np.cumsum(tempo) - tempo[0]) / rate
         truth = poses(scene, time, SIZE).person(person)
         led = self.kind == "led" or (self.kind == "any" and rng.random() < LED)
         if not led:
@@ -107,6 +112,14 @@ class PoseSamples(Dataset):
         if self.kind == "spoiled" or rng.random() < 0.5:
             return corrupt(given, int(rng.choice(list(LEVELS))), rng), own
         return _found(given, rng), own
+
+
+def _tempo(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """How much faster than usual time goes in every frame, (F,), 1 on average."""
+    knots = np.cumsum([0, *rng.integers(*CHANGES, frames)])
+    tempi = np.exp(rng.normal(0, SPREAD, len(knots))).clip(max=FASTEST)
+    tempo = np.interp(np.arange(frames), knots, tempi)
+    return np.asarray(tempo / tempo.mean())
 
 
 def _arrays(given: PoseTrack, own: PoseTrack, truth: PoseTrack) -> list[np.ndarray]:

@@ -1,4 +1,6 @@
-"""Ink: how thick the lines of a line drawing are."""
+"""Ink: the line along the edge of a drawn figure."""
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,8 +13,22 @@ ALIKE, PAPER = 15.0, 0.6
 """Distance in CIELAB of like colours, and the share of the inside that is alike where a figure is drawn with lines alone."""
 
 
-def line_width(picture: np.ndarray, inside: np.ndarray, deep: float) -> float:
-    """Width in pixels of the line along the edge of a figure that is drawn with lines alone; 0 where there is none, or the figure has colours.
+class Outline(NamedTuple):
+    """The line along the edge of a figure.
+
+    Attributes:
+        width: in pixels.
+        colour: (3,), from 0 to 255.
+        alone: whether the figure is drawn with lines alone.
+    """
+
+    width: float
+    colour: np.ndarray
+    alone: bool
+
+
+def outline(picture: np.ndarray, inside: np.ndarray, deep: float) -> Outline | None:
+    """The line along the edge of a figure; None where none is drawn, as in photographs.
 
     Args:
         picture: uint8 (H, W, 3).
@@ -21,11 +37,9 @@ def line_width(picture: np.ndarray, inside: np.ndarray, deep: float) -> float:
     """
     within = inside >= deep
     if not within.any() or deep < 2:
-        return 0.0
+        return None
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     alike = np.linalg.norm(lab[within] - np.median(lab[within], 0), axis=-1) < ALIKE
-    if alike.mean() < PAPER:
-        return 0.0
     lightness = lab[..., 0]
     _, nearest = distance_transform_edt(~within, return_indices=True)
     darker = lightness[tuple(nearest)] - lightness > DARKER
@@ -33,8 +47,11 @@ def line_width(picture: np.ndarray, inside: np.ndarray, deep: float) -> float:
     shares = np.array([level.mean() if level.size else 0 for level in levels])
     first = int(shares[: len(shares) // 2 + 1].argmax())  # a matte may end a little outside of the line
     if shares[first] < DRAWN or shares[-1] > PLAIN:
-        return 0.0
+        return None
     width = first + int(np.argmin(np.append(shares[first:] > shares[first] / 2, False)))
     ends = [lightness[(inside > level) & (inside <= level + 1)] for level in (max(0, width - 2), width + 1)]
     sharp = all(end.size for end in ends) and np.median(ends[1]) - np.median(ends[0]) > DARKER / 2  # a shadow fades
-    return float(width) if sharp else 0.0
+    line = darker & (inside > 0) & (inside <= width)
+    if not sharp or not line.any():
+        return None
+    return Outline(float(width), np.median(picture[line], 0), bool(alike.mean() >= PAPER))

@@ -24,7 +24,7 @@ from bunraku.puppet_warp.body import (
     turned,
     unit,
 )  # fmt: skip
-from bunraku.puppet_warp.ink import line_width
+from bunraku.puppet_warp.ink import Outline, outline
 from bunraku.puppet_warp.labels import CORE, HAND, HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
 from bunraku.puppet_warp.piece import Piece, Place, grid
 
@@ -52,6 +52,10 @@ SAME_HUE = 20.0  # difference of CIELAB's a and b within which a darker colour i
 DEPTH = 1.5  # half thicknesses of an arm: how much of what is seen beside it says what is under it
 DEEP, LINES = 0.7, 1.5
 """Half thicknesses of an arm from the figure's edge that no outline reaches, and how many widths of its outline there are at least beside a cut."""
+LIKE_INK, INKED = (
+    45.0,
+    1.5,
+)  # levels of a channel within which a colour is the outline's, and widths of it beside a line that need no other
 MIXED = 0.15  # half thicknesses of an arm beside a cut along it in which colours are mixed
 SPIKE, SPIKY = (
     0.25,
@@ -99,8 +103,8 @@ class Scissors:
         self._under = self._healed(distances)
         self._from_cuts = self._away_from_cuts()
         self._from_edge = from_edge(self.mask)
-        line = line_width(picture, self._from_edge, DEEP * body.arm) / body.arm
-        self._outline = max(OUTLINE, LINES * line)
+        self._ink = outline(picture, self._from_edge, DEEP * body.arm)
+        self._outline = max(OUTLINE, LINES * self._ink.width / body.arm) if self._ink and self._ink.alone else OUTLINE
         shoulders = body.joints[[LIMBS[arm][0] for arm in ARMS]]
         from_shoulders = np.linalg.norm(self.pixels[..., None, :] - shoulders, axis=-1).min(-1)
         self._roots = from_shoulders <= ROOT * body.arm
@@ -198,11 +202,13 @@ class Scissors:
         shown: np.ndarray,
         mesh: Callable[[np.ndarray], Mesh],
         along: np.ndarray | tuple[float, float] = (0, 0),
+        outlined: bool = False,
     ) -> Iterator[Piece]:
         """The piece that shows the pixels `shown`, coloured from the `own` ones and continued elsewhere, across the direction `along` (2,) sooner
         than along it; none if nothing is its own.
 
-        `mesh` makes a mesh that encloses given points (N, 2).
+        `mesh` makes a mesh that encloses given points (N, 2). `outlined`: a figure with an outline has one as well where the piece ends at an
+        arm.
         """
         if not (own & self.mask).any():
             return
@@ -237,9 +243,24 @@ class Scissors:
         colours = np.where(own[..., None], colours, hidden)
         # the shoulder of a raised arm goes over into what it has left: clothes and skin there are the arm's
         colours = np.where((arms & root | beside)[..., None], picture, colours)
+        if outlined and self._ink is not None:
+            colours = self._outlined(colours, shown[box], np.isin(labels, ARMS) & self.mask[box], self._ink)
         texture = np.concatenate([colours * coverage, 255 * coverage], -1)
         bordered = np.pad(texture.astype(np.float32), ((GUARD, GUARD), (GUARD, GUARD), (0, 0)))
         yield Piece(bordered, vertices - (left - GUARD, top - GUARD), triangles, place)
+
+    def _outlined(self, colours: np.ndarray, shown: np.ndarray, arms: np.ndarray, ink: Outline) -> np.ndarray:
+        """A piece's colours, (H, W, 3), with the figure's outline where what is `shown` of it ends at `arms`, bool (H, W), and no line is drawn yet;
+        between the lines of a line drawing in any case."""
+        ends = arms & ~shown
+        if not ends.any():
+            return colours
+        away = cv2.distanceTransform((~ends).astype(np.uint8), cv2.DIST_L2, 5)
+        share = (ink.width + 0.5 - away).clip(0, 1)
+        if not ink.alone:
+            drawn = dilated(np.abs(colours - ink.colour).max(-1) < LIKE_INK, INKED * ink.width)
+            share *= cv2.GaussianBlur((~drawn).astype(np.float32), (0, 0), BLEND)
+        return np.asarray((1 - share[..., None]) * colours + share[..., None] * ink.colour)
 
     def _hidden(
         self,
@@ -414,7 +435,7 @@ class Scissors:
         hull = self._hull() & ~np.isin(self.labels, ARMS)
         own = (self.labels == TRUNK_LABEL) | self._seat
         down = unit(body.joints[HIPS].mean(0) - body.joints[NECK], (0, 1))
-        yield from self._piece(own, own | self._overlapping(TRUNK_LABEL, hull), self._ladder, down)
+        yield from self._piece(own, own | self._overlapping(TRUNK_LABEL, hull), self._ladder, down, outlined=True)
 
     def _ladder(self, points: np.ndarray) -> Mesh:
         """The mesh of what moves with the trunk."""
@@ -450,7 +471,7 @@ class Scissors:
                 lambda joints, seen, scale: head_at(vertices, share, body, joints, seen, scale),
             )
 
-        yield from self._piece(self.labels == HEAD_LABEL, self._overlapping(HEAD_LABEL, hull), mesh)
+        yield from self._piece(self.labels == HEAD_LABEL, self._overlapping(HEAD_LABEL, hull), mesh, outlined=True)
 
     def _on_trunk(self, points: np.ndarray) -> np.ndarray:
         """How much points (N, 2) of the head and what hangs on it go with the trunk, (N,): below the face from nothing at the head to all of it where
