@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bunraku.cues.drawn import VIEWS, VIEWS_POSE
 from bunraku.cues.shape_mask import in_scene
+from bunraku.cues.still_scene import over_ground
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
@@ -291,7 +292,9 @@ class AnimationPipeline(DiffusionPipeline):
             made = self.decode(frames_at(latents, part))
             if detail is not None:
                 plain = self.decode(encoded.at(str(animator.trusted), part, latents)[:, :channels])
-                made = detailed(made, frames_at(trust, part), np.asarray(detail[list(part)])[..., :3], plain)
+                full, cut = (np.asarray(drawn[list(part)]) for drawn in (detail, frames[str(animator.trusted)]))
+                made = detailed(made, frames_at(trust, part), full[..., :3], plain)
+                made = over_ground(made, full, cut, stills["reference"])
             elif sampling.keep_scene and {"environment", "mask"} <= frames.keys():
                 scene, hole = (np.asarray(frames[name][list(part)]) for name in ("environment", "mask"))
                 made = in_scene(made, scene, hole[..., 0] > 0)

@@ -1,4 +1,4 @@
-"""The scene of a still, for models that are shown one: its own background, with a hole wherever its character is or will be."""
+"""The scene of a still: its own background, for models that are shown one with a hole wherever its character is or will be, and what of it is known."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +15,10 @@ from bunraku.perception.pose import PoseTrack
 
 SIDE = 256
 """Longest side of the holes."""
+SAME = 2
+"""Levels by which rounding may change a pixel."""
+SEAM = 1.0
+"""Sigma in pixels."""
 
 
 def in_still(cues: Cues, picture: np.ndarray, own: PoseTrack | None, figure: np.ndarray | None) -> Cues:
@@ -54,3 +58,25 @@ def in_still(cues: Cues, picture: np.ndarray, own: PoseTrack | None, figure: np.
 def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
     factor = min(1.0, side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def over_ground(made: np.ndarray, full: np.ndarray, cut: np.ndarray, still: np.ndarray) -> np.ndarray:
+    """Frames of a model that keep the ground which the still shows: nothing is to be mended there.
+
+    Args:
+        made: uint8 (F, H', W', 3), of the model.
+        full: uint8 (F, H', W', 4), the cut-out in that size; H' and W' are the same multiple of H and W.
+        cut: uint8 (F, H, W, 4), the cut-out.
+        still: uint8 (H, W, 3).
+
+    Returns:
+        uint8 (F, H', W', 3).
+    """
+    size, kept = (made.shape[2], made.shape[1]), np.empty_like(made)
+    filled = (cut[..., 3] == 0) & (np.abs(cut[..., :3].astype(np.int16) - still).max(-1) > SAME)
+    for i, hole in enumerate(filled.astype(np.uint8)):
+        unknown = cv2.resize(cv2.dilate(hole, np.ones((3, 3), np.uint8)), size, interpolation=cv2.INTER_NEAREST)
+        known = (full[i, ..., 3] == 0) & (unknown == 0)
+        share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SEAM)[..., None]
+        kept[i] = np.rint(share * full[i, ..., :3] + (1 - share) * made[i])
+    return kept
