@@ -24,13 +24,15 @@ SECONDS = 20.0
 LED = 0.45
 """Share of the samples that another body's motion drives; of the others `RETARGETED` are retargeted all the same, as `animate` does."""
 RETARGETED = 0.3
-CLEAN = 0.3
-"""Share of the samples whose poses no detector spoiled; of the others every other one is spoiled by `corrupt`."""
+CLEAN, CORRUPTED = 0.3, 0.35
+"""Share of the samples whose poses no detector spoiled; and of the others the share that `corrupt` spoils."""
+DEVIATIONS = (0.0005, 0.008)
+"""Of joints as a tracking detector finds them, in heights of the picture."""
 ODD, TURNED, CROWDED, MOVED = 0.4, 0.2, 0.25, 0.15
 """Shares of odd bodies, of bodies that turn, of walkers, and of moving cameras."""
 USUAL_RATE = 0.5
 """Share of the samples at 12 frames a second, the others lie between 8 and 30."""
-UNEVEN = 0.5
+UNEVEN = 0.8
 """Share of the samples whose tempo changes within some frames: people stop, and start, and hit a pose, which no noise is."""
 CHANGES, SPREAD, FASTEST = (2, 8), 1.0, 4.0
 """Frames between two tempi, deviation of their logarithms, and the most times the usual one."""
@@ -109,7 +111,7 @@ class PoseSamples(Dataset):
             return given, own
         if rng.random() < 0.5:
             own = _shaken(own, rng, 0.004)
-        if self.kind == "spoiled" or rng.random() < 0.5:
+        if self.kind == "spoiled" or rng.random() < CORRUPTED:
             return corrupt(given, int(rng.choice(list(LEVELS))), rng), own
         return _found(given, rng), own
 
@@ -144,7 +146,7 @@ def _shaken(track: PoseTrack, rng: np.random.Generator, deviation: float) -> Pos
 def _found(track: PoseTrack, rng: np.random.Generator) -> PoseTrack:
     """What a tracking detector makes of poses: errors that last, worse in some joints; joints, and now and then everything, lost for a while."""
     frames = len(track)
-    deviation = np.exp(rng.uniform(np.log(0.0005), np.log(0.015))) * track.size[0]
+    deviation = np.exp(rng.uniform(*np.log(DEVIATIONS))) * track.size[0]
     lasting = rng.choice([0.0, 0.5, 0.85])
     fresh = rng.normal(0, 1, (frames, 18, 2)) * np.exp(rng.normal(0, 0.4, (18, 1)))
     error = np.empty_like(fresh)
