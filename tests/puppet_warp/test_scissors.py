@@ -443,3 +443,15 @@ def test_where_an_arm_hid_the_edge_of_a_drawn_body_there_is_an_outline() -> None
     assert np.allclose(drawn[13:17, :30], colours[13:17, :30], atol=1), "nor a second line beside the one that is there"
     alone = scissors._outlined(colours, shown, arms, ink._replace(alone=True))
     assert np.allclose(alone[13:17, 29], ink.colour, atol=3), "but in a line drawing there are lines everywhere"
+
+
+def test_shoulders_that_lie_along_the_trunk_say_where_a_head_goes_all_the_same() -> None:
+    body = cut(0).body
+    joints = body.joints.copy()
+    down = joints[[8, 11]].mean(0) - joints[1]
+    joints[[2, 5]] = joints[1] - 0.1 * down, joints[1] + 0.1 * down
+    lying = replace(body, joints=joints)
+    vertices = body.head + np.array([(0, 0), (5, 30), (-20, 25)])
+    moved = head_at(vertices, np.ones(3), lying, joints + (4, 2), ALL, 1.0)
+    assert np.isfinite(moved).all()
+    assert np.abs(moved - vertices).max() < 60

@@ -75,6 +75,7 @@ CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
 CHEEK, CHIN = 0.35, 0.68
 """Of the way from the head's middle to the neck's joint: between these what hangs on the head begins to go with the trunk, where it touches that."""
 FACE_REACH, HALFWAY = 0.85, 0.5  # radii of the head within which nothing does, and of the way from there to the trunk
+ASLANT = 0.2  # how far from parallel shoulders and trunk must be to say two directions
 FEATURES = 0.5  # radii of the head: half the side of a square most of which an eye or a mouth does not fill
 HEAD_GRID = 25  # vertices of a head each way
 RUNGS, SKIRT_RUNGS = 9, 5
@@ -230,9 +231,10 @@ class Scissors:
         arms = np.isin(labels, ARMS)
         # next to a cut through the body both sides are seen, and under a head that turns is its neck
         beside = (dilated(own, NEXT) | (labels == HEAD_LABEL)) & ~own & (labels >= LEGS[0])
-        if (arms & own).any():
+        of_arm = bool((arms & own).any())
+        if of_arm:
             beside = np.zeros_like(beside)
-        if (arms & own).any() or not np.any(along):  # of trunk and legs alone: a face has darker things than shadows
+        if of_arm or not np.any(along):  # of trunk and legs alone: a face has darker things than shadows
             arms = np.zeros_like(arms)
         lost = arms & shown[box] & ~root
         if lost.any():
@@ -608,13 +610,9 @@ def head_at(
     distance = np.linalg.norm(vertices[:, None] - body.joints[face], axis=-1) / (FEATURE * body.head_radius)
     near = np.exp(-(distance**4))
     turned_head = move(vertices) + near @ shift / np.maximum(near.sum(1, keepdims=True), 1)
-    # the neck is stretched from the head to the shoulders, which it stays on: they are the trunk's
-    (before, own), (after, there) = (_shoulders(body, *pose) for pose in ((body.joints, 1), (joints, scale)))
-    on_trunk = after + (vertices - before) @ np.linalg.solve(own, there)
+    # the neck is stretched from the head to the shoulders, which it stays on: they are the trunk's first rung
+    (c, a, h), (to, across, halves) = rungs(body, body.joints, 1), rungs(body, joints, scale)
+    own, there = (np.stack([unit(centres[1] - centres[0], (0, 1)), way[0]]) for centres, way in ((c, a), (to, across)))
+    lengths = np.array([[scale], [halves[0] / h[0]]])
+    on_trunk = to[0] + (vertices - c[0]) @ np.linalg.pinv(own, rcond=ASLANT) @ (lengths * there)
     return np.asarray(turned_head + trunk_share[:, None] * (on_trunk - turned_head))
-
-
-def _shoulders(body: Body, joints: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of the trunk's first rung (2,), and in rows what the trunk is there down and across, (2, 2)."""
-    centres, across, halves = rungs(body, joints, scale)
-    return centres[0], np.stack([scale * unit(centres[1] - centres[0], (0, 1)), halves[0] * across[0]])

@@ -26,7 +26,7 @@ SCENES = {
 
 LOOKS = {
     PUPPET_WARP: "Paper cut-out: sharp, quick, moves several",
-    "bunraku": "Cut-out, its poses, edges and holes mended by networks: calmer, a little softer",
+    "bunraku": "Cut-out, its edges and holes mended by a network: a little softer",
     "mini": "Painted, small: a demonstration at 128 px",
 }
 
