@@ -66,6 +66,36 @@ def test_things_in_hand_are_in_front():
     assert (frames[:, 10:, 10:] == 9).all()
 
 
+def test_things_in_hand_go_along_with_the_characters_hands():
+    cues, stage = moving_stage()
+    points = cues.pose.keypoints.copy()
+    points[:, :, [3, 4]] = np.array([[15, 20], [15, 34]])[None, None]
+    driver = PoseTrack(points, np.ones_like(cues.pose.scores), SIZE)
+    objects = np.zeros((6, *SIZE), np.uint8)
+    objects[:, 36:44, 12:20] = 255
+    pixels = np.where(objects[..., None] > 0, np.array([0, 250, 0], np.uint8), cues.pixels)
+    cues = replace(cues, pose=driver, maps=cues.maps | {"objects": objects}, pixels=pixels)
+    scene = Scene("driving", pixels, SIZE)
+    canvas = (192, 256)  # twice the clip's size
+
+    def shown(aside: float) -> tuple[np.ndarray, np.ndarray]:
+        moved = points.copy()
+        moved[:, :, 4] += (aside, 0)
+        backdrop = scene.backdrop(cues, PoseTrack(2 * moved, driver.scores, canvas))
+        assert backdrop is not None
+        painted = iter([np.full((6, *canvas, 3), 9, np.uint8)])
+        return backdrop.behind[range(6)], np.concatenate(list(backdrop.in_front(painted)))
+
+    stays, before = shown(0)
+    assert (np.abs(stays[1:, 38:42, 14:18].astype(int) - (0, 250, 0)) < 5).all()
+    assert (before[:, 78:82, 30:34, 1] > 230).all()
+    behind, before = shown(60)
+    assert (np.abs(behind[1:, 38:42, 14:18].astype(int) - stage[1:, 38:42, 14:18]) < 60).mean() > 0.9
+    assert (np.abs(behind[:, 38:42, 74:78].astype(int) - (0, 250, 0)) < 5).all()
+    assert (before[:, 78:82, 150:154, 1] > 230).all()
+    assert (before[:, 78:82, 30:34] == 9).all()
+
+
 def test_in_a_scene_the_canvas_is_the_drivers_and_poses_are_where_they_are_there():
     canvas = choose_canvas((200, 100), (64, 64), any_size=True, scene=(90, 160))
     assert canvas.in_scene

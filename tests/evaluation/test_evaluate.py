@@ -332,7 +332,7 @@ def test_the_emptied_stage_shows_what_is_behind() -> None:
     assert clip.driver is not None
     empty = emptied(clip.driver)
     near = np.stack([cv2.dilate(who, np.ones((3, 3), np.uint8)) for who in clip.driver.instances]) > 0
-    free = ~near | ((clip.driver.instances == 0) & clip.driver.objects)
+    free = ~near | ((clip.driver.instances == 0) & (clip.driver.occluders | clip.driver.held))
     np.testing.assert_array_equal(empty[free], clip.driver.frames[free])
     warped = Warp()(clip)
     behind = clip.driver.occluders

@@ -185,7 +185,7 @@ def prepare(
         poses = together([poses, canvas.track(cast.still).repeated(len(poses))])
         order = depth_order(cast, poses, options.order) if poses.people > 1 else None
     return Prepared(
-        character, clip, model, canvas, cues, own_pose, poses, character.matte_of(numbers), scene.backdrop(cues, canvas.driving_mode), order, views
+        character, clip, model, canvas, cues, own_pose, poses, character.matte_of(numbers), scene.backdrop(cues, poses, canvas.driving_mode), order, views
     )  # fmt: skip
 
 

@@ -15,12 +15,13 @@ from bunraku.animate.options import AnimateOptions
 from bunraku.animate.still import is_still
 from bunraku.cues.character_region import body_masks
 from bunraku.cues.cues import Cues
+from bunraku.cues.in_hand import Carried, InHand, carried, in_hand
 from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
 from bunraku.cues.shape_mask import bridge_mattes, vanished
 from bunraku.cues.structured_depth import carry_depth
 from bunraku.errors import BunrakuError
 from bunraku.media import Frames, FramesByNumber, fit, open_frames, placement, read_image, resize
-from bunraku.media.frames import Pictures
+from bunraku.media.frames import Pictures, Remembered
 from bunraku.perception.camera import camera_motion
 from bunraku.perception.matte import create_footage_segmenter
 from bunraku.perception.plate import fill, grown, laid
@@ -60,15 +61,21 @@ class Scene:
     size: tuple[int, int] | None = None
     path: Path | None = None
 
-    def backdrop(self, cues: Cues, mode: Mode = "crop") -> "Backdrop | None":
+    def backdrop(self, cues: Cues, poses: PoseTrack | np.ndarray, mode: Mode = "crop") -> "Backdrop | None":
         """What `ModelAdapter.stream` is given; None: the still's own background.
 
         Args:
             cues: from `of`.
+            poses: what the character follows, on the canvas: things in hand go along with its hands.
             mode: how the driver's scene is brought onto the canvas.
         """
         if self.kind == "driving":
-            return Backdrop(Emptied(cues), cues, mode)
+            assert cues.pixels is not None
+            pixels, things = Remembered(cues.pixels), _held(cues, poses, mode)
+            cues = replace(cues, pixels=pixels)
+            ground = Remembered(Emptied(cues, things))
+            behind = Carried(ground, pixels, things, whole=True) if things else ground
+            return Backdrop(behind, carried(cues, things, ground), mode)
         if self.kind == "transparent":
             return Backdrop(TRANSPARENT)
         if self.pictures is None:
@@ -193,6 +200,18 @@ def _glances(cues: Cues, frames: Frames | None) -> list[np.ndarray]:
     return [scale @ motion @ np.linalg.inv(scale) for motion in found if motion is not None]
 
 
+def _held(cues: Cues, poses: PoseTrack | np.ndarray, mode: Mode) -> list[InHand]:
+    """The driver's things that go along with the character's hands, whose poses are given on a canvas."""
+    objects = cues.maps.get("objects")
+    if objects is None or cues.pose is None or not isinstance(poses, PoseTrack):
+        return []
+    figures = cues.maps["mattes"].max(1) > COVERED
+    figures = np.stack([cv2.resize(one.astype(np.uint8), objects.shape[:0:-1]) > 0 for one in figures])
+    there = placement(cues.size, poses.size, mode)
+    points = (poses.keypoints - np.array(there.offset, np.float32)) / np.array(there.scale, np.float32)
+    return in_hand(objects, figures, cues.pose, PoseTrack(points, poses.scores, cues.size), float(cues.fps))
+
+
 @dataclass(frozen=True)
 class FirstFrames:
     """The first frames of longer footage."""
@@ -214,11 +233,12 @@ class Emptied:
 
     Args:
         cues: with pixels, mattes and plate.
+        things: what goes as well.
     """
 
-    def __init__(self, cues: Cues) -> None:
+    def __init__(self, cues: Cues, things: Sequence[InHand] = ()) -> None:
         assert cues.pixels is not None and cues.plate is not None  # noqa: PT018
-        self._pixels, self._plate, self._cues = cues.pixels, cues.plate, cues
+        self._pixels, self._plate, self._cues, self._things = cues.pixels, cues.plate, cues, things
         camera, placed = cues.maps.get("camera"), cues.maps.get("from_plate")
         self._ways: Sequence[np.ndarray | None] = [np.eye(3)] * len(cues)
         if placed is not None:
@@ -234,8 +254,9 @@ class Emptied:
 
     def _emptied(self, number: int, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
-        matte = self._cues.maps["mattes"][number].max(0)
-        hole = grown(cv2.resize(matte, (width, height), interpolation=cv2.INTER_LINEAR) > COVERED, RIM)
+        gone = [self._cues.maps["mattes"][number].max(0), *(thing.seen[number] for thing in self._things)]
+        hidden = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) > COVERED for one in gone]
+        hole = grown(np.logical_or.reduce(hidden), RIM)
         filled, way = fill(image, hole), self._ways[number]
         if way is not None:
             shown, known = self._seen_plate(way, (height, width))

@@ -16,7 +16,7 @@ class DrivingScene:
     Attributes:
         frames: uint8 (F, H, W, 3).
         instances: uint8 (F, H, W), 0 where no actor is seen, i + 1 for actor i.
-        objects: bool (F, H, W), props in hand and set pieces.
+        objects: bool (F, H, W), props in hand and set pieces; held: those in hand alone.
         occluders: bool (F, H, W), those set pieces that stand nearer than every actor.
         depth: float32 (F, H, W), distance; the background is farthest.
         background_flow: float32 (F, H, W, 2), where the camera alone takes a pixel's background until the next frame, in pixels.
@@ -25,6 +25,7 @@ class DrivingScene:
     frames: np.ndarray
     instances: np.ndarray
     objects: np.ndarray
+    held: np.ndarray
     occluders: np.ndarray
     depth: np.ndarray
     background_flow: np.ndarray

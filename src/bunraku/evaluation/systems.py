@@ -1,7 +1,8 @@
 """Systems: what is evaluated. Each turns the reference and the driving poses of a clip into frames."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 
 from bunraku.cues.cues import Cues
 from bunraku.cues.drawn import draw_sharp
+from bunraku.cues.in_hand import InHand, in_hand, over
 from bunraku.cues.retarget import Retarget, retarget_people
 from bunraku.cues.still_scene import in_still
 from bunraku.cues.structured_depth import carry_depth
@@ -138,11 +140,14 @@ class PipelineSystem:
         import torch
 
         height, width = clip.truth.shape[1:3]
-        cues, behind = driving_cues(clip, self.retargeting), behind_of(clip) if self.pipeline.trusted else None
-        if self.refine and not self.pipeline.refines and cues.pose is not None:
+        cues = driving_cues(clip, self.retargeting)
+        poses = cues.pose
+        if poses is not None and (self.pipeline.refines if self.refine is None else self.refine):
             from bunraku.weights.loading import mended
 
-            cues = replace(cues, pose=mended(cues.pose, clip.reference_pose))
+            poses = mended(poses, clip.reference_pose, getattr(self.pipeline, "pose_refiner", None))
+            cues = replace(cues, pose=poses)
+        stage = Stage.of(clip, poses) if self.pipeline.trusted else None
         if "environment" in self.pipeline.reads.frames and cues.pixels is None:
             cues = in_still(cues, clip.reference, clip.reference_pose, mattes_of(clip, self.masks))
         drawn = draw_sharp(
@@ -152,22 +157,22 @@ class PipelineSystem:
             clip.reference_pose,
             (height, width),
             mattes_of(clip, self.masks),
-            behind,
-            refine=self.refine is not False,
+            None if stage is None else stage.behind,
+            refine=False,  # they are mended already
         )
         chunks = self.pipeline.stream(
             drawn.stills, drawn.frames, self.pipeline.sampling.but(self.settings), detail=drawn.detail,
             generator=torch.Generator().manual_seed(self.seed),
         )  # fmt: skip
         made = np.concatenate(list(chunks))
-        return made if behind is None else before(clip, made)
+        return made if stage is None else stage.in_front(made)
 
 
 class Warp:
     """The classical puppet warp.
 
     Where the driving scene is part of the task, the figure is put into it: before the driver's background, whose hole is
-    filled, and behind whatever stands in front of the driver.
+    filled, and behind whatever stands in front of the driver; what this had in hand goes along with the figure's hand.
 
     Args:
         masks: see `Masks`.
@@ -184,17 +189,18 @@ class Warp:
         self.warp, self.masks, self.refine = PuppetWarp(), masks, refine
 
     def __call__(self, clip: BenchmarkClip) -> np.ndarray:
-        behind, poses = behind_of(clip), driving_poses(clip)
+        poses = driving_poses(clip)
         if self.refine:
             from bunraku.weights.loading import mended
 
             poses = mended(poses, clip.reference_pose)  # type: ignore[assignment]
+        stage = Stage.of(clip, poses)
         chunks = self.warp.stream(
             clip.reference, poses, clip.reference_pose, size=clip.truth.shape[1:3],
-            mask=mattes_of(clip, self.masks), background=behind,
+            mask=mattes_of(clip, self.masks), background=None if stage is None else stage.behind,
         )  # fmt: skip
         frames = np.concatenate(list(chunks))
-        return frames if behind is None else before(clip, frames)
+        return frames if stage is None else stage.in_front(frames)
 
 
 class Composite:
@@ -246,15 +252,37 @@ def mattes_of(clip: BenchmarkClip, masks: Masks) -> np.ndarray | None:
     return np.uint8(255) * (clip.reference_instances == people)
 
 
-def behind_of(clip: BenchmarkClip) -> np.ndarray | None:
-    """The driver's emptied scene, where the task is to stand in it."""
-    return None if clip.driver is None or not clip.retarget else emptied(clip.driver)
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What is behind and before the character where the task is to stand in the driver's scene.
 
+    Attributes:
+        scene: the driver's.
+        things: what goes along with the character's hands.
+    """
 
-def before(clip: BenchmarkClip, frames: np.ndarray) -> np.ndarray:
-    """Frames behind whatever stands in front of the driver."""
-    assert clip.driver is not None
-    return np.where(clip.driver.occluders[..., None], clip.driver.frames, frames)
+    scene: DrivingScene
+    things: list[InHand]
+
+    @classmethod
+    def of(cls, clip: BenchmarkClip, poses: PoseTrack | None) -> "Stage | None":
+        """None where the character stays in the picture of the reference; `poses`: the character's."""
+        if clip.driver is None or not clip.retarget or poses is None:
+            return None
+        scene, held = clip.driver, np.uint8(255) * clip.driver.held
+        return cls(scene, in_hand(held, scene.instances > 0, clip.driving, poses, float(clip.fps)))
+
+    @cached_property
+    def behind(self) -> np.ndarray:
+        """The driver's emptied scene; things that go along are where they go, with what the driver's hand hides of them."""
+        frames, empty = self.scene.frames, emptied(self.scene, [thing.seen > 0 for thing in self.things])
+        return np.stack([over(self.things, i, frames[i], ground, whole=True) for i, ground in enumerate(empty)])
+
+    def in_front(self, frames: np.ndarray) -> np.ndarray:
+        """Frames behind the things that go along, and behind whatever stands in front of the driver."""
+        scene = self.scene
+        shown = np.stack([over(self.things, i, scene.frames[i], frame) for i, frame in enumerate(frames)])
+        return np.where(scene.occluders[..., None], scene.frames, shown)
 
 
 def driving_poses(clip: BenchmarkClip, method: Retarget = "grounded") -> PoseTrack:
@@ -290,12 +318,13 @@ def driving_cues(clip: BenchmarkClip, method: Retarget = "grounded") -> Cues:
     return Cues(clip.fps, poses.size, clip.name, pose=poses, maps=maps, pixels=scene.frames)
 
 
-def emptied(scene: DrivingScene) -> np.ndarray:
-    """The driving scene without its characters, uint8 (F, H, W, 3): their place shows what is seen there in other frames
-    (the median), and what is never seen is inpainted. Pixels at the rim of a character show some of it and go as well."""
+def emptied(scene: DrivingScene, things: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """The driving scene without its characters and some things, bool (F, H, W) each, uint8 (F, H, W, 3): their place shows what is seen
+    there in other frames (the median), and what is never seen is inpainted. Pixels at their rims show some of them and go as well."""
+    gone = np.logical_or.reduce([scene.instances > 0, *things])
     rim = np.ones((3, 3), np.uint8)
-    covered = np.stack([cv2.dilate(who, rim) for who in scene.instances]) > 0
-    covered &= (scene.instances > 0) | ~scene.objects
+    covered = np.stack([cv2.dilate(mask, rim) for mask in gone.astype(np.uint8)]) > 0
+    covered &= gone | ~(scene.occluders | scene.held)
     shown = np.where(covered[..., None], np.nan, scene.frames.astype(np.float32))
     never = covered.all(0)
     shown[:, never] = 0

@@ -179,6 +179,7 @@ def _driving_scene(scene: Scene, shown: Rendering, indices: range) -> DrivingSce
         frames=shown.frames,
         instances=shown.instances,
         objects=shown.object_mask,
+        held=shown.object_mask & ~pieces,
         occluders=pieces & (shown.depth < np.float32(nearest)),
         depth=shown.depth,
         background_flow=background_flow(scene, indices, shown.pose.size),

@@ -127,6 +127,22 @@ class FramesByNumber:
         return images
 
 
+class Remembered:
+    """Pictures by number, of which those that were asked for last are kept, for several who look at the same frames one after the other."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures, self._kept = pictures, dict[tuple[int, ...], np.ndarray]()
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, numbers: Sequence[int]) -> np.ndarray:
+        asked = tuple(numbers)
+        if asked not in self._kept:
+            self._kept = {asked: np.asarray(self._pictures[list(asked)])}
+        return self._kept[asked]
+
+
 def open_frames(
     path: str | Path, start: int | None = None, stop: int | None = None, fps: Fraction | None = None
 ) -> VideoReader | FrameFolder:
