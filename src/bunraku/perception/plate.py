@@ -7,6 +7,8 @@ import numpy as np
 
 LIGHT = 40
 """Levels by which light differs between two pictures of one place."""
+ROUND = 0.03
+"""Of the longest side: how far round a hole its neighbourhood reaches."""
 
 
 def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -25,8 +27,9 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     known = ~np.asarray(hole, bool)
     if known.all():
         return image
-    filled = _membrane(image.astype(np.float32), known.astype(np.float32))
-    return np.where(known[..., None], image, np.rint(filled).clip(0, 255).astype(np.uint8))
+    box = _round(known)
+    filled = _membrane(image[box].astype(np.float32), known[box].astype(np.float32))
+    return _put(image, known, box, filled)
 
 
 def laid(image: np.ndarray, hole: np.ndarray, patch: np.ndarray) -> np.ndarray:
@@ -46,9 +49,25 @@ def laid(image: np.ndarray, hole: np.ndarray, patch: np.ndarray) -> np.ndarray:
     known = ~np.asarray(hole, bool)
     if known.all():
         return image
-    change = image.astype(np.float32) - patch
-    fitted = patch + _membrane(change, (known & (np.abs(change).max(-1) <= LIGHT)).astype(np.float32))
-    return np.where(known[..., None], image, np.rint(fitted).clip(0, 255).astype(np.uint8))
+    box = _round(known)
+    change = image[box].astype(np.float32) - patch[box]
+    fitted = patch[box] + _membrane(change, (known[box] & (np.abs(change).max(-1) <= LIGHT)).astype(np.float32))
+    return _put(image, known, box, fitted)
+
+
+def _round(known: np.ndarray) -> tuple[slice, slice]:
+    """The box of what is not known in a mask (H, W), and what is `ROUND` it: what lies farther away has no say."""
+    margin = max(8, round(ROUND * max(known.shape)))
+    ends = [np.flatnonzero(~known.all(axis))[[0, -1]] + (-margin, margin + 1) for axis in (1, 0)]
+    rows, columns = (slice(max(0, int(first)), int(last)) for first, last in ends)
+    return rows, columns
+
+
+def _put(image: np.ndarray, known: np.ndarray, box: tuple[slice, slice], filled: np.ndarray) -> np.ndarray:
+    """The image with what fills a box of it where it is not known."""
+    result = image.copy()
+    result[box] = np.where(known[box][..., None], image[box], np.rint(filled).clip(0, 255).astype(np.uint8))
+    return result
 
 
 def _membrane(image: np.ndarray, known: np.ndarray, relaxations: int = 12) -> np.ndarray:
