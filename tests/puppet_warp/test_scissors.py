@@ -241,7 +241,18 @@ def test_a_hand_that_is_seen_has_no_second_one_behind_it() -> None:
         np.where((scissors.labels == 0) & scissors._past_wrist(0), TRUNK_LABEL, scissors.labels),
     )
     assert not scissors._hand_seen(0)
+    scissors._clothed[0] = scissors._hidden_bones(0)
     assert guessed() > seen
+
+
+def test_what_clothes_hide_of_an_arm_is_no_wider_than_the_arm_beside_them() -> None:
+    """The arm is ten pixels wide, and its bones seem to be thicker."""
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    thick = {bone: 9.0 if bone[0] < 2 else radius for bone, radius in body.radii.items()}
+    scissors = Scissors(picture, coverage, replace(body, radii=thick))
+    hidden = np.logical_or(*scissors._clothed[0])
+    assert hidden[61:71, 26:33].mean() > 0.9
+    assert not hidden[58:74, 37:].any()
 
 
 def test_a_face_goes_on_as_skin_and_not_as_the_eye_beside_it() -> None:

@@ -1,6 +1,7 @@
 """Scissors: cuts a figure into overlapping pieces, each with its map to any pose."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import cv2
 import numpy as np
@@ -62,6 +63,10 @@ SPIKE, SPIKY = (
     3.0,
 )  # half thicknesses: half the width of a spike beside an elbow, and how far from it there may be one
 BAND = 0.35  # overlap of the two bones of a limb beside the joint's disc, in half thicknesses
+LEVELS, NEARBY = (
+    12,
+    0.5,
+)  # along a bone, at which the reach of an arm's edges is measured, and of a bone, how far that says anything
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
 FEATURE, TURN = 0.6, 0.4
@@ -110,6 +115,7 @@ class Scissors:
         from_shoulders = np.linalg.norm(self.pixels[..., None, :] - shoulders, axis=-1).min(-1)
         self._roots = from_shoulders <= ROOT * body.arm
         self._lost = self._lost_hands(np.full(coverage.shape, True) if still is None else still)
+        self._clothed = {arm: self._hidden_bones(arm) for arm in ARMS}
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
@@ -234,9 +240,12 @@ class Scissors:
         of_arm = bool((arms & own).any())
         if of_arm:
             beside = np.zeros_like(beside)
+        lost = arms & shown[box] & ~root
+        if of_arm and self._ink is None:  # what clothes hide of it; a drawn one ends in lines of its own there
+            lost = np.logical_or(*self._clothed[ARMS[0] if (labels[own] == ARMS[0]).any() else ARMS[1]])[box]
         if of_arm or not np.any(along):  # of trunk and legs alone: a face has darker things than shadows
             arms = np.zeros_like(arms)
-        lost = arms & shown[box] & ~root
+            lost = lost & of_arm & (self._ink is None)
         if lost.any():
             deep = self._hidden(picture, own, self.mask[box], from_cuts, SHADOW * self._outline, along)
             hidden = np.where(shadow(hidden, deep)[..., None], deep, hidden)
@@ -350,20 +359,57 @@ class Scissors:
 
     def _behind(self, arm: int) -> Iterator[Piece]:
         """What the body's clothes hide of an arm: its bones go on behind them, in the colours that the arm has near them."""
-        own, body = self.labels == arm, (self.labels >= LEGS[0]) & self.mask
+        own = self.labels == arm
         inside = self._apart(own, self._from_edge, OUTLINE)
+        for bone, hidden in enumerate(self._clothed[arm]):
+            if hidden.any():
+                start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
+                away = self._arm_bones[arm, bone]
+                core = inside & (away < CORE)
+                shown = hidden | own & (away < 1) & self._from_shoulder(arm, bone)
+                yield from self._piece(
+                    core if core.any() else inside, shown, self._strip(arm, bone), unit(end - start, (0, 1))
+                )
+
+    def _hidden_bones(self, arm: int) -> list[np.ndarray]:
+        """Of the upper and the lower bone of an arm what the body's clothes hide, bool (H, W)."""
+        body, hidden = (self.labels >= LEGS[0]) & self.mask, []
         for bone in (0, 1):
-            start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
-            along = unit(end - start, (0, 1))
-            below = (self.pixels - start) @ along > (1 - bone) * SHOULDER * np.linalg.norm(end - start)
-            away = self._arm_bones.get((arm, bone), np.inf)
-            within, core = (away < 1) & below, inside & (away < CORE)
+            within = body & (self._arm_bones.get((arm, bone), np.inf) < 1) & self._from_shoulder(arm, bone)
             if arm in self._lost or self._hand_seen(arm):  # no second hand behind one that is seen
                 within &= ~self._past_wrist(arm)
-            if (within & body).any():
-                yield from self._piece(
-                    core if core.any() else inside, within & (own | body), self._strip(arm, bone), along
-                )
+            hidden.append(self._between_edges(arm, bone, within) if within.any() else within)
+        return hidden
+
+    def _from_shoulder(self, arm: int, bone: int) -> np.ndarray:
+        """bool (H, W): what lies past the shoulder, along an arm's bone."""
+        return np.asarray(self._beside_bone(arm, bone)[0] > (1 - bone) * SHOULDER)
+
+    def _between_edges(self, arm: int, bone: int, within: np.ndarray) -> np.ndarray:
+        """What is `within` a bone, bool (H, W), and no farther beside it than the arm's edges on that side, near where they are seen."""
+        touched = dilated((self.labels >= LEGS[0]) & self.mask, NEXT)
+        away = {k: self._arm_bones[arm, k] for k in (0, 1) if (arm, k) in self._arm_bones}
+        t, n = self._beside_bone(arm, bone, within)
+        radius, inside = self.body.radii[arm, bone], np.full(t.shape, True)
+        for k, from_bone in away.items():
+            own = (self.labels == arm) & self.mask & (from_bone <= away.get(1 - k, np.inf))
+            own_t, own_n = self._beside_bone(arm, k, own)
+            for at, side in product(np.arange(0.5, LEVELS) / LEVELS, (-1, 1)):
+                level = np.abs(own_t - at) < 0.5 / LEVELS
+                reach = side * own_n[level]
+                far = float(reach.max(initial=0))
+                if 0 < far < radius and not (touched[own][level] & (reach > far - NEXT)).any():
+                    share = 1 - np.abs(bone + t.clip(0, 1) - k - at) / NEARBY
+                    inside &= side * n < radius - (radius - far) * share.clip(0)
+        result = np.zeros_like(within)
+        result[within] = inside
+        return result
+
+    def _beside_bone(self, arm: int, bone: int, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Of pixels how far they are along a bone, as a share of it, and beside it, in pixels: (H, W) each, or (N,) of a mask's."""
+        start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
+        along, ways = unit(end - start, (0, 1)), (self.pixels if mask is None else self.pixels[mask]) - start
+        return ways @ along / max(float(np.linalg.norm(end - start)), 1e-6), ways @ turned(along)
 
     def _mirrored(self, arm: int, before: bool) -> Iterator[Piece]:
         """For a hand that is hidden the other's mirror image, once it leaves its place: first behind the body, and by the length of a hand away
