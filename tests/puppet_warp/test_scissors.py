@@ -158,6 +158,21 @@ def test_an_arm_that_stands_apart_hides_nothing() -> None:
     assert not canvas[4:30, 80:, 3].any()
 
 
+def test_no_slit_opens_beside_a_knee_that_is_not_in_the_middle_of_the_leg() -> None:
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    joints, radii = body.joints.copy(), {bone: 4.0 if bone[0] == 2 else radius for bone, radius in body.radii.items()}
+    joints[8:11, 0] = 45  # the leg is at 42 to 56
+    scissors = Scissors(picture, coverage, replace(body, joints=joints, radii=radii))
+    bent, angle = joints.copy(), np.radians(22)
+    bent[10] = joints[9] + 22 * np.array([-np.sin(angle), np.cos(angle)])
+    canvas = np.zeros((*scissors.mask.shape, 4), np.float32)
+    for piece in scissors._limb(2):
+        piece.paint(canvas, piece.place(bent, ALL, 1.0))
+    between = joints[9] + np.arange(3, 10)[:, None] * [np.cos(angle / 2), np.sin(angle / 2)]
+    x, y = between.astype(int).T
+    assert canvas[y, x, 3].min() > 150, canvas[y, x, 3]
+
+
 def with_a_hand_behind_the_body(hidden: bool) -> Scissors:
     """128x128: the left arm ends in a red hand with its thumb up; the right forearm goes behind the trunk, or ends in a hand before it."""
     points = [(64, 18), (64, 30), (52, 34), (34, 48), (52, 58), (76, 34), (94, 44), (110, 44), (57, 72), (57, 92), (57, 114), (71, 72),

@@ -67,6 +67,9 @@ LEVELS, NEARBY = (
     12,
     0.5,
 )  # along a bone, at which the reach of an arm's edges is measured, and of a bone, how far that says anything
+STRAIGHT, WEDGE, NEAR_JOINT = 0.96, 0.4, 3.0
+"""Cosine of the angle by which a straight limb is bent at most, how the overlap of its bones grows with the distance from the joint, and how far out
+in half thicknesses there is any."""
 ROUND = 0.3  # pixels that the disc is larger than the limb
 FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
 FEATURE, TURN = 0.6, 0.4
@@ -337,7 +340,11 @@ class Scissors:
             nearer = segment_distance(pixels, start, joint) - segment_distance(pixels, joint, tip)
             lower = np.where(np.abs(nearer) > 0.7 * thin, nearer > 0, past > 0)
             parts = {0: region & ~lower, 1: region & lower}
-            beside = (np.abs(past) < BAND * thin) & (from_joint < 2 * thin) & (self.labels == limb)
+            straight = unit(joint - start, (0, 1)) @ unit(end - joint, (0, 1)) > STRAIGHT
+            beside = (np.abs(past) < BAND * thin) & (from_joint < 2 * thin)
+            if straight:  # a wedge on either side that the limb opens when it bends
+                beside |= (np.abs(past) < WEDGE * (from_joint - 0.5 * thin)) & (from_joint < NEAR_JOINT * thin)
+            beside &= self.labels == limb
             # what hides an elbow stays before it
             disc = (from_joint < thin + ROUND) & (self.mask if limb in LEGS else region) | beside & region
         for bone in bones if limb in ARMS else reversed(bones):
