@@ -40,7 +40,10 @@ BLEND, STEPS = 0.7, 1.4  # sigmas in pixels as soft as which cuts are, and with 
 HULL = 0.95  # share of the trunk's width that is trunk where an arm covers it
 NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's half height to either side: what slopes from there is trunk
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
-SMOOTH = 0.5  # sigma in half thicknesses of an arm that smooths the outline of what an arm hides
+SMOOTH = (
+    2.5,
+    0.5,
+)  # sigmas in half thicknesses of an arm, along and across the trunk, that smooth the outline of what an arm hides
 UNDER_TRUNK = 0.45  # half thicknesses: how far legs go on under the trunk
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
@@ -141,7 +144,9 @@ class Scissors:
         What is guessed of the outline is smooth."""
         body = (self.labels >= LEGS[0]) & self.mask
         whole = closed(body, HEALED * self.body.arm) | self._hull()
-        smooth = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), SMOOTH * self.body.arm) > 0.5
+        down = np.abs(unit(self.body.joints[HIPS].mean(0) - self.body.joints[NECK], (0, 1)))
+        sigma = np.hypot(SMOOTH[0] * down, SMOOTH[1] * down[::-1]) * self.body.arm
+        smooth = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), sigmaX=sigma[0], sigmaY=sigma[1]) > 0.5
         return np.where(smooth & self.mask & np.isin(self.labels, ARMS), distances[LEGS[0] :].argmin(0) + LEGS[0], -1)
 
     def _away_from_cuts(self) -> np.ndarray:
