@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from bunraku.perception.matte import unmixed
 from bunraku.perception.pose import PoseTrack
 from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
+from bunraku.puppet_warp.hidden import bridged, continued, shadow
 from bunraku.puppet_warp.ink import Outline
-from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL
-from bunraku.puppet_warp.scissors import Scissors, bridged, continued, head_at, large, rungs, shadow
+from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL, large
+from bunraku.puppet_warp.places import head_at, rungs
+from bunraku.puppet_warp.scissors import Scissors
 from bunraku.puppet_warp.warp import EDGE
 from bunraku.theatre import render, sample_scene
 from tests.puppet_warp.test_labels import CLOTH, SKIN, a_bare_arm_behind_a_flap

@@ -291,6 +291,12 @@ def opened(mask: np.ndarray, reach: float) -> np.ndarray:
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(reach)) > 0)
 
 
+def large(mask: np.ndarray, least: float) -> np.ndarray:
+    """The pieces of a mask, bool (H, W), that have `least` pixels."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return mask & (stats[parts, cv2.CC_STAT_AREA] >= least)
+
+
 def closed(mask: np.ndarray, reach: float) -> np.ndarray:
     """A mask, bool (H, W), its gaps closed that are narrower than twice `reach` pixels. By distances: the time does not depend on the reach."""
     radius = max(1, round(reach))

@@ -5,14 +5,11 @@ from itertools import product
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from bunraku.perception.cutout import polygon, segment_distance, touching
 from bunraku.perception.plate import dilated, fill
 from bunraku.puppet_warp.body import (
     ARMS,
-    EARS,
-    FACE,
     HIPS,
     LEGS,
     LIMBS,
@@ -20,30 +17,27 @@ from bunraku.puppet_warp.body import (
     TRUNK,
     Body,
     from_edge,
-    leg_point,
     rigid,
     turned,
     unit,
 )  # fmt: skip
+from bunraku.puppet_warp.hidden import bridged, continued, shadow
 from bunraku.puppet_warp.ink import Outline, outline
-from bunraku.puppet_warp.labels import CORE, HAND, HEAD_LABEL, TRUNK_LABEL, closed, labelled, opened
+from bunraku.puppet_warp.labels import CORE, HAND, HEAD_LABEL, TRUNK_LABEL, closed, labelled, large, opened
 from bunraku.puppet_warp.piece import Piece, Place, grid
+from bunraku.puppet_warp.places import RUNGS, head_at, rungs, smoothstep
 
 COVERED_BY = {0: (1,), 1: (), 2: (0, 1, 3, 4, 5), 3: (0, 1, 4, 5), 4: (0, 1, 5), 5: (0, 1)}
 """Labels that are painted later, over each label."""
 
-HEMS = 6.0  # how much more a pixel along a bone counts than one across it
 SHOULDER = 0.15  # of the upper arm: so much of it is the trunk's where the trunk covers it
 NEXT = 2  # pixels within which parts touch each other, and the least that one goes on under another
-SEAM = 2.0  # sigma in pixels that smooths what is continued under another part
 BLEND, STEPS = 0.7, 1.4  # sigmas in pixels as soft as which cuts are, and with which they are smoothed
 HULL = 0.95  # share of the trunk's width that is trunk where an arm covers it
 NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's half height to either side: what slopes from there is trunk
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
-SMOOTH = (
-    2.5,
-    0.5,
-)  # sigmas in half thicknesses of an arm, along and across the trunk, that smooth the outline of what an arm hides
+SMOOTH = (2.5, 0.5)
+"""Sigmas in half thicknesses of an arm, along and across the trunk, that smooth the outline of what an arm hides."""
 UNDER_TRUNK = 0.45  # half thicknesses: how far legs go on under the trunk
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
@@ -52,7 +46,6 @@ LEAST_LOST = 0.7  # half thicknesses of an arm: half the width of what an arm hi
 SLIVER = 0.4  # half thicknesses of an arm: half the width of what is too narrow to show beside what an arm hides
 OUTLINES = 2.0  # so many times as far as drawn outlines what is darker beside an arm goes with it, whatever its hue
 SHADOW = 3.5  # so many times as far as drawn outlines an arm's shadow reaches
-SAME_HUE = 20.0  # difference of CIELAB's a and b within which a darker colour is a shadow
 DEPTH = 1.5  # half thicknesses of an arm: how much of what is seen beside it says what is under it
 DEEP, LINES = 0.7, 1.5
 """Half thicknesses of an arm from the figure's edge that no outline reaches, and how many widths of its outline there are at least beside a cut."""
@@ -74,9 +67,6 @@ STRAIGHT, WEDGE, NEAR_JOINT = 0.96, 0.4, 3.0
 """Cosine of the angle by which a straight limb is bent at most, how the overlap of its bones grows with the distance from the joint, and how far out
 in half thicknesses there is any."""
 ROUND = 0.3  # pixels that the disc is larger than the limb
-FACE_WEIGHT, NECK_WEIGHT = 0.17, 0.3  # beside the ears' 1
-FEATURE, TURN = 0.6, 0.4
-"""Reach of a face point, within which all moves with it, and how far it may move inside the head, in radii of the head."""
 LOST, UNKNOWN, LIES_BEHIND = 0.7, 0.5, 0.3
 """A hand of which so much less is seen than of the other (than of one whose points are not known either), and so much of whose place is body or
 beyond the picture, is hidden there."""
@@ -86,10 +76,8 @@ CUFF = 0.3  # half thicknesses of a forearm before the wrist that a hand keeps
 CHEEK, CHIN = 0.35, 0.68
 """Of the way from the head's middle to the neck's joint: between these what hangs on the head begins to go with the trunk, where it touches that."""
 FACE_REACH, HALFWAY = 0.85, 0.5  # radii of the head within which nothing does, and of the way from there to the trunk
-ASLANT = 0.2  # how far from parallel shoulders and trunk must be to say two directions
 FEATURES = 0.5  # radii of the head: half the side of a square most of which an eye or a mouth does not fill
 HEAD_GRID = 25  # vertices of a head each way
-RUNGS, SKIRT_RUNGS = 9, 5
 GUARD = 3  # pixels round a piece's coverage
 
 Mesh = tuple[np.ndarray, np.ndarray, Place]
@@ -547,130 +535,3 @@ class Scissors:
         down = (points - body.head) @ neck / max(float(neck @ neck), 1e-6)
         way = from_head / np.maximum(from_head + away[y, x], 1e-6)
         return smoothstep((way - HALFWAY) / (1 - HALFWAY)) * smoothstep((down - CHEEK) / (CHIN - CHEEK))
-
-
-def smoothstep(share: np.ndarray) -> np.ndarray:
-    """0 up to 0, 1 from 1 on, and a smooth way between."""
-    inside = np.clip(share, 0, 1)
-    return np.asarray(inside * inside * (3 - 2 * inside))
-
-
-def continued(picture: np.ndarray, sources: np.ndarray, along: np.ndarray | tuple[float, float] = (0, 0)) -> np.ndarray:
-    """A picture, uint8 (H, W, 3), whose pixels beside `sources`, bool (H, W), take the nearest source's colour, a little smoothed: so seams and
-    hems go on as they are. A pixel's way `along` a direction, (x, y) of length 1, counts more than across: hems lie across bones."""
-    _, nearest = distance_transform_edt(~sources, sampling=1 + HEMS * np.abs(along)[::-1], return_indices=True)
-    whole = picture[tuple(nearest)]
-    return np.where(sources[..., None], picture, cv2.GaussianBlur(whole, (0, 0), SEAM))
-
-
-def shadow(picture: np.ndarray, lit: np.ndarray) -> np.ndarray:
-    """bool (H, W): where one picture, uint8 (H, W, 3), shows the same as the other in shadow: darker, in the same hue."""
-    here, there = (cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for image in (picture, lit))
-    darker = (here[..., 0] < there[..., 0]) & (np.linalg.norm((here - there)[..., 1:], axis=-1) < SAME_HUE)
-    # with the specks within it
-    return np.asarray(darker | (cv2.GaussianBlur(darker.astype(np.float32), (0, 0), SEAM) > 0.5))
-
-
-def large(mask: np.ndarray, least: float) -> np.ndarray:
-    """The pieces of a mask, bool (H, W), that have `least` pixels."""
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    return mask & (stats[parts, cv2.CC_STAT_AREA] >= least)
-
-
-def bridged(
-    picture: np.ndarray, sources: np.ndarray, along: np.ndarray, deep: float, otherwise: np.ndarray
-) -> np.ndarray:
-    """A picture, uint8 (H, W, 3), continued from `sources`, bool (H, W), on either side across a bone that lies `along` a direction, (x, y) of
-    length 1: from the nearer one more, each the mean of what is at most `deep` pixels behind its edge. So hems go on, and a shadow on one
-    side does not. Where there is none across, as in the picture `otherwise`.
-    """
-    height, width = sources.shape
-    side = int(np.ceil(np.hypot(height, width))) + 2
-    turn = np.array([[along[1], -along[0], 0], [along[0], along[1], 0]])  # `along` downwards
-    turn[:, 2] = side / 2 - turn[:, :2] @ (width / 2, height / 2)
-    there = cv2.warpAffine(sources.astype(np.uint8) * 255, turn, (side, side)) > 254
-    across, known = _across(cv2.warpAffine(picture, turn, (side, side)), there, deep)
-    shares, colours = (
-        cv2.warpAffine(values, turn, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        for values in (known.astype(np.float32), across * known[..., None])
-    )
-    whole = colours + (1 - shares[..., None]) * otherwise
-    return np.where(sources[..., None], picture, np.rint(cv2.GaussianBlur(whole, (0, 0), SEAM)).astype(np.uint8))
-
-
-def _across(picture: np.ndarray, sources: np.ndarray, deep: float) -> tuple[np.ndarray, np.ndarray]:
-    """Every row of a picture (H, W, 3) interpolated between the ends of its sources, bool (H, W): float32 (H, W, 3), and bool (H, W) where the
-    row has any. An end is the mean of its run, at most `deep` pixels of it."""
-    width = sources.shape[1]
-    column = np.arange(width)
-    first = np.maximum.accumulate(np.where(sources, -1, column), axis=1) + 1  # of each pixel's run
-    last = np.minimum.accumulate(np.where(sources, width, column)[:, ::-1], axis=1)[:, ::-1] - 1
-    sums = np.pad(np.cumsum(picture * sources[..., None], axis=1, dtype=np.float64), ((0, 0), (1, 0), (0, 0)))
-    rows = np.arange(len(sources))[:, None]
-
-    def mean(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Of the pixels from `start` up to and without `end`."""
-        return (sums[rows, end] - sums[rows, start]) / np.maximum(end - start, 1)[..., None]
-
-    before = np.maximum.accumulate(np.where(sources, column, -1), axis=1)
-    after = np.minimum.accumulate(np.where(sources, column, width)[:, ::-1], axis=1)[:, ::-1]
-    left, right = before.clip(0), after.clip(max=width - 1)
-    reach = max(1, round(deep))
-    colours = (
-        mean(np.maximum(first[rows, left], left + 1 - reach), left + 1),
-        mean(right, np.minimum(last[rows, right], right + reach - 1) + 1),
-    )
-    share = np.where(before < 0, 1.0, np.where(after >= width, 0.0, (column - before) / np.maximum(after - before, 1)))
-    known = np.broadcast_to(sources.any(1, keepdims=True), sources.shape)
-    return ((1 - share[..., None]) * colours[0] + share[..., None] * colours[1]).astype(np.float32), known
-
-
-def rungs(body: Body, joints: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The trunk's ladder from the shoulders to the hips, or on to the hem: centres (R, 2), unit directions across (R, 2), half widths (R,)."""
-    neck, hips = joints[NECK], joints[HIPS].mean(0)
-    share = np.linspace(0, 1, RUNGS)[:, None]
-    lines = (1 - share) * (joints[5] - joints[2]) + share * (joints[11] - joints[8])
-    level = -turned(unit(hips - neck, (0, 1)))
-    across = np.stack([unit(line, level) for line in lines])
-    halves = np.linalg.norm(lines, axis=-1) / 2 + scale * ((1 - share) * body.arm + share * body.leg)[:, 0]
-    centres = neck + share * (hips - neck)
-    if not body.hem:
-        return centres, across, halves
-    levels = np.linspace(0, body.hem, SKIRT_RUNGS + 1)[1:]
-    right, left = (np.stack([leg_point(joints, side, level) for level in levels]) for side in (0, 1))
-    middle = (right + left) / 2
-    level = -turned(unit(middle[-1] - hips, hips - neck))
-    level = unit(across[-1] + (level if level @ across[-1] >= 0 else -level), across[-1])
-    spread = np.linalg.norm(left - right, axis=-1) / 2 - np.linalg.norm(lines[-1]) / 2
-    return (
-        np.concatenate([centres, middle]),
-        np.concatenate([across, np.repeat(level[None], SKIRT_RUNGS, 0)]),
-        np.concatenate([halves, halves[-1] + np.maximum(spread, 0)]),
-    )
-
-
-def head_at(
-    vertices: np.ndarray, trunk_share: np.ndarray, body: Body, joints: np.ndarray, seen: np.ndarray, scale: float
-) -> np.ndarray:
-    """Where points (N, 2) of the head go, that go with the trunk by shares (N,); see the module `puppet_warp.warp`."""
-    face = [joint for joint in FACE if seen[joint]] or [joint for joint in FACE if body.seen[joint]]
-    ears = [joint for joint in EARS if seen[joint]]
-    used = [*face, NECK] if face else TRUNK
-    weights = np.array([FACE_WEIGHT if ears and joint not in ears else 1.0 for joint in used])
-    weights[-1] = NECK_WEIGHT if face else 1
-    moves = [rigid(body.joints[used], joints[used], weights, scale, mirrored) for mirrored in (False, True)]
-    errors = [float(weights @ np.sum((move(body.joints[used]) - joints[used]) ** 2, -1)) for move in moves]
-    # seen from behind, the ears change sides
-    move = moves[1] if len(ears) == 2 and errors[1] < 0.25 * errors[0] else moves[0]
-    shift = joints[face] - move(body.joints[face])
-    most = TURN * body.head_radius * scale
-    shift *= np.minimum(1, most / np.maximum(np.linalg.norm(shift, axis=-1, keepdims=True), 1e-9))
-    distance = np.linalg.norm(vertices[:, None] - body.joints[face], axis=-1) / (FEATURE * body.head_radius)
-    near = np.exp(-(distance**4))
-    turned_head = move(vertices) + near @ shift / np.maximum(near.sum(1, keepdims=True), 1)
-    # the neck is stretched from the head to the shoulders, which it stays on: they are the trunk's first rung
-    (c, a, h), (to, across, halves) = rungs(body, body.joints, 1), rungs(body, joints, scale)
-    own, there = (np.stack([unit(centres[1] - centres[0], (0, 1)), way[0]]) for centres, way in ((c, a), (to, across)))
-    lengths = np.array([[scale], [halves[0] / h[0]]])
-    on_trunk = to[0] + (vertices - c[0]) @ np.linalg.pinv(own, rcond=ASLANT) @ (lengths * there)
-    return np.asarray(turned_head + trunk_share[:, None] * (on_trunk - turned_head))
