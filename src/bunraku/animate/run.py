@@ -247,7 +247,7 @@ def animate(
     if scene.kind == "driving" and options.retarget is None:
         logger.warning(
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
-            "--retarget full keeps its own"
+            "--retarget grounded keeps its own, and takes along what hands hold (--object)"
         )
     if options.state and share.size > 1:
         logger.warning("several workers make this clip: --state has no effect")

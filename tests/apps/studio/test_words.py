@@ -26,7 +26,7 @@ NAMES = {STILL: "my elf.png", CLIP: "jump.mov"}
         ),
         (
             "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
-            "--retarget full keeps its own",
+            "--retarget grounded keeps its own, and takes along what hands hold (--object)",
             "In the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch.",
         ),
         ("poses in frames 3 of clip.mp4: a limb lies on another one", "Poses in frames 3 of jump.mov: a limb lies on another one."),
