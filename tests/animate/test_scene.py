@@ -66,7 +66,7 @@ def test_things_in_hand_are_in_front():
     assert (frames[:, 10:, 10:] == 9).all()
 
 
-def test_things_in_hand_go_along_with_the_characters_hands():
+def test_things_in_hand_go_along_with_the_characters_hands(caplog):
     cues, stage = moving_stage()
     points = cues.pose.keypoints.copy()
     points[:, :, [3, 4]] = np.array([[15, 20], [15, 34]])[None, None]
@@ -87,6 +87,7 @@ def test_things_in_hand_go_along_with_the_characters_hands():
         return backdrop.behind[range(6)], np.concatenate(list(backdrop.in_front(painted)))
 
     stays, before = shown(0)
+    assert "no hand holds" not in caplog.text
     assert (np.abs(stays[1:, 38:42, 14:18].astype(int) - (0, 250, 0)) < 5).all()
     assert (before[:, 78:82, 30:34, 1] > 230).all()
     behind, before = shown(60)
@@ -94,6 +95,10 @@ def test_things_in_hand_go_along_with_the_characters_hands():
     assert (np.abs(behind[:, 38:42, 74:78].astype(int) - (0, 250, 0)) < 5).all()
     assert (before[:, 78:82, 150:154, 1] > 230).all()
     assert (before[:, 78:82, 30:34] == 9).all()
+    assert not caplog.text
+    objects[2:] = np.roll(objects[2:], 40, axis=1)  # the thing has left the hand
+    shown(60)
+    assert "no hand holds what is named of a test through most of the clip" in caplog.text
 
 
 def test_in_a_scene_the_canvas_is_the_drivers_and_poses_are_where_they_are_there():
@@ -107,8 +112,34 @@ def test_in_a_scene_the_canvas_is_the_drivers_and_poses_are_where_they_are_there
     expected = (track.keypoints - (80, 45)) * factor + (44, 24)
     np.testing.assert_allclose(placed.keypoints, expected, atol=1)
     own = canvas.poses(cues, walking_track(1, (200, 100)), "full")
-    neck = np.abs(own.keypoints[0, 0, 1] - placed.keypoints[0, 0, 1])
+    neck = np.abs(own.keypoints[:, 0, 1, 0] - placed.keypoints[:, 0, 1, 0])
     assert neck.max() < 5  # the character stands where the driver does
+
+
+def standing(legs: float, step: float = 0.0, frames: int = 5) -> PoseTrack:
+    """Somebody of a head, trunk and arms of one size, with legs of so many pixels, whose first frame is far to the left of the others."""
+    points = np.zeros((frames, 1, 18, 2), np.float32)
+    body = [(0, -20), (0, 0), (-12, 0), (-20, 15), (-22, 30), (12, 0), (20, 15), (22, 30), (-8, 40), (-8, 40 + legs / 2), (-8, 40 + legs),
+            (8, 40), (8, 40 + legs / 2), (8, 40 + legs), (-3, -23), (3, -23), (-7, -21), (7, -21)]  # fmt: skip
+    points[:, 0] = np.array(body) + (100, 60)
+    points[1:, ..., 0] += step
+    return PoseTrack(points, np.ones(points.shape[:3], np.float32), (200, 240))
+
+
+@pytest.mark.parametrize("method", ["grounded", "full", "align"])
+def test_in_a_scene_short_legs_stand_on_the_drivers_ground(method):
+    driver, reference = standing(80, step=30), standing(30, frames=1)
+    canvas = choose_canvas((200, 240), (64, 64), any_size=True, scene=(200, 240))
+    cues = Cues(12, (200, 240), "a test", pose=driver)
+    there = canvas.poses(cues, None, "off").keypoints[:, 0]
+    own = canvas.poses(cues, reference, method).keypoints[:, 0]
+    scale = np.ptp(there[0, :, 1]) / np.ptp(driver.keypoints[0, 0, :, 1])
+    np.testing.assert_allclose(own[1:, [10, 13]].mean(1), there[1:, [10, 13]].mean(1), atol=3 * scale)
+    assert (own[:, 1, 1] > there[:, 1, 1] + 10 * scale).all(), "and so its neck is lower"
+    upper, lower = own[0, 8, 1] - own[0, 1, 1], own[0, 10, 1] - own[0, 8, 1]
+    assert lower / upper == pytest.approx(30 / 40, abs=0.05)
+    fitted = canvas.poses(cues, reference, "fit").keypoints[:, 0]
+    np.testing.assert_allclose(fitted[:, 1], there[:, 1], atol=2 * scale)
 
 
 def test_cues_on_a_canvas_of_another_shape_are_cropped():
@@ -187,12 +218,6 @@ def test_no_scene_is_transparent(files, tmp_path, name):
 def test_what_cannot_be_a_scene_is_said_at_once(files, tmp_path, scene, output, message):
     with pytest.raises(BunrakuError, match=message):
         run(files, tmp_path / output, str(files.get(scene, scene)))
-
-
-def test_contacts_are_kept_in_the_drivers_scene_unless_asked():
-    assert AnimateOptions().retargeting == "grounded"
-    assert AnimateOptions(scene="driving").retargeting == "off"
-    assert AnimateOptions(scene="driving", retarget="fit").retargeting == "fit"
 
 
 def opened(cues: Cues, stage: np.ndarray | None = None) -> Scene:

@@ -11,9 +11,9 @@ import numpy as np
 from bunraku.animate.options import Fitting
 from bunraku.cues.cues import Cues
 from bunraku.cues.framing import framed, own_motion
-from bunraku.cues.retarget import Method, Retarget, retarget_people
+from bunraku.cues.retarget import ANKLES, NECK, Method, Retarget, retarget_people
 from bunraku.media import Affine, fit, placement
-from bunraku.perception.pose import PoseTrack, together
+from bunraku.perception.pose import SEEN, PoseTrack, together
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Canvas:
 
         "grounded", "full", "align" and "fit" are those of `cues.retarget`, person by person. "off", drawn skeletons, and any method
         without a reference pose put the driving picture where the reference is; in a scene it is where it is there, and methods start
-        from the reference at the driver's size and place.
+        from the reference at the driver's size and place (`_in_its_place`).
         """
         place = (0, self.size[0], 0, self.size[1]) if self.in_scene else self.reference
         top, bottom, left, right = place
@@ -89,7 +89,7 @@ class Canvas:
             return self._placed(cues, place)
         if self.in_scene:
             there = self._placed(cues, place)
-            return retarget_people(there, retarget_people(self.track(reference), there[:1], "fit"), method)
+            return retarget_people(there, _in_its_place(self.track(reference), there, method), method)
         return self.track(_framed(cues.pose, reference, method))
 
     def _placed(self, cues: Cues, place: Box) -> PoseTrack:
@@ -98,6 +98,25 @@ class Canvas:
         moved = placement(cues.size, _size(place), self.driving_mode)
         points = moved.points(cues.pose.keypoints) + np.array([place[2], place[0]], np.float32)
         return PoseTrack(points, cues.pose.scores, self.size)
+
+
+def _in_its_place(reference: PoseTrack, there: PoseTrack, method: Method) -> PoseTrack:
+    """A reference pose (1, P, K) in the size of the drivers (F, P, K), each with the neck where the driver's mostly is. A body that keeps its own
+    proportions stands on the driver's ground: the lowest ankle is where the driver's mostly is, where both show one."""
+    people = []
+    for i in range(there.people):
+        driver, still = there.person(i), reference.person(i)
+        seen = driver.scores[:, 0, NECK] >= SEEN
+        points = driver.keypoints[:, 0].astype(float)
+        place = np.median(points[seen, NECK], 0) if seen.any() else points[0, NECK]
+        own = retarget_people(still, driver[[int(seen.argmax())]], "fit")
+        shift = place - own.keypoints[0, 0, NECK]
+        feet, own_feet = (track.scores[:, 0, ANKLES] >= SEEN for track in (driver, own))
+        if method != "fit" and feet.any() and own_feet.any():
+            lowest = np.where(feet, points[:, ANKLES, 1], -np.inf).max(1)[feet.any(1)]
+            shift[1] = np.median(lowest) - own.keypoints[0, 0, ANKLES, 1][own_feet[0]].max()
+        people.append(PoseTrack((own.keypoints + shift).astype(np.float32), own.scores, own.size))
+    return together(people)
 
 
 def _framed(driving: PoseTrack, reference: PoseTrack, method: Method) -> PoseTrack:

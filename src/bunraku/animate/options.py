@@ -138,7 +138,8 @@ class AnimateOptions(MotionOptions):
             "align": part by part with constant ratios, joints left and right alike (`cues.retarget.align`).
             "fit": the driver's own proportions, at the size and place of the reference (`cues.retarget.fit`).
             "off": the driver's pose where it is in its picture. Drawn skeletons are always used so.
-            None: "off" in the driver's scene, so that feet and hands touch what the driver's touch, else "grounded".
+            None: "grounded". In the driver's scene the character stands on the driver's ground then, and what the driver's hands hold goes
+            along with the character's (`cues.in_hand`); with "off" its hands touch whatever the driver's touch.
         scene: what is behind the character. "reference": the still's own background; "driving": the driver's scene, in which the character
             takes the driver's place, and which gives the picture its shape; "transparent": nothing; or a picture or video.
         order: of several people, who is in front of whom, for models that are told (multi-character). "driver": as in the driving clip, frame
@@ -233,7 +234,7 @@ class AnimateOptions(MotionOptions):
     @property
     def retargeting(self) -> Retarget:
         """How the motion is brought onto the character."""
-        return self.retarget or ("off" if self.scene == "driving" else "grounded")
+        return self.retarget or "grounded"
 
     def problems(self) -> list[str]:
         found = super().problems()

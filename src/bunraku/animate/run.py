@@ -244,11 +244,6 @@ def animate(
     report, seconds = on_progress or silent, dict[str, float]()
     character, clip, scene = check_animation(reference, driving, output, options)
     character = replace(character, doubtful=(_frames_folder(output) or output).absolute().with_suffix(DOUBTFUL))
-    if scene.kind == "driving" and options.retarget is None:
-        logger.warning(
-            "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
-            "--retarget grounded keeps its own, and takes along what hands hold (--object)"
-        )
     if options.state and share.size > 1:
         logger.warning("several workers make this clip: --state has no effect")
         options = replace(options, state=None)

@@ -15,7 +15,7 @@ from bunraku.animate.options import AnimateOptions
 from bunraku.animate.still import is_still
 from bunraku.cues.character_region import body_masks
 from bunraku.cues.cues import Cues
-from bunraku.cues.in_hand import Carried, InHand, carried, in_hand
+from bunraku.cues.in_hand import Carried, InHand, carried, hands_apart, in_hand
 from bunraku.cues.layers import COVERED, RIM, from_first, perceive_layers
 from bunraku.cues.shape_mask import bridge_mattes, vanished
 from bunraku.cues.structured_depth import carry_depth
@@ -209,7 +209,14 @@ def _held(cues: Cues, poses: PoseTrack | np.ndarray, mode: Mode) -> list[InHand]
     figures = np.stack([cv2.resize(one.astype(np.uint8), objects.shape[:0:-1]) > 0 for one in figures])
     there = placement(cues.size, poses.size, mode)
     points = (poses.keypoints - np.array(there.offset, np.float32)) / np.array(there.scale, np.float32)
-    return in_hand(objects, figures, cues.pose, PoseTrack(points, poses.scores, cues.size), float(cues.fps))
+    own = PoseTrack(points, poses.scores, cues.size)
+    things = in_hand(objects, figures, cues.pose, own, float(cues.fps))
+    if not things and hands_apart(cues.pose, own, float(cues.fps)):
+        logger.warning(
+            "no hand holds what is named of %s through most of the clip: it stays where the driver has it, and the character's hands may miss it; "
+            "--retarget off gives the character the driver's proportions", cues.source,
+        )  # fmt: skip
+    return things
 
 
 @dataclass(frozen=True)

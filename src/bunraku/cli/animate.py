@@ -156,7 +156,7 @@ def animate(
             show_default=False,
             help="grounded: the reference's bone lengths and hips, the driver's directions and foreshortening, feet on the reference's ground; "
             "full: the same from the neck, as TCAN has it; align: parts scaled by constants; fit: the driver's proportions at the "
-            "reference's size and place; off: the pose as it is. Default: grounded, but off in the driver's scene.",
+            "reference's size and place; off: the pose as it is. Default: grounded; off in the driver's scene keeps every contact of its hands.",
         ),
     ] = None,
     scene: Annotated[

@@ -118,8 +118,16 @@ def in_hand(objects: np.ndarray, figure: np.ndarray, driving: PoseTrack, poses: 
         InHand(seen, _whole(seen, figure, WIDE * lower), np.mean([ways[k] for k in key], 0), driving.size)
         for key, seen in found.items()
     ]
-    apart = max((float(np.abs(thing.moves).max()) for thing in things), default=0.0)
-    return things if apart > APART * max(driving.size) else []
+    return things if any(_moves(thing.moves, driving.size) for thing in things) else []
+
+
+def hands_apart(driving: PoseTrack, poses: PoseTrack, fps: float) -> bool:
+    """Whether the character's hands are elsewhere than the driver's; arguments as of `in_hand`."""
+    return any(_moves(_way(driving, poses, wrist, fps), driving.size) for _, wrist in HANDS)
+
+
+def _moves(way: np.ndarray, size: tuple[int, int]) -> bool:
+    return bool(np.abs(way).max() > APART * max(size))
 
 
 def _spots(shown: np.ndarray) -> np.ndarray:

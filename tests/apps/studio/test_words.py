@@ -25,9 +25,9 @@ NAMES = {STILL: "my elf.png", CLIP: "jump.mov"}
             "No person was found in any of the 48 frames of jump.mov (detector: mediapipe); use a video that shows one whole person.",
         ),
         (
-            "in the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch; "
-            "--retarget grounded keeps its own, and takes along what hands hold (--object)",
-            "In the driver's scene the character has the driver's proportions, so that feet and hands touch what the driver's touch.",
+            "no hand holds what is named of clip.mp4 through most of the clip: it stays where the driver has it, and the character's hands may "
+            "miss it; --retarget off gives the character the driver's proportions",
+            "No hand holds what is named of jump.mov through most of the clip: it stays where the driver has it, and the character's hands may miss it.",
         ),
         ("poses in frames 3 of clip.mp4: a limb lies on another one", "Poses in frames 3 of jump.mov: a limb lies on another one."),
         ("--pairs give a character two drivers", "This cannot be used."),
