@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bunraku.cues.drawn import VIEWS, VIEWS_POSE
 from bunraku.cues.shape_mask import in_scene
-from bunraku.cues.still_scene import over_ground
+from bunraku.cues.still_scene import over_known
 from bunraku.cues.temperature import map_of_drawn
 from bunraku.errors import BunrakuError
 from bunraku.media.frames import Pictures
@@ -286,6 +286,7 @@ class AnimationPipeline(DiffusionPipeline):
                 kept,
             )
         parts = pieces(length, sampling.chunk)
+        figure = animator.figure_kept({one.condition: one.at(1.0) for one in strengths})
 
         def decoded(number: int) -> np.ndarray:
             part = parts[number]
@@ -294,7 +295,7 @@ class AnimationPipeline(DiffusionPipeline):
                 plain = self.decode(encoded.at(str(animator.trusted), part, latents)[:, :channels])
                 full, cut = (np.asarray(drawn[list(part)]) for drawn in (detail, frames[str(animator.trusted)]))
                 made = detailed(made, frames_at(trust, part), full[..., :3], plain)
-                made = over_ground(made, full, cut, stills["reference"])
+                made = over_known(made, full, cut, stills["reference"], figure)
             elif sampling.keep_scene and {"environment", "mask"} <= frames.keys():
                 scene, hole = (np.asarray(frames[name][list(part)]) for name in ("environment", "mask"))
                 made = in_scene(made, scene, hole[..., 0] > 0)

@@ -249,6 +249,14 @@ def test_a_model_that_trusts_the_figure_takes_nothing_of_it_away():
     inputs, latents = whole_batch(("cutout",))
     inputs.frames["cutout"][..., 3] = 0
     inputs.frames["cutout"][..., 32:, :, 3] = 255  # the lower half is figure
+    for factors, kept in (
+        ({}, 1.0),
+        ({"cutout": 0.0}, 0.0),
+        ({"cutout": 0.5}, 0.5),
+        ({"cutout": 2.0}, 1.0),
+        ({"pose": 0.0}, 1.0),
+    ):
+        assert trusting.figure_kept(factors) == kept
     half = replace(trusting.options, figure_trust=0.5)
     said = {}
     for name, each in {
@@ -264,6 +272,8 @@ def test_a_model_that_trusts_the_figure_takes_nothing_of_it_away():
     assert (said["half"][:, 32, :, 4:] == 0.5).all()
     assert torch.equal(said["trusting"][..., :4, :], said["gate"][..., :4, :]), "beside the figure the gate decides"
     assert torch.equal(said["trusting"][:, 33:], said["gate"][:, 33:]), "its own picture is judged as ever"
+    assert animator.figure_kept({}) == 0
+    assert animator.figure_kept({"cutout": 1.5}) == 0.5
     with pytest.raises(BunrakuError, match="figure_trust"):
         Bunraku(**animator.parts(), options=Bunraku.Options(figure_trust=1.5))
 

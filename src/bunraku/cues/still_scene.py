@@ -19,6 +19,8 @@ SAME = 2
 """Levels by which rounding may change a pixel."""
 SEAM = 1.0
 """Sigma in pixels."""
+WHOLE = 250
+"""Of 255: a pixel that is covered so much shows nothing else."""
 
 
 def in_still(cues: Cues, picture: np.ndarray, own: PoseTrack | None, figure: np.ndarray | None) -> Cues:
@@ -60,14 +62,17 @@ def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def over_ground(made: np.ndarray, full: np.ndarray, cut: np.ndarray, still: np.ndarray) -> np.ndarray:
-    """Frames of a model that keep the ground which the still shows: nothing is to be mended there.
+def over_known(
+    made: np.ndarray, full: np.ndarray, cut: np.ndarray, still: np.ndarray, figure: float = 0.0
+) -> np.ndarray:
+    """Frames of a model that keep what is known: the ground which the still shows, where nothing is to be mended, and the cut-out's figure.
 
     Args:
         made: uint8 (F, H', W', 3), of the model.
         full: uint8 (F, H', W', 4), the cut-out in that size; H' and W' are the same multiple of H and W.
         cut: uint8 (F, H, W, 4), the cut-out.
         still: uint8 (H, W, 3).
+        figure: in [0, 1], how much stays of the figure, where it covers a pixel wholly: its rim is the model's.
 
     Returns:
         uint8 (F, H', W', 3).
@@ -77,6 +82,7 @@ def over_ground(made: np.ndarray, full: np.ndarray, cut: np.ndarray, still: np.n
     for i, hole in enumerate(filled.astype(np.uint8)):
         unknown = cv2.resize(cv2.dilate(hole, np.ones((3, 3), np.uint8)), size, interpolation=cv2.INTER_NEAREST)
         known = (full[i, ..., 3] == 0) & (unknown == 0)
-        share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SEAM)[..., None]
+        share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SEAM)
+        share = np.maximum(share, figure * (full[i, ..., 3] >= WHOLE).astype(np.float32))[..., None]
         kept[i] = np.rint(share * full[i, ..., :3] + (1 - share) * made[i])
     return kept

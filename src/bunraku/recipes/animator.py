@@ -193,6 +193,10 @@ class Animator(nn.Module, ABC):
         residuals = tuple(maps * pose for maps in ports.residuals)
         return replace(ports, **guiding, residuals=residuals, reference_weight=reference)
 
+    def figure_kept(self, factors: Mapping[str, float]) -> float:
+        """How much, in [0, 1], of the figure that the `trusted` frames show stays in the picture, pixel by pixel; arguments as of `weighted`."""
+        return 0.0
+
     def reference_tokens(
         self, pictures: Tensor, token: Tensor, timestep: Tensor | int, add: Tensor | None = None
     ) -> dict[str, Tokens]:

@@ -187,6 +187,10 @@ class Bunraku(AnimateAnyone):
         before = before if share else torch.zeros_like(before)
         return replace(ports, latents=torch.cat([before, there * share, scene], 1))
 
+    def figure_kept(self, factors: Mapping[str, float]) -> float:
+        share = min(MOST_TRUST, factors.get(CUTOUT, 1.0))
+        return max(share - 1, self.options.figure_trust) * min(share, 1.0)
+
     def predict(self, noisy: Tensor, timestep: Tensor, ports: Ports) -> Tensor:
         return self.answers(noisy, timestep, ports)[:, : noisy.shape[1] + 1]
 
