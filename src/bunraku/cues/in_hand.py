@@ -64,7 +64,7 @@ class InHand:
             whole: what is hidden of it is shown as well, in the colours round it.
         """
         seen, mask = (resize(one[frame][..., None], picture.shape[:2])[..., 0] for one in (self.seen, self.whole))
-        if not seen.any():
+        if not (seen >= 128).any():
             return ground
         if whole:
             x, y, width, height = cv2.boundingRect(mask)
@@ -159,17 +159,23 @@ def _near(spots: np.ndarray, arm: np.ndarray, known: np.ndarray, reach: float) -
 def _whole(seen: np.ndarray, figure: np.ndarray, hand: float) -> np.ndarray:
     """What is seen of a thing, uint8 (F, h, w), and what the figure hides of it: dents, and the rod between two pieces, as wide as a hand
     of so many pixels."""
-    whole, side = seen.copy(), 2 * max(1, round(hand / 2)) + 1
-    disc, rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.ones((3, 3), np.uint8)
+    whole, rim, reach = seen.copy(), np.ones((3, 3), np.uint8), max(1.0, hand / 2)
     for now, hider in zip(whole, figure.astype(np.uint8)):
         if now.any():
             x, y, width, height = cv2.boundingRect(now)
             box = np.s_[y : y + height, x : x + width]
-            padded = np.pad(now[box], side)
-            closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[side:-side, side:-side]
-            filled = np.maximum(closed, _joined(now[box], hand))
-            now[box][(filled > 0) & (cv2.dilate(hider[box], rim) > 0)] = 255
+            filled = _closed(now[box], reach) | (_joined(now[box], hand) > 0)
+            now[box][filled & (cv2.dilate(hider[box], rim) > 0)] = 255
     return whole
+
+
+def _closed(mask: np.ndarray, reach: float) -> np.ndarray:
+    """bool (h, w): a mask, uint8 (h, w), and all that no disc of radius `reach` pixels comes to without touching it."""
+    free, margin = mask == 0, int(np.ceil(reach)) + 2
+    outside = np.pad(free, margin, constant_values=True).astype(np.uint8)
+    near = (cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach).astype(np.uint8)
+    closed = cv2.distanceTransform(near, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > reach
+    return np.asarray(closed[margin:-margin, margin:-margin] | ~free)
 
 
 def _joined(mask: np.ndarray, gap: float) -> np.ndarray:
