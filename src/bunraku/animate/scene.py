@@ -264,7 +264,7 @@ class Emptied:
         gone = [self._cues.maps["mattes"][number].max(0), *(thing.seen[number] for thing in self._things)]
         hidden = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) > COVERED for one in gone]
         hole = grown(np.logical_or.reduce(hidden), RIM)
-        filled, way = fill(image, hole), self._ways[number]
+        filled, way = fill(image, hole, near=True), self._ways[number]
         if way is not None:
             shown, known = self._seen_plate(way, (height, width))
             round_it = grown(hole, RING) & ~hole & known

@@ -11,7 +11,7 @@ ROUND = 0.03
 """Of the longest side: how far round a hole its neighbourhood reaches."""
 
 
-def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+def fill(image: np.ndarray, hole: np.ndarray, *, near: bool = False) -> np.ndarray:
     """Continue an image smoothly into a hole, as a membrane that is fixed at the rim (Laplace's equation).
 
     Solved from coarse to fine, each level by a few relaxations, so the cost is that of a few blurs whatever the hole's size.
@@ -20,6 +20,7 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     Args:
         image: uint8 (H, W, C).
         hole: bool (H, W).
+        near: what lies farther than `ROUND` from the box of the hole has no say, which is much faster for a small one.
 
     Returns:
         uint8 (H, W, C); black where everything is hole.
@@ -27,7 +28,7 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     known = ~np.asarray(hole, bool)
     if known.all():
         return image
-    box = _round(known)
+    box = _round(known) if near else (slice(None), slice(None))
     filled = _membrane(image[box].astype(np.float32), known[box].astype(np.float32))
     return _put(image, known, box, filled)
 
