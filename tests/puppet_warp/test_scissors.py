@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bunraku.perception.matte import unmixed
 from bunraku.perception.pose import PoseTrack
-from bunraku.puppet_warp.body import FACE, LIMBS, Body, unit
+from bunraku.puppet_warp.body import FACE, LIMBS, Body, turned, unit
 from bunraku.puppet_warp.hidden import bridged, continued, shadow
 from bunraku.puppet_warp.ink import Outline
 from bunraku.puppet_warp.labels import HEAD_LABEL, TRUNK_LABEL, large
@@ -270,6 +270,88 @@ def test_what_clothes_hide_of_an_arm_is_no_wider_than_the_arm_beside_them() -> N
     hidden = np.logical_or(*scissors._clothed[0])
     assert hidden[61:71, 26:33].mean() > 0.9
     assert not hidden[58:74, 37:].any()
+
+
+def with_a_forearm_to(wrist: tuple[int, int], shoulder: tuple[int, int] = (29, 40)) -> Scissors:
+    """Somebody whose bare right forearm goes from the elbow to a wrist elsewhere, before all else."""
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    coverage[72:95, 24:34] = 0
+    picture[60:72, 24:34] = SKIN
+    joints = body.joints.copy()
+    joints[2], joints[4] = shoulder, wrist
+    cv2.line(coverage, (29, 66), wrist, (1.0,), 9)
+    cv2.line(picture, (29, 66), wrist, SKIN, 9)
+    return Scissors(picture, coverage, replace(body, joints=joints))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_an_arm_hides_below_a_face_is_no_wider_than_a_neck(seed: int) -> None:
+    """Between jaw and collar there is a neck, however wide the figure is there with an arm before it."""
+    scissors = cut(seed)
+    body = scissors.body
+    region, down = scissors._head_and_neck(), body.joints[1] - body.head
+    aside, below = body.head_radius * turned(unit(down, (0, 1))), 0.9 * body.head_radius * unit(down, (0, 1))
+
+    def within(point: np.ndarray) -> bool:
+        x, y = np.clip(np.floor(point).astype(int), 0, 127)
+        return bool(region[y, x])
+
+    assert within(body.head)
+    assert within(body.joints[1])
+    assert within(body.head - below + 2 * aside), "hair"
+    assert not within(body.head + below + 0.6 * aside)
+    assert not within(body.head + below - 0.6 * aside)
+    hidden = (scissors._under == HEAD_LABEL) & ~scissors._hull()
+    assert not (hidden & ~region).any()
+
+
+def test_where_a_forearm_was_before_the_chest_there_is_no_skin() -> None:
+    scissors = with_a_forearm_to((50, 44), (36, 40))
+    assert (scissors.labels[49:52, 41:44] == 0).all()
+    chest = shown(scissors, hanging(scissors))[49:52, 41:44]
+    assert np.abs(chest - CLOTH).max() < 12, chest
+
+
+def test_an_upper_arm_goes_on_beneath_its_forearm() -> None:
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    coverage[46:, :38] = 0
+    coverage[38:46, 9:38] = coverage[38:72, 9:24] = 1
+    picture[38:72, 9:24] = SKIN
+    joints = body.joints.copy()
+    joints[2:5] = (14, 40), (14, 68), (19, 44)
+    scissors = Scissors(picture, coverage, replace(body, joints=joints))
+    canvas = np.zeros((*scissors.mask.shape, 4), np.float32)
+    stretched = joints.copy()
+    stretched[4] = 14, 96
+    for piece in scissors._limb(0):
+        piece.paint(canvas, piece.place(stretched, ALL, 1.0))
+    assert canvas[50:60, 10:18, 3].min() > 200, canvas[55, :, 3]
+    assert not canvas[50:60, 22:, 3].any()
+
+
+def hanging(scissors: Scissors) -> np.ndarray:
+    """Joints with the right arm down at the side, away from the body."""
+    joints = scissors.body.joints.copy()
+    joints[[3, 4]] = joints[2] + ((-20, 20), (-24, 46))
+    return joints
+
+
+def test_an_elbow_beside_the_middle_of_its_arm_bends_without_a_step() -> None:
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    picture[60:72, 24:34], coverage[60:72, 34:38] = SKIN, 0
+    joints = body.joints.copy()
+    joints[3, 0] = 32
+    scissors = Scissors(picture, coverage, replace(body, joints=joints))
+    bent = joints.copy()
+    bent[4] = joints[3] + (-24, 8)
+    canvas = np.zeros((*scissors.mask.shape, 4), np.float32)
+    for piece in scissors._limb(0):
+        piece.paint(canvas, piece.place(bent, ALL, 1.0))
+    elbow = scissors._bends.centred(bent, 1.0)[3]
+    assert np.abs(elbow - (29, 66)).max() < 1
+    ways = np.linspace(0, np.pi / 2, 7)  # round the outside of the bend, a little within the arm's half thickness
+    x, y = np.floor(elbow[:, None] + 3.8 * np.stack([np.cos(ways), np.sin(ways)])).astype(int)
+    assert canvas[y, x, 3].min() > 150, canvas[y, x, 3]
 
 
 def test_a_face_goes_on_as_skin_and_not_as_the_eye_beside_it() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bunraku.perception.cutout import polygon, segment_distance, touching
 from bunraku.perception.plate import dilated, fill
+from bunraku.puppet_warp.bends import Bends
 from bunraku.puppet_warp.body import (
     ARMS,
     HIPS,
@@ -38,6 +39,8 @@ NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's ha
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
 SMOOTH = (2.5, 0.5)
 """Sigmas in half thicknesses of an arm, along and across the trunk, that smooth the outline of what an arm hides."""
+FACE, NECK_HALF = 0.68, 0.4
+"""Radii of the head: that of the face, and half the width of the neck. An arm hides no more of either than that, below the head's middle."""
 UNDER_TRUNK = 0.45  # half thicknesses: how far legs go on under the trunk
 SEAT = 1.0  # half thicknesses of a leg: how far from where the legs touch the seat reaches across them, and half so far below the trunk
 OUTLINE = 0.3  # half thicknesses of an arm beside a cut along it in which there may be drawn outlines and shadows
@@ -99,6 +102,9 @@ class Scissors:
         height, width = coverage.shape
         self.pixels = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), -1)
         self.labels, distances, self._arm_bones = labelled(picture, coverage, body)
+        self._bends = Bends(self.labels, body)
+        self._joints = self._bends.centred(body.joints, 1)
+        self._lower = {limb: self._nearer_to_lower(limb) for limb in (*ARMS, *LEGS)}
         self._seat = (distances[TRUNK_LABEL] < 1) & np.isin(self.labels, LEGS)
         self._under = self._healed(distances)
         self._from_cuts = self._away_from_cuts()
@@ -107,9 +113,11 @@ class Scissors:
         self._outline = max(OUTLINE, LINES * self._ink.width / body.arm) if self._ink and self._ink.alone else OUTLINE
         shoulders = body.joints[[LIMBS[arm][0] for arm in ARMS]]
         from_shoulders = np.linalg.norm(self.pixels[..., None, :] - shoulders, axis=-1).min(-1)
-        self._roots = from_shoulders <= ROOT * body.arm
+        forearms = np.logical_or(*((self.labels == arm) & self._lower[arm] for arm in ARMS))
+        self._roots = (from_shoulders <= ROOT * body.arm) & ~forearms
         self._lost = self._lost_hands(np.full(coverage.shape, True) if still is None else still)
         self._clothed = {arm: self._hidden_bones(arm) for arm in ARMS}
+        self._folded = {arm: self._under_forearm(arm) for arm in ARMS}
 
     def pieces(self) -> Iterator[Piece]:
         """From back to front."""
@@ -131,11 +139,35 @@ class Scissors:
         """int (H, W): the part that lies under an arm's pixels, where the trunk's hull or closing the rest of the figure says that one does; else -1.
         What is guessed of the outline is smooth."""
         body = (self.labels >= LEGS[0]) & self.mask
-        whole = closed(body, HEALED * self.body.arm) | self._hull()
+        hull = self._hull()
+        whole = closed(body, HEALED * self.body.arm) | hull
         down = np.abs(unit(self.body.joints[HIPS].mean(0) - self.body.joints[NECK], (0, 1)))
         sigma = np.hypot(SMOOTH[0] * down, SMOOTH[1] * down[::-1]) * self.body.arm
         smooth = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), sigmaX=sigma[0], sigmaY=sigma[1]) > 0.5
-        return np.where(smooth & self.mask & np.isin(self.labels, ARMS), distances[LEGS[0] :].argmin(0) + LEGS[0], -1)
+        part = distances[LEGS[0] :].argmin(0) + LEGS[0]
+        smooth &= (part != HEAD_LABEL) | hull | self._head_and_neck()
+        return np.where(smooth & self.mask & np.isin(self.labels, ARMS), part, -1)
+
+    def _head_and_neck(self) -> np.ndarray:
+        """bool (H, W): where there may be head or neck; anywhere above the head's middle, as hair may be."""
+        body = self.body
+        neck = body.joints[NECK] - body.head
+        above = (self.pixels - body.head) @ neck < 0
+        face = np.linalg.norm(self.pixels - body.head, axis=-1) < FACE * body.head_radius
+        beside = segment_distance(self.pixels, body.head, body.joints[NECK] + neck)
+        return np.asarray(above | face | (beside < NECK_HALF * body.head_radius))
+
+    def _nearer_to_lower(self, limb: int) -> np.ndarray:
+        """bool (H, W): what is nearer to a limb's lower bone than to its upper one, or as near and past the joint between them."""
+        body = self.body
+        if not {(limb, 0), (limb, 1)} <= body.radii.keys():
+            return np.full(self.mask.shape, (limb, 1) in body.radii)
+        start, joint, end = self._joints[list(LIMBS[limb])]
+        onwards = unit(unit(joint - start, (0, 1)) + unit(end - joint, (0, 1)), unit(joint - start, (0, 1)))
+        tip = end + 3 * body.radii[limb, 1] * unit(end - joint, (0, 1))
+        nearer = segment_distance(self.pixels, start, joint) - segment_distance(self.pixels, joint, tip)
+        thin = min(body.radii[limb, 0], body.radii[limb, 1])
+        return np.asarray(np.where(np.abs(nearer) > 0.7 * thin, nearer > 0, (self.pixels - joint) @ onwards > 0))
 
     def _away_from_cuts(self) -> np.ndarray:
         """float32 (H, W): distance in pixels of the body from the arms, and of the arms from the body."""
@@ -320,19 +352,17 @@ class Scissors:
         if limb in self._lost:
             region &= ~self._past_wrist(limb)
         bones = [bone for bone in (0, 1) if (limb, bone) in body.radii]
-        start, joint, end = body.joints[list(LIMBS[limb])]
+        start, joint, end = self._joints[list(LIMBS[limb])]
         parts, disc = dict.fromkeys(bones, region), np.zeros_like(region)
         if len(bones) == 2:
             thin = min(body.radii[limb, 0], body.radii[limb, 1])
+            thin = max(thin, self._bends.half.get(limb, 0))
             from_joint = np.linalg.norm(pixels - joint, axis=-1)
             if limb in ARMS:  # what the body leaves of an elbow ends in no spikes
                 region &= opened(region, SPIKE * thin) | (from_joint > SPIKY * thin)
             onwards = unit(unit(joint - start, (0, 1)) + unit(end - joint, (0, 1)), unit(joint - start, (0, 1)))
             past = (pixels - joint) @ onwards
-            tip = end + 3 * body.radii[limb, 1] * unit(end - joint, (0, 1))
-            nearer = segment_distance(pixels, start, joint) - segment_distance(pixels, joint, tip)
-            lower = np.where(np.abs(nearer) > 0.7 * thin, nearer > 0, past > 0)
-            parts = {0: region & ~lower, 1: region & lower}
+            parts = {0: region & ~self._lower[limb], 1: region & self._lower[limb]}
             straight = unit(joint - start, (0, 1)) @ unit(end - joint, (0, 1)) > STRAIGHT
             beside = (np.abs(past) < BAND * thin) & (from_joint < 2 * thin)
             if straight:  # a wedge on either side that the limb opens when it bends
@@ -345,12 +375,14 @@ class Scissors:
 
     def _bone(self, limb: int, bone: int, region: np.ndarray, disc: np.ndarray) -> Iterator[Piece]:
         a, b = LIMBS[limb][bone : bone + 2]
-        start, end, radius = self.body.joints[a], self.body.joints[b], self.body.radii[limb, bone]
+        start, end, radius = self._joints[a], self._joints[b], self.body.radii[limb, bone]
         length, along = float(np.linalg.norm(end - start)), unit(end - start, (0, 1))
         tip = end + 0.6 * bone * radius * along
         hidden = (segment_distance(self.pixels, start, tip) < radius) & self._covered(limb)
         if limb in LEGS and not self.body.hem:  # without a skirt only the hip is under the trunk
             hidden &= (self.labels != TRUNK_LABEL) | ((self.pixels - start) @ along < length / 2)
+        if limb in ARMS and bone == 0:
+            hidden |= self._folded[limb]
 
         whole = region | disc
         if limb in ARMS:  # nor is anything left beside it
@@ -366,7 +398,8 @@ class Scissors:
                 start, end = self.body.joints[list(LIMBS[arm][bone : bone + 2])]
                 away = self._arm_bones[arm, bone]
                 core = inside & (away < CORE)
-                shown = hidden | own & (away < 1) & self._from_shoulder(arm, bone)
+                shown = own & (away < 1) & self._from_shoulder(arm, bone) & (self._lower[arm] == bone)
+                shown |= hidden | (self._folded[arm] if bone == 0 else False)
                 yield from self._piece(
                     core if core.any() else inside, shown, self._strip(arm, bone), unit(end - start, (0, 1))
                 )
@@ -378,19 +411,30 @@ class Scissors:
             within = body & (self._arm_bones.get((arm, bone), np.inf) < 1) & self._from_shoulder(arm, bone)
             if arm in self._lost or self._hand_seen(arm):  # no second hand behind one that is seen
                 within &= ~self._past_wrist(arm)
-            hidden.append(self._between_edges(arm, bone, within) if within.any() else within)
+            hidden.append(self._between_edges(arm, bone, within, body))
         return hidden
+
+    def _under_forearm(self, arm: int) -> np.ndarray:
+        """What an arm's own forearm hides of its upper arm, bool (H, W)."""
+        if (arm, 0) not in self.body.radii:
+            return np.zeros_like(self.mask)
+        forearm, (along, beside) = (self.labels == arm) & self._lower[arm], self._beside_bone(arm, 0)
+        within = (along > SHOULDER) & (along < 1) & (np.abs(beside) < self.body.radii[arm, 0])
+        return self._between_edges(arm, 0, within & forearm, forearm | (self.labels >= LEGS[0]) & self.mask)
 
     def _from_shoulder(self, arm: int, bone: int) -> np.ndarray:
         """bool (H, W): what lies past the shoulder, along an arm's bone."""
         return np.asarray(self._beside_bone(arm, bone)[0] > (1 - bone) * SHOULDER)
 
-    def _between_edges(self, arm: int, bone: int, within: np.ndarray) -> np.ndarray:
-        """What is `within` a bone, bool (H, W), and no farther beside it than the arm's edges on that side, near where they are seen."""
-        touched = dilated((self.labels >= LEGS[0]) & self.mask, NEXT)
-        away = {k: self._arm_bones[arm, k] for k in (0, 1) if (arm, k) in self._arm_bones}
+    def _between_edges(self, arm: int, bone: int, within: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """What is `within` a bone, bool (H, W), and no farther beside it than the arm's edges on that side, near where they are seen: where they
+        do not touch what lies `before` it, bool (H, W)."""
+        if not within.any():
+            return within
+        touched = dilated(before, NEXT)
         t, n = self._beside_bone(arm, bone, within)
         radius, inside = self.body.radii[arm, bone], np.full(t.shape, True)
+        away = {k: self._arm_bones[arm, k] for k in (0, 1) if (arm, k) in self._arm_bones}
         for k, from_bone in away.items():
             own = (self.labels == arm) & self.mask & (from_bone <= away.get(1 - k, np.inf))
             own_t, own_n = self._beside_bone(arm, k, own)
@@ -441,7 +485,7 @@ class Scissors:
     def _strip(self, limb: int, bone: int) -> Callable[[np.ndarray], Mesh]:
         """The mesh of a bone."""
         a, b = LIMBS[limb][bone : bone + 2]
-        start, end = self.body.joints[a], self.body.joints[b]
+        start, end = self._joints[a], self._joints[b]
         length, along = float(np.linalg.norm(end - start)), unit(end - start, (0, 1))
 
         def mesh(points: np.ndarray) -> Mesh:
@@ -455,7 +499,11 @@ class Scissors:
                 rungs = start + levels[:, None, None] * along + scale * sides[None, :, None] * turned(along)
                 return np.asarray(rungs.reshape(-1, 2))
 
-            return strip(start, end, 1), grid(4, 2), lambda joints, seen, scale: strip(joints[a], joints[b], scale)
+            def place(joints: np.ndarray, seen: np.ndarray, scale: float) -> np.ndarray:
+                centred = self._bends.centred(joints, scale)
+                return strip(centred[a], centred[b], scale)
+
+            return strip(start, end, 1), grid(4, 2), place
 
         return mesh
 

@@ -11,7 +11,8 @@ their bone. Each piece has a map from the reference's pose to the driving pose, 
              points move beyond that, in a turn or a nod, moves the face inside the head
 
 Where the arms end and the body begins is told by distance from their bones, which are first brought to where the picture has an arm's
-two edges (`ribbon`), and by the colours of both, learnt anew from every cut.
+two edges (`ribbon`), and by the colours of both, learnt anew from every cut. Elbows and knees that were found beside their limbs are first
+brought to the limb's middle (`bends`), there and in every pose.
 
 Pieces overlap: a joint belongs to both of its pieces as a disc, and what lies under another piece is continued from what is
 seen, so that nothing tears. They are painted from back to front: legs, trunk, head, arms. A joint that the driver does not
