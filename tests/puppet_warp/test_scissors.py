@@ -305,6 +305,17 @@ def test_what_an_arm_hides_below_a_face_is_no_wider_than_a_neck(seed: int) -> No
     assert not (hidden & ~region).any()
 
 
+def test_between_a_ponytail_and_the_shoulder_there_is_no_body() -> None:
+    picture, coverage, body = a_bare_arm_behind_a_flap()
+    hair = (90, 60, 20)
+    coverage[5:12, 60:108] = coverage[5:64, 99:109] = 1
+    picture[5:12, 66:108] = picture[5:64, 99:109] = hair
+    scissors = Scissors(picture, coverage, body)
+    assert (scissors.labels[20:56, 100:108] == HEAD_LABEL).all()
+    assert (scissors.labels[50:56, 88:95] == 1).all()
+    assert (scissors._under[50:56, 91:95] == -1).all()
+
+
 def test_where_a_forearm_was_before_the_chest_there_is_no_skin() -> None:
     scissors = with_a_forearm_to((50, 44), (36, 40))
     assert (scissors.labels[49:52, 41:44] == 0).all()

@@ -39,6 +39,8 @@ NAPE = 0.3  # of the way from the neck's joint to the head, and of the head's ha
 HEALED = 5.0  # how deep what an arm hides of the body is closed, in half thicknesses of the arm
 SMOOTH = (2.5, 0.5)
 """Sigmas in half thicknesses of an arm, along and across the trunk, that smooth the outline of what an arm hides."""
+HAIR = 1.25  # radii of the head from its middle beyond which hair stands apart
+FILLET = 0.8  # half thicknesses of an arm: rounds the step between what is seen of the body and what is guessed
 FACE, NECK_HALF = 0.68, 0.4
 """Radii of the head: that of the face, and half the width of the neck. An arm hides no more of either than that, below the head's middle."""
 UNDER_TRUNK = 0.45  # half thicknesses: how far legs go on under the trunk
@@ -138,12 +140,15 @@ class Scissors:
     def _healed(self, distances: np.ndarray) -> np.ndarray:
         """int (H, W): the part that lies under an arm's pixels, where the trunk's hull or closing the rest of the figure says that one does; else -1.
         What is guessed of the outline is smooth."""
-        body = (self.labels >= LEGS[0]) & self.mask
-        hull = self._hull()
+        from_head = np.linalg.norm(self.pixels - self.body.head, axis=-1)
+        apart = (self.labels == HEAD_LABEL) & (from_head > HAIR * self.body.head_radius)
+        # between a ponytail and the shoulder there is no body
+        body, hull = (self.labels >= LEGS[0]) & self.mask & ~apart, self._hull()
         whole = closed(body, HEALED * self.body.arm) | hull
         down = np.abs(unit(self.body.joints[HIPS].mean(0) - self.body.joints[NECK], (0, 1)))
         sigma = np.hypot(SMOOTH[0] * down, SMOOTH[1] * down[::-1]) * self.body.arm
         smooth = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), sigmaX=sigma[0], sigmaY=sigma[1]) > 0.5
+        smooth |= closed(body | smooth & self.mask, FILLET * self.body.arm)
         part = distances[LEGS[0] :].argmin(0) + LEGS[0]
         smooth &= (part != HEAD_LABEL) | hull | self._head_and_neck()
         return np.where(smooth & self.mask & np.isin(self.labels, ARMS), part, -1)
