@@ -168,11 +168,16 @@ class Scissors:
         if not {(limb, 0), (limb, 1)} <= body.radii.keys():
             return np.full(self.mask.shape, (limb, 1) in body.radii)
         start, joint, end = self._joints[list(LIMBS[limb])]
-        onwards = unit(unit(joint - start, (0, 1)) + unit(end - joint, (0, 1)), unit(joint - start, (0, 1)))
         tip = end + 3 * body.radii[limb, 1] * unit(end - joint, (0, 1))
         nearer = segment_distance(self.pixels, start, joint) - segment_distance(self.pixels, joint, tip)
         thin = min(body.radii[limb, 0], body.radii[limb, 1])
-        return np.asarray(np.where(np.abs(nearer) > 0.7 * thin, nearer > 0, (self.pixels - joint) @ onwards > 0))
+        return np.asarray(np.where(np.abs(nearer) > 0.7 * thin, nearer > 0, self._past_joint(limb) > 0))
+
+    def _past_joint(self, limb: int) -> np.ndarray:
+        """How far pixels lie past a limb's elbow or knee, (H, W), in the direction between its two bones'."""
+        start, joint, end = self._joints[list(LIMBS[limb])]
+        upper = unit(joint - start, (0, 1))
+        return np.asarray((self.pixels - joint) @ unit(upper + unit(end - joint, (0, 1)), upper))
 
     def _away_from_cuts(self) -> np.ndarray:
         """float32 (H, W): distance in pixels of the body from the arms, and of the arms from the body."""
@@ -365,8 +370,7 @@ class Scissors:
             from_joint = np.linalg.norm(pixels - joint, axis=-1)
             if limb in ARMS:  # what the body leaves of an elbow ends in no spikes
                 region &= opened(region, SPIKE * thin) | (from_joint > SPIKY * thin)
-            onwards = unit(unit(joint - start, (0, 1)) + unit(end - joint, (0, 1)), unit(joint - start, (0, 1)))
-            past = (pixels - joint) @ onwards
+            past = self._past_joint(limb)
             parts = {0: region & ~self._lower[limb], 1: region & self._lower[limb]}
             straight = unit(joint - start, (0, 1)) @ unit(end - joint, (0, 1)) > STRAIGHT
             beside = (np.abs(past) < BAND * thin) & (from_joint < 2 * thin)
